@@ -1,0 +1,162 @@
+"""The actors of one run: started together on nodes that were checked to hold them, and never left behind."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+import effrl
+from actors.placement import check_fit, needs, nodes_of
+from actors.wait import answer, answers
+from effrl.config import Config, WorkersConfig
+
+ENGINE_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the actor's own process
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # pinned threads of two engines would share a core
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+CPU_ENVIRONMENT = {
+    "TORCH_COMPILE_DISABLE": "1",  # as fast without, and no C++ compiler is needed
+    "DS_ACCELERATOR": "cpu",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+COMMON_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # the driver has downloaded what had to be
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """A Ray of our own that ends with us; or the cluster that RAY_ADDRESS names, as for a submitted job."""
+    address = os.environ.get("RAY_ADDRESS", "local")
+    local = {"include_dashboard": False, "num_cpus": os.cpu_count()} if address == "local" else {}
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@dataclass
+class Cluster:
+    """Handles of all actors, by role."""
+
+    config: Config
+    run_dir: Path
+    rollout: dict[str, Any] = field(default_factory=dict)
+    learner: dict[str, Any] = field(default_factory=dict)
+    data: Any = None
+    oracle: Any = None
+    reward: Any = None
+
+    @property
+    def actors(self) -> dict[str, Any]:
+        """Every actor by name."""
+        control = {"data": self.data, "oracle": self.oracle, "reward": self.reward}
+        return {**control, **self.rollout, **self.learner}
+
+    async def start(self, model: Path, context: int, version: int) -> None:
+        """Check that everything fits, start all actors at once, and wait until each is ready."""
+        cluster = self.config.cluster
+        check_fit(cluster, nodes_of(ray.nodes()))
+        group = placement_group([needs(cluster)] * cluster.nodes, strategy="STRICT_SPREAD")
+        await answer(group.ready(), cluster.start_s, "room for the workers", "Ray")
+        self._start_control()
+        self._start_rollout(group, model, context, version)
+        self._start_learner(group, model)
+        readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
+        await answers(readiness, cluster.start_s, "start-up")
+        await self._join_learners()
+
+    def stop(self) -> None:
+        """Kill every actor that was started."""
+        for actor in self.actors.values():
+            if actor is not None:
+                ray.kill(actor)
+
+    def _start_control(self) -> None:
+        from actors.data import DataActor
+        from actors.oracle import OracleActor
+        from actors.reward import RewardActor
+
+        config = self.config
+        labelled_only = config.label.kind == "gold"
+        self.data = self._control(DataActor, "data", config.data.train, labelled_only, config.run.seed)
+        self.oracle = self._control(OracleActor, "oracle", config.data.train, config.data.eval, config.label.budget)
+        self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
+
+    def _start_rollout(self, group: PlacementGroup, model: Path, context: int, version: int) -> None:
+        from actors.rollout import EngineOptions, RolloutWorker
+
+        config, workers = self.config, self.config.cluster.rollout
+        options = EngineOptions(
+            model=str(model),
+            dtype=config.model.dtype,
+            context=context,
+            version=version,
+            seed=config.run.seed,
+            kv_cache_gb=config.rollout.kv_cache_gb,
+            gpus=workers.gpus,
+        )
+        for index in range(workers.per_node * config.cluster.nodes):
+            name = f"rollout-{index}"
+            self.rollout[name] = self._worker(RolloutWorker, name, workers, group, index, ENGINE_ENVIRONMENT).remote(
+                name, self.run_dir, effrl.__version__, options
+            )
+
+    def _start_learner(self, group: PlacementGroup, model: Path) -> None:
+        from actors.learner import LearnerOptions, LearnerRank
+
+        config, workers = self.config, self.config.cluster.learner
+        world_size = workers.per_node * config.cluster.nodes
+        for rank in range(world_size):
+            name = f"learner-{rank}"
+            options = LearnerOptions(str(model), config.model.dtype, config.learn, config.loss, rank, world_size)
+            self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
+                name, self.run_dir, effrl.__version__, options
+            )
+
+    async def _join_learners(self) -> None:
+        """Rank 0 chooses the address that it will bind, and all ranks meet there."""
+        deadline = self.config.cluster.start_s
+        first, *_ = self.learner
+        host, port = await answer(self.learner[first].address.remote(), deadline, "an address", first)
+        joining = {name: rank.start.remote(host, port) for name, rank in self.learner.items()}
+        await answers(joining, deadline, "joining the learner's group")
+
+    def _control(self, role: type, name: str, *arguments: Any) -> Any:
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT}
+        options = {"num_cpus": 0, "scheduling_strategy": here, "runtime_env": {"env_vars": environment}}
+        return ray.remote(role).options(**options).remote(name, self.run_dir, effrl.__version__, *arguments)
+
+    def _worker(
+        self,
+        role: type,
+        name: str,
+        workers: WorkersConfig,
+        group: PlacementGroup,
+        index: int,
+        environment: Mapping[str, str],
+    ) -> Any:
+        bundle = index // workers.per_node
+        place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
+        # Stages alternate, so workers of one kind share all cores of their node among themselves.
+        threads = max(1, (os.cpu_count() or 1) // workers.per_node)
+        device = {} if workers.gpus else CPU_ENVIRONMENT
+        variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
+        return ray.remote(role).options(
+            num_cpus=workers.cpus,
+            num_gpus=workers.gpus,
+            scheduling_strategy=place,
+            runtime_env={"env_vars": variables},
+        )

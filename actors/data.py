@@ -1,0 +1,66 @@
+"""The data actor: it owns the prompts, the selector and what is known of each prompt; never a label."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.role import Role
+from effrl.config import Source
+from effrl.data.reader import read
+from effrl.select.uniform import UniformSelector
+from effrl.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one step found out about a prompt."""
+
+    prompt_id: str
+    passes: float
+    """Sum of outcomes."""
+    tries: int
+    """Scored rollouts."""
+
+
+@dataclass(slots=True)
+class PromptState:
+    """What all steps found out about a prompt."""
+
+    passes: float = 0.0
+    tries: int = 0
+    last_step: int = 0
+
+
+class DataActor(Role):
+    """Hands out prompts and remembers what became of them."""
+
+    def __init__(self, name: str, run_dir: Path, version: str, source: Source, labelled_only: bool, seed: int) -> None:
+        super().__init__(name, run_dir, version)
+        rows = (row for row in read(source) if row.label is not None or not labelled_only)
+        self.selector = UniformSelector([row.prompt for row in rows], seed)
+        self.states: dict[str, PromptState] = {}
+
+    def select(self, count: int) -> list[Prompt]:
+        """The next prompts to roll out."""
+        return list(self.selector.select(count))
+
+    def observe(self, step: int, observations: Sequence[Observation]) -> None:
+        """Remember outcomes, those of groups without signal included."""
+        for seen in observations:
+            state = self.states.setdefault(seen.prompt_id, PromptState())
+            state.passes += seen.passes
+            state.tries += seen.tries
+            state.last_step = step
+
+    def state(self) -> dict[str, Any]:
+        """JSON-serialisable state for a checkpoint."""
+        return {
+            "selector": self.selector.state(),
+            "prompts": {prompt_id: asdict(state) for prompt_id, state in self.states.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self.selector.restore(state["selector"])
+        self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}

@@ -1,0 +1,166 @@
+"""The driver: brings the actors up, proves the weights, runs the loop, and takes everything down again."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from actors.cluster import Cluster
+from actors.journal import Journal
+from actors.services import (
+    Evaluation,
+    GoldLabeller,
+    LearnerService,
+    RewardService,
+    RolloutService,
+    Sampler,
+    WeightService,
+)
+from actors.wait import answer
+from actors.weights import LearnerGroup, WeightSync
+from effrl.advantage.grpo import grpo_advantages
+from effrl.batch import Batch
+from effrl.checkpoint import Checkpoints
+from effrl.config import Config
+from effrl.data.reader import read
+from effrl.groups import GroupStore
+from effrl.loop import Services, train
+from effrl.metrics import Metrics, MetricsLog, Stopwatch, TensorBoardSink
+from effrl.preflight import Preflight
+from effrl.progress import Progress
+from effrl.resume import StartPoint
+from effrl.rundir import RunDirectory
+from effrl.types import Prompt
+
+DRILL_PROMPTS = 8
+
+
+@dataclass
+class Driver:
+    """One attempt at a run."""
+
+    config: Config
+    directory: RunDirectory
+    preflight: Preflight
+    start: StartPoint
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.clock = Stopwatch()
+        self.cluster = Cluster(self.config, self.directory.path.resolve())
+        self.held_out = self._held_out()
+        self.stopping = False
+
+    async def run(self) -> None:
+        """Everything between a connected Ray and a finished run; actors are gone when it returns or raises."""
+        attempt = asyncio.current_task()
+        assert attempt is not None, "runs as a task"
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
+        try:
+            await self._train()
+        finally:
+            self.cluster.stop()
+
+    async def _train(self) -> None:
+        await self.cluster.start(self.start.model, self.preflight.context, self.start.version)
+        learner = LearnerGroup(self.cluster.learner, self._wait_s)
+        if self.start.checkpoint:
+            await learner.all("restore", self.start.checkpoint)
+            restored = self.cluster.data.restore.remote(self.start.data_state)
+            await answer(restored, self._wait_s, "restoring its state", "data")
+        sync = WeightSync(learner, self.cluster.rollout, self._wait_s, self.config.run.sync_tolerance)
+        await self._drill(sync)
+        journal = self._journal(learner)
+        services = self._services(learner, sync, journal)
+        if self.start.step == 0:
+            await journal.base(self.start.version, await services.evaluate(0))
+        await train(services)
+        await journal.finish()
+
+    async def _drill(self, sync: WeightSync) -> None:
+        """Prove the path of the weights before the first rollout; what nothing could prove is said."""
+        rendered = self.cluster.rollout["rollout-0"].render.remote(self._drill_prompts())
+        prompts = await answer(rendered, self._wait_s, "rendering prompts", "rollout-0")
+        if unproven := await sync.drill(self.start.version, prompts):
+            self.progress.note(f"weight drill: nothing moves with {', '.join(unproven)}; their publish is not proven")
+
+    def _services(self, learner: LearnerGroup, sync: WeightSync, journal: Journal) -> Services:
+        config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
+        seed = config.run.seed
+        sampler = Sampler(cluster.rollout, wait_s)
+        rewards = RewardService(cluster.reward, clock, wait_s)
+        return Services(
+            steps=lambda: self._steps(journal),
+            new_batch=self._new_batch,
+            rollouts=RolloutService(cluster.data, sampler, config.rollout, seed, self.start.attempt, clock, wait_s),
+            labeller=GoldLabeller(cluster.oracle, clock, wait_s),
+            rewards=rewards,
+            learner=LearnerService(learner, config.learn.micro_batch_tokens, self.start.version, clock),
+            weights=WeightService(sync, clock),
+            evaluate=Evaluation(
+                self.held_out,
+                sampler,
+                rewards,
+                cluster.oracle,
+                config.eval,
+                config.rollout,
+                seed,
+                config.run.steps,
+                clock,
+                wait_s,
+            ),
+            journal=journal,
+        )
+
+    def _journal(self, learner: LearnerGroup) -> Journal:
+        directory = self.directory
+        return Journal(
+            config=self.config.run,
+            groups=GroupStore(directory.groups),
+            metrics=Metrics(MetricsLog(directory.metrics), [TensorBoardSink(directory.tensorboard)], self.progress.note),
+            checkpoints=Checkpoints(directory.checkpoints, self.config.run.keep),
+            progress=self.progress,
+            clock=self.clock,
+            learner=learner,
+            data=self.cluster.data,
+            oracle=self.cluster.oracle,
+            actors=self.cluster.actors,
+            wait_s=self._wait_s,
+        )
+
+    def _new_batch(self, step: int) -> Batch:
+        rollout, advantage = self.config.rollout, self.config.advantage
+        return Batch(step, rollout.prompts, rollout.refill, partial(grpo_advantages, std=advantage.std))
+
+    async def _steps(self, journal: Journal) -> AsyncIterator[int]:
+        """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""
+        for step in range(self.start.step + 1, self.config.run.steps + 1):
+            if self.stopping:
+                return
+            if journal.label_budget_spent:
+                self.progress.note("the label budget is spent: stopping; raise label.budget.total to go on")
+                return
+            self.progress.start(step)
+            yield step
+
+    def _interrupted(self, attempt: "asyncio.Task[None]") -> None:
+        """First: finish this step, save, stop. Second, or before the first step: stop now."""
+        if self.stopping:
+            attempt.cancel()
+        self.stopping = True
+        self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
+
+    def _held_out(self) -> list[Prompt]:
+        if self.config.data.eval is None:
+            return []
+        return [row.prompt for row in islice(read(self.config.data.eval), self.config.eval.prompts)]
+
+    def _drill_prompts(self) -> list[Prompt]:
+        return [row.prompt for row in islice(read(self.config.data.train), DRILL_PROMPTS)]
+
+    @property
+    def _wait_s(self) -> float:
+        return self.config.cluster.wait_s

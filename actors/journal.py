@@ -1,0 +1,82 @@
+"""The journal of a run: metrics, fates and checkpoints, committed once per step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.services import memory, observe
+from actors.wait import answer
+from actors.weights import LearnerGroup
+from effrl.batch import Batch
+from effrl.checkpoint import Checkpoints
+from effrl.config import RunConfig
+from effrl.groups import GroupStore
+from effrl.metrics import Metrics, Stopwatch
+from effrl.progress import Progress
+from effrl.types import Fate, Group, Publication, Update
+
+
+@dataclass
+class Journal:
+    """Consumes every step's results; produces the run directory, in an order that a crash cannot confuse.
+
+    Fates first, then metrics, then the checkpoint: a resume from the last checkpoint takes back what is newer.
+    """
+
+    config: RunConfig
+    groups: GroupStore
+    metrics: Metrics
+    checkpoints: Checkpoints
+    progress: Progress
+    clock: Stopwatch
+    learner: LearnerGroup
+    data: Any
+    oracle: Any
+    actors: Mapping[str, Any]
+    wait_s: float
+    label_budget_spent: bool = False
+    """Whether the last step got no label at all."""
+    _unsaved: Update | None = None
+
+    def rolled(self, step: int, groups: Sequence[Group]) -> None:
+        self.groups.rolled(step, groups)
+
+    async def base(self, version: int, evaluation: Mapping[str, float]) -> None:
+        """Row 0: the model before the first step."""
+        await self._write({"step": 0, "policy/version": version, **evaluation})
+
+    async def commit(
+        self, batch: Batch, update: Update, publication: Publication | None, evaluation: Mapping[str, float]
+    ) -> None:
+        with self.clock.stage("commit"):
+            await observe(self.data, batch, self.wait_s)
+            self.groups.commit(batch.step, batch.settled)
+            account = await answer(self.oracle.account.remote(batch.step), self.wait_s, "accounts", "oracle")
+            row = {"step": batch.step, **batch.metrics(), **update.metrics, **account, **evaluation}
+            await self._write({**row, "policy/version": update.version, **_sync_metrics(publication)})
+            self._unsaved = update
+            if batch.step % self.config.save_every == 0:
+                await self.finish()
+        self.label_budget_spent = batch.fates()[Fate.DROPPED] == len(batch.settled)
+
+    async def finish(self) -> None:
+        """Write a checkpoint of the last committed step, unless there is one: nothing that was learned is lost."""
+        if self._unsaved is None:
+            return
+        draft = self.checkpoints.begin(self._unsaved.step)
+        await self.learner.all("save", draft)
+        state = await answer(self.data.state.remote(), self.wait_s, "state", "data")
+        manifest = {"version": self._unsaved.version, "ranks": len(self.learner.ranks), "data": state}
+        self.checkpoints.seal(draft, self._unsaved.step, manifest)
+        self._unsaved = None
+
+    async def _write(self, row: dict[str, Any]) -> None:
+        row = {**row, **await memory(self.actors, self.wait_s), **self.clock.take()}
+        self.metrics.write(row)
+        self.progress.step_done(row)
+
+
+def _sync_metrics(publication: Publication | None) -> dict[str, float | bool | None]:
+    if publication is None:
+        return {"sync/bytes": 0, "sync/verified": None}
+    return {"sync/bytes": publication.bytes, "sync/verified": publication.verified, **publication.metrics}

@@ -1,0 +1,170 @@
+"""The policy learner: one actor per DeepSpeed rank, and the group that the driver speaks to."""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+
+from actors.engine import DeepSpeedRank, LossSums
+from actors.role import Role
+from actors.snapshot import Manifest, pack
+from effrl.config import ClippedLoss, LearnConfig
+from effrl.loss.clipped import clipped_loss
+from effrl.packing import MicroBatch
+from effrl.types import Canary, Float32
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerOptions:
+    """What a rank is started with."""
+
+    model: str
+    dtype: str
+    learn: LearnConfig
+    loss: ClippedLoss
+    rank: int
+    world_size: int
+
+
+class LearnerRank(Role):
+    """One rank; every method is called on all ranks in the same order."""
+
+    def __init__(self, name: str, run_dir: Path, version: str, options: LearnerOptions) -> None:
+        super().__init__(name, run_dir, version)
+        self.options = options
+        self.saved: dict[str, torch.Tensor] = {}
+
+    def address(self) -> tuple[str, int]:
+        """Host and a free port of this rank's node, for the group's rendezvous; chosen by the rank that binds it."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
+
+    def start(self, host: str, port: int) -> None:
+        """Join the group and load the model."""
+        options = self.options
+        os.environ.update(
+            RANK=str(options.rank),
+            WORLD_SIZE=str(options.world_size),
+            LOCAL_RANK="0",
+            LOCAL_SIZE=str(options.world_size),
+            MASTER_ADDR=host,
+            MASTER_PORT=str(port),
+        )
+        self.engine = DeepSpeedRank(options.model, options.dtype, options.learn)
+
+    def step(self, batches: Sequence[MicroBatch], tokens: int) -> dict[str, float]:
+        """One optimizer step over this rank's micro-batches; metrics are means over the ``tokens`` of all ranks."""
+        sums = self.engine.accumulate(batches, self._loss, tokens)
+        norm = self.engine.step()
+        names = ("loss", "entropy", "clipped", "truncated", "mismatch_kl")
+        totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
+        loss, entropy, clipped, truncated, mismatch = (total / tokens for total in totals)
+        return {
+            "loss/policy": loss,
+            "policy/entropy": entropy,
+            "policy/clip_fraction": clipped,
+            "policy/grad_norm": norm,
+            "mismatch/kl": mismatch,
+            "mismatch/truncated_fraction": truncated,
+        }
+
+    def _loss(self, batch: MicroBatch) -> LossSums:
+        logprobs, entropy = self.engine.token_logprobs(batch)
+        behaviour, advantages, mask = (
+            torch.from_numpy(array).to(logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
+        )
+        config = self.options.loss
+        output = clipped_loss(
+            logprobs,
+            logprobs.detach(),  # one update per batch: the policy before the step is the one in the forward pass
+            behaviour,
+            advantages,
+            mask,
+            clip_low=config.clip_low,
+            clip_high=config.clip_high,
+            tis_cap=config.tis_cap,
+        )
+        gap = (logprobs.detach() - behaviour) * mask
+        return {
+            "loss": output.loss_sum,
+            "entropy": (entropy * mask).sum(),
+            "clipped": output.clipped,
+            "truncated": output.truncated,
+            "mismatch_kl": (torch.expm1(gap) - gap).sum(),  # k3 estimator of KL(engine, learner)
+        }
+
+    @torch.no_grad()
+    def logprobs(self, canary: Canary) -> Float32:
+        """Log-probs of the canary's sampled tokens under the learner's current weights, concatenated."""
+        values = []
+        for ids, start in zip(canary.ids, canary.prompt_lengths, strict=True):
+            row = np.asarray(ids, np.int32)[None]
+            filler = np.zeros(row.shape, np.float32)
+            scored, _ = self.engine.token_logprobs(MicroBatch(row, np.ones_like(row), filler, filler, filler))
+            values.append(scored[0, start:].cpu().numpy())
+        return np.concatenate(values).astype(np.float32)
+
+    def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
+        """The current weights as bytes, and what they contain."""
+        return pack(dict(self.engine.parameters()))
+
+    def parameter_kinds(self) -> list[str]:
+        """The kinds of parameters that the start-up drill perturbs one at a time: names without the layer's index."""
+        return list(dict.fromkeys(_kind(name) for name, _ in self.engine.parameters()))
+
+    @torch.no_grad()
+    def perturb(self, kind: str, canary: Canary, at_least: float) -> Float32:
+        """Add noise to all parameters of a kind, as much as it takes to move a log-prob by ``at_least`` nats.
+
+        Returns:
+            The canary's log-probs under the perturbed weights.
+        """
+        before = self.logprobs(canary)
+        chosen = {name: tensor for name, tensor in self.engine.parameters() if _kind(name) == kind}
+        self.saved = {name: tensor.detach().clone() for name, tensor in chosen.items()}
+        amplitude = 0.05
+        while True:
+            self._add_noise(chosen, amplitude)
+            after = self.logprobs(canary)
+            if np.abs(after - before).max() >= at_least or amplitude > 100:
+                return after
+            amplitude *= 4
+
+    def _add_noise(self, chosen: dict[str, torch.Tensor], amplitude: float) -> None:
+        """Saved weights plus noise of ``amplitude`` times their root mean square; the same noise on every rank."""
+        generator = torch.Generator().manual_seed(0)
+        for name, tensor in chosen.items():
+            saved = self.saved[name]
+            size = saved.float().pow(2).mean().sqrt().clamp(min=0.01)
+            noise = torch.randn(saved.shape, generator=generator).to(saved.device)
+            tensor.copy_(saved + (amplitude * size * noise).to(saved.dtype))
+
+    @torch.no_grad()
+    def heal(self) -> None:
+        """Undo :meth:`perturb`, to the bit."""
+        for name, tensor in self.engine.parameters():
+            if name in self.saved:
+                tensor.copy_(self.saved[name])
+        self.saved = {}
+
+    def save(self, directory: Path) -> None:
+        """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory."""
+        self.engine.save(directory)
+        if self.options.rank == 0:
+            self.engine.export(directory / "hf")
+
+    def restore(self, directory: Path) -> None:
+        """Load model, optimizer and random states of a checkpoint."""
+        self.engine.restore(directory)
+
+
+def _kind(name: str) -> str:
+    """``model.layers.3.mlp.up_proj.weight`` → ``model.layers.mlp.up_proj.weight``."""
+    return ".".join(part for part in name.split(".") if not part.isdigit())

@@ -1,0 +1,53 @@
+"""What every actor has: a name, a log file of its own, one root for our three packages, and a memory reading."""
+
+import faulthandler
+import os
+import sys
+from pathlib import Path
+
+import psutil
+
+import actors
+import effrl
+from effrl.errors import RunError
+
+
+class Role:
+    """Base of all actors."""
+
+    def __init__(self, name: str, run_dir: Path, version: str) -> None:
+        self.name = name
+        self.run_dir = run_dir
+        _log_to(run_dir / "logs" / f"{name}.log")
+        _assert_one_root(version)
+
+    def ready(self) -> None:
+        """Returns once the constructor has finished: what a start-up waits for."""
+
+    def rss_mb(self) -> float:
+        """Resident memory of this actor and its children, in MiB."""
+        me = psutil.Process()
+        return sum(process.memory_info().rss for process in [me, *_alive(me.children(recursive=True))]) / 2**20
+
+
+def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def _log_to(path: Path) -> None:
+    """Send stdout and stderr of this process, C++ included, to the role's own file: no wall of logs on the terminal."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    faulthandler.enable(file=sys.__stderr__)
+
+
+def _assert_one_root(version: str) -> None:
+    """A user's own ``actors`` or another effrl on the path must not stand in for ours."""
+    roots = {str(Path(package.__file__ or "").resolve().parent.parent) for package in (effrl, actors)}
+    if len(roots) != 1:
+        raise RunError(f"effrl and actors come from different places: {', '.join(sorted(roots))}")
+    if effrl.__version__ != version:
+        raise RunError(f"this worker has effrl {effrl.__version__}, the driver {version}: install one version")

@@ -1,0 +1,219 @@
+"""The services of the loop, each an adapter from one of its protocols to actors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from actors.data import Observation
+from actors.rollout import SampleRequest, Sampled
+from actors.wait import answer, answers
+from actors.weights import LearnerGroup, WeightSync
+from effrl.batch import Batch
+from effrl.canary import choose
+from effrl.config import EvalConfig, RolloutConfig
+from effrl.metrics import Stopwatch
+from effrl.packing import cut
+from effrl.reward.sandbox import ScoringTask
+from effrl.seeds import derive
+from effrl.types import (
+    Decision,
+    Group,
+    Judged,
+    Prompt,
+    Publication,
+    Rollout,
+    Score,
+    ScoredGroup,
+    Supervision,
+    Update,
+)
+
+
+@dataclass
+class Sampler:
+    """Shares requests over the rollout workers, and gathers the results in the order of the requests."""
+
+    workers: Mapping[str, Any]
+    wait_s: float
+
+    async def __call__(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
+        names = list(self.workers)
+        shares = {name: list(requests[index :: len(names)]) for index, name in enumerate(names)}
+        refs = {name: self.workers[name].sample.remote(share) for name, share in shares.items() if share}
+        results = dict(zip(refs, await answers(refs, self.wait_s, "rollouts"), strict=True))
+        return [results[names[index % len(names)]][index // len(names)] for index in range(len(requests))]
+
+
+@dataclass
+class RolloutService:
+    """Selects prompts and rolls them out."""
+
+    data: Any
+    sampler: Sampler
+    config: RolloutConfig
+    seed: int
+    attempt: int
+    clock: Stopwatch
+    wait_s: float
+    _serial: Any = field(default_factory=count)
+
+    async def take(self, step: int, count: int) -> list[Group]:
+        with self.clock.stage("rollout"):
+            prompts = await answer(self.data.select.remote(count), self.wait_s, "selection", "data")
+            sampled = await self.sampler([self._request(step, prompt) for prompt in prompts])
+        return [
+            Group(f"{self.attempt}/{step}/{next(self._serial)}", prompt, result.prompt_ids, result.rollouts)
+            for prompt, result in zip(prompts, sampled, strict=True)
+        ]
+
+    def _request(self, step: int, prompt: Prompt) -> SampleRequest:
+        seeds = tuple(derive(self.seed, "train", step, prompt.id, n) for n in range(self.config.per_prompt))
+        return SampleRequest(prompt, seeds, self.config.max_tokens, self.config.temperature)
+
+
+@dataclass
+class GoldLabeller:
+    """Buys the true label of every group; groups whose label cannot be had are dropped."""
+
+    oracle: Any
+    clock: Stopwatch
+    wait_s: float
+
+    async def assign(self, step: int, groups: Sequence[Group]) -> list[Judged]:
+        with self.clock.stage("label"):
+            ids = [group.prompt.id for group in groups]
+            labels = await answer(self.oracle.buy.remote(step, ids), self.wait_s, "labels", "oracle")
+        return [self._judge(group, label) for group, label in zip(groups, labels, strict=True)]
+
+    def _judge(self, group: Group, label: str | None) -> Judged:
+        if label is None:
+            return Judged(group, Decision.DROP, reason="no label: the budget is spent")
+        return Judged(group, Decision.USE, Supervision("gold", label))
+
+
+@dataclass
+class RewardService:
+    """Scores rollouts in the reward actor."""
+
+    actor: Any
+    clock: Stopwatch
+    wait_s: float
+
+    async def outcome(self, judged: Sequence[Judged]) -> list[ScoredGroup]:
+        with self.clock.stage("score"):
+            labels = [entry.supervision.answer if entry.supervision else None for entry in judged]
+            used = [(entry.group, label) for entry, label in zip(judged, labels, strict=True) if label is not None]
+            scores = iter(await self.score(used))
+        return [ScoredGroup(entry, () if entry.supervision is None else next(scores)) for entry in judged]
+
+    async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
+        """One score per rollout of each (group, label)."""
+        tasks = [_task(group.prompt, rollout, label) for group, label in groups for rollout in group.rollouts]
+        scores = iter(await answer(self.actor.score.remote(tasks), self.wait_s, "scores", "reward"))
+        return [tuple(next(scores) for _ in group.rollouts) for group, _ in groups]
+
+
+def _task(prompt: Prompt, rollout: Rollout, label: str | None) -> ScoringTask:
+    return ScoringTask(rollout.text, label, prompt.meta, truncated=rollout.finish_reason == "length")
+
+
+@dataclass
+class LearnerService:
+    """Takes optimizer steps; knows the policy version."""
+
+    group: LearnerGroup
+    micro_batch_tokens: int
+    version: int
+    clock: Stopwatch
+
+    async def step(self, batch: Batch) -> Update:
+        sequences = batch.sequences()
+        if not sequences:
+            return Update(batch.step, self.version, learned=False)
+        with self.clock.stage("learn"):
+            canary = choose(sequences)
+            before = await self.group.first("logprobs", canary)
+            shares = cut(sequences, len(self.group.ranks), self.micro_batch_tokens)
+            tokens = sum(len(sequence.logprobs) for sequence in sequences)
+            metrics = await self.group.scatter("step", shares, tokens)
+        self.version += 1
+        return Update(batch.step, self.version, True, {**metrics, "learn/tokens": tokens}, canary, before)
+
+
+@dataclass
+class WeightService:
+    """Publishes what was learned."""
+
+    sync: WeightSync
+    clock: Stopwatch
+
+    async def publish(self, update: Update) -> Publication | None:
+        with self.clock.stage("publish"):
+            return await self.sync.publish(update)
+
+
+@dataclass
+class Evaluation:
+    """Samples the held-out prompts, and compares with labels that reach nothing but these metrics."""
+
+    prompts: Sequence[Prompt]
+    sampler: Sampler
+    rewards: RewardService
+    oracle: Any
+    config: EvalConfig
+    rollout: RolloutConfig
+    seed: int
+    last_step: int
+    clock: Stopwatch
+    wait_s: float
+
+    async def __call__(self, step: int) -> dict[str, float]:
+        """Metrics where an evaluation is due: at step 0, every ``eval.every`` steps, and at the last step."""
+        due = step % self.config.every == 0 or step == self.last_step
+        return await self.measure() if due and self.prompts else {}
+
+    async def measure(self) -> dict[str, float]:
+        """Mean outcome (avg@k), and the share of prompts with a right answer among k (pass@k).
+
+        The sampling seeds are the same at every evaluation: what changes between two of them is the policy.
+        """
+        with self.clock.stage("eval"):
+            sampled = await self.sampler([self._request(prompt) for prompt in self.prompts])
+            groups = [
+                Group(f"eval/{prompt.id}", prompt, result.prompt_ids, result.rollouts, "eval")
+                for prompt, result in zip(self.prompts, sampled, strict=True)
+            ]
+            ids = [prompt.id for prompt in self.prompts]
+            labels = await answer(self.oracle.monitor.remote(ids), self.wait_s, "held-out labels", "oracle")
+            scores = await self.rewards.score(list(zip(groups, labels, strict=True)))
+        outcomes = [[score.outcome for score in group if score.outcome is not None] for group in scores]
+        scored = [group for group in outcomes if group]
+        return {
+            "eval/accuracy": float(np.mean([np.mean(group) for group in scored])) if scored else float("nan"),
+            f"eval/pass@{self.config.per_prompt}": float(np.mean([max(group) for group in scored] or [float("nan")])),
+            "eval/tokens": float(sum(group.tokens for group in groups)),
+        }
+
+    def _request(self, prompt: Prompt) -> SampleRequest:
+        seeds = tuple(derive(self.seed, "eval", prompt.id, n) for n in range(self.config.per_prompt))
+        return SampleRequest(prompt, seeds, self.rollout.max_tokens, self.rollout.temperature)
+
+
+async def observe(data: Any, batch: Batch, wait_s: float) -> None:
+    """Tell the data actor the outcomes of a step, groups without signal included."""
+    seen = [
+        Observation(scored.group.prompt.id, float(sum(outcomes)), len(outcomes))
+        for scored in (settled.scored for settled in batch.settled)
+        if (outcomes := [score.outcome for score in scored.scores if score.outcome is not None])
+    ]
+    await answer(data.observe.remote(batch.step, seen), wait_s, "feedback", "data")
+
+
+async def memory(actors: Mapping[str, Any], wait_s: float) -> dict[str, float]:
+    """Resident memory of every actor, in MiB."""
+    refs = {name: actor.rss_mb.remote() for name, actor in actors.items()}
+    sizes = await answers(refs, wait_s, "memory")
+    return {f"memory/rss_mb/{name}": size for name, size in zip(refs, sizes, strict=True)}

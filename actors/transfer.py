@@ -1,0 +1,79 @@
+"""vLLM's side of the ``shm`` transport: an engine of its weight-transfer API that loads a landed file.
+
+The learner's rank 0 puts a version's bytes into Ray's object store, which carries one copy to each node; there the
+first rollout worker lands them as a file in /dev/shm, and every engine process of the node maps that file.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from safetensors import safe_open
+from vllm.distributed.weight_transfer.base import (
+    WeightTransferEngine,
+    WeightTransferInitInfo,
+    WeightTransferUpdateInfo,
+)
+from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+
+from actors.snapshot import Manifest, entry
+
+BACKEND = "effrl-shm"
+
+
+@dataclass
+class ShmInit(WeightTransferInitInfo):
+    """Nothing to set up: the file system is the channel."""
+
+
+@dataclass
+class ShmUpdate(WeightTransferUpdateInfo):
+    """Where the landed version is."""
+
+    path: str = ""
+
+
+class ShmTransfer(WeightTransferEngine[ShmInit, ShmUpdate]):
+    """Loads a landed file into the running model, and remembers what the model took."""
+
+    init_info_cls = ShmInit
+    update_info_cls = ShmUpdate
+    loaded: Manifest
+
+    def init_transfer_engine(self, init_info: ShmInit) -> None:
+        self.loaded = Manifest({})
+
+    def start_weight_update(self) -> None:
+        initialize_layerwise_reload(self.model)
+
+    def receive_weights(self, update_info: ShmUpdate) -> None:
+        self.loaded = Manifest({})
+        with safe_open(update_info.path, "pt") as file:
+            tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+            self.model.load_weights(self.recorded(tensors))
+
+    def recorded(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Pass tensors on to the model; the receipt lists exactly those that it took."""
+        for name, tensor in tensors:
+            described = entry(tensor)
+            yield name, tensor
+            self.loaded.tensors[name] = described
+
+    def finish_weight_update(self) -> None:
+        finalize_layerwise_reload(self.model, self.model_config)
+        self.repack_tied_head()
+
+    def repack_tied_head(self) -> None:
+        """On a CPU each linear packs a copy of its weight, and a tied head's copy would stay old without this."""
+        if self.model.config.tie_word_embeddings:
+            head = self.model.lm_head
+            head.quant_method.process_weights_after_loading(head)
+
+    def shutdown(self) -> None:
+        """Nothing is held between updates."""
+
+
+def register(engine: type[ShmTransfer]) -> None:
+    """Make an engine class known to vLLM in this process."""
+    WeightTransferEngineFactory.register_engine(BACKEND, engine)

@@ -1,0 +1,62 @@
+"""The only place that waits for actors: every wait has a deadline, and says whom and what it waits for."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from effrl.errors import DeadlineError, RunError, UserError
+
+
+class WorkerError(RunError):
+    """An actor raised or died; ``role`` names it, so that the end of its log can be shown."""
+
+    def __init__(self, message: str, role: str) -> None:
+        super().__init__(message)
+        self.role = role
+
+
+async def answer(ref: ray.ObjectRef, seconds: float, what: str, role: str) -> Any:
+    """The value of ``ref``.
+
+    Raises:
+        DeadlineError: it did not come within ``seconds``.
+        WorkerError: the actor raised, or its process is gone.
+        UserError: the actor found a mistake that the user can mend.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), seconds)
+    except TimeoutError as error:
+        raise DeadlineError(f"waited {seconds:.0f} s in vain for {what} of {role}") from error
+    except RayTaskError as error:
+        raise _translated(error, what, role) from error
+    except RayActorError as error:
+        raise WorkerError(f"{role} died during {what}: {_last_line(error)}", role) from error
+
+
+async def answers(refs: Mapping[str, ray.ObjectRef], seconds: float, what: str) -> list[Any]:
+    """The values of ``refs`` (by role) in order; the first failure ends the wait."""
+    tasks = [asyncio.ensure_future(answer(ref, seconds, what, role)) for role, ref in refs.items()]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _translated(error: RayTaskError, what: str, role: str) -> Exception:
+    if isinstance(error.cause, UserError):
+        return error.cause
+    if isinstance(error.cause, RunError):
+        return WorkerError(str(error.cause), role)
+    return WorkerError(f"{role} failed in {what}: {_last_line(error)}", role)
+
+
+def _last_line(error: Exception) -> str:
+    """The line of a traceback that says what was wrong: the last one that names an error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" ^~")]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Exit)\b", line)]
+    return (named or lines)[-1]

@@ -1,0 +1,1 @@
+"""How people start effrl: the command line and the check of an installation."""

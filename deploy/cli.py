@@ -1,0 +1,147 @@
+"""The command line: ``effrl``, or ``python -m effrl``."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+import effrl
+from effrl.errors import RunError, UserError
+
+app = typer.Typer(
+    help="Reinforcement learning for language models when labels, rollouts and GPU hours are scarce.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Look at a config without running it.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+console = Console()
+errors = Console(stderr=True)
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as learn.lr=1e-4 run.steps=100.")]
+Recipe = Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")]
+RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of every command."""
+    state["debug"] = debug
+
+
+state = {"debug": False}
+
+
+@app.command()
+def train(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Train a model: effrl train quickstart, or effrl train my.yaml learn.lr=1e-5."""
+    from deploy import training
+
+    training.train(recipe, overrides or [], console)
+
+
+@app.command()
+def resume(run: RunPath, overrides: Overrides = None) -> None:
+    """Go on with a run from its newest checkpoint."""
+    from deploy import training
+
+    training.resume(run, overrides or [], console)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="One run directory, or several to compare.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; report.html in the first run by default.")] = None,
+) -> None:
+    """Write one HTML page with plots and sample rollouts."""
+    from effrl.report import write_report
+
+    path = out or runs[0] / "report.html"
+    write_report(runs, path)
+    console.print(path, highlight=False)
+
+
+@app.command()
+def show(
+    run: RunPath,
+    step: Annotated[int, typer.Argument(help="Step to look at.")],
+    limit: Annotated[int, typer.Option(min=1, help="Groups to show.")] = 5,
+) -> None:
+    """Show prompts, rollouts, rewards, labels and fates of one step."""
+    from effrl.show import show_step
+
+    show_step(run, step, console, limit)
+
+
+@app.command()
+def doctor(
+    self_test: Annotated[bool, typer.Option(help="Also run one real step in a temporary directory.")] = True,
+) -> None:
+    """Check this installation and this machine."""
+    from deploy.doctor import run_doctor
+    from deploy.selftest import one_step
+
+    raise typer.Exit(run_doctor(console, one_step if self_test else None))
+
+
+@config_app.command("show")
+def config_show(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Print the resolved config, every default spelled out."""
+    from effrl import load
+
+    typer.echo(load.dump(load.load(recipe, overrides or [])), nl=False)
+
+
+@config_app.command("check")
+def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Check a config, its data and its model without starting anything."""
+    from effrl import load
+    from effrl.preflight import check
+
+    found = check(load.load(recipe, overrides or []))
+    console.print(
+        f"ok: {found.train.rows:,} prompts ({found.train.labelled:,} with a label), {found.parameters:,} parameters,"
+        f" context {found.context}",
+        highlight=False,
+    )
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(effrl.__version__)
+
+
+def main() -> NoReturn:
+    """Run a command; exit code 2 for the user's mistake, 1 for a failed run, 130 after Ctrl-C."""
+    sys.exit(_guarded(app))
+
+
+def _guarded(command: Callable[[], None]) -> int | str | None:
+    try:
+        command()
+    except SystemExit as end:
+        return end.code
+    except UserError as error:
+        return _fail(error, 2)
+    except RunError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        errors.print("stopped", highlight=False)
+        return 130
+    return 0
+
+
+def _fail(error: Exception, code: int) -> int:
+    if state["debug"]:
+        traceback.print_exception(error)
+    else:
+        errors.print(f"effrl: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    return code

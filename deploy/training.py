@@ -1,0 +1,141 @@
+"""Starting, resuming and ending a run, as the command line does it."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import effrl
+from effrl import load, metrics
+from effrl.config import Config
+from effrl.errors import RunError
+from effrl.preflight import Preflight, check
+from effrl.progress import Progress, duration
+from effrl.report import write_report
+from effrl.resume import StartPoint, resume_point
+from effrl.rundir import RunDirectory, claim_existing, claim_new
+
+LOG_LINES = 30
+"""Lines of a failed worker's log that are shown."""
+
+
+def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> RunDirectory:
+    """Start a new run and see it through.
+
+    Raises:
+        UserError: something is wrong with the config, the data or the machine; nothing was started.
+        RunError: the run failed; the terminal says where, and how to go on.
+    """
+    config = load.load(recipe_or_file, overrides)
+    found = check(config)
+    name = Path(recipe_or_file).stem
+    directory, claim = claim_new(config.run.dir or Path("runs") / name)
+    try:
+        directory.config.write_text(load.dump(config))
+        console.print(_headline(name, config, found), highlight=False)
+        _attempt(config, directory, found, StartPoint(found.model), console)
+    finally:
+        claim.release()
+    return directory
+
+
+def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirectory:
+    """Go on with a run from its newest checkpoint; raises as :func:`train` does."""
+    directory, claim = claim_existing(path)
+    try:
+        config = load.load(str(directory.config), overrides)
+        found = check(config)
+        start = resume_point(directory, config, found.model)
+        directory.config.write_text(load.dump(config))
+        console.print(_headline(path.name, config, found), highlight=False)
+        console.print(_resumed(start), highlight=False)
+        _attempt(config, directory, found, start, console)
+    finally:
+        claim.release()
+    return directory
+
+
+def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: StartPoint, console: Console) -> None:
+    """Run the driver; whatever happens, the terminal says how it ended and where the results are."""
+    from actors.cluster import ray_session
+    from actors.driver import Driver
+
+    began = time.monotonic()
+    with Progress(config.run.steps, console) as progress:
+        progress.resume(metrics.read(directory.metrics))
+        try:
+            with ray_session():
+                asyncio.run(Driver(config, directory, found, start, progress).run())
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt from error
+        except RunError as error:
+            _log(directory, error)
+            raise RunError(_failure(directory, error)) from error
+    write_report([directory.path], directory.report)
+    console.print(_summary(directory, time.monotonic() - began), highlight=False)
+
+
+def _headline(name: str, config: Config, found: Preflight) -> str:
+    rollout, cluster = config.rollout, config.cluster
+    device = "GPU" if cluster.rollout.gpus or cluster.learner.gpus else "CPU"
+    return " · ".join(
+        (
+            f"effrl {effrl.__version__}",
+            name,
+            f"{config.model.path}, {_count(found.parameters)} parameters",
+            config.advantage.kind.upper(),
+            f"{rollout.prompts} prompts x {rollout.per_prompt} rollouts = {rollout.prompts * rollout.per_prompt} per step",
+            f"{found.train.rows:,} prompts, {found.train.labelled:,} with a label",
+            "staleness 0",
+            device,
+        )
+    )
+
+
+def _resumed(start: StartPoint) -> str:
+    taken_back = f", {start.rolled_back} groups after it taken back" if start.rolled_back else ""
+    return f"resuming after step {start.step} (policy version {start.version}){taken_back}; labels bought stay owned"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.1f}B" if number >= 1e9 else f"{number / 1e6:.1f}M"
+
+
+def _summary(directory: RunDirectory, seconds: float) -> str:
+    rows = metrics.read(directory.metrics)
+    accuracies = [row["eval/accuracy"] for row in rows if row.get("eval/accuracy") is not None]
+    learned = f"avg@k {accuracies[0]:.2f} → {accuracies[-1]:.2f} · " if len(accuracies) > 1 else ""
+    published = [row["sync/verified"] for row in rows if row.get("sync/bytes")]
+    proven = "every publish verified" if all(published) else f"{published.count(None)} publishes inconclusive"
+    rollouts, tokens = (sum(row.get(key, 0) for row in rows) for key in ("rollout/count", "rollout/tokens"))
+    labels = rows[-1].get("label/bought_total", 0)
+    model = directory.checkpoints / f"step_{rows[-1]['step']}" / "hf"
+    return (
+        f"done in {duration(seconds)}: {learned}{rollouts:,} rollouts, {labels:,} labels, {tokens / 1e6:.1f}M tokens"
+        f" · {proven if published else 'nothing was learned, nothing published'}\n"
+        f"report  {directory.report}\nmodel   {model}     look: effrl show {directory.path} {rows[-1]['step']}"
+    )
+
+
+def _log(directory: RunDirectory, error: BaseException) -> None:
+    path = directory.log("driver")
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        traceback.print_exception(error, file=file)
+
+
+def _failure(directory: RunDirectory, error: RunError) -> str:
+    """One block: what failed, the end of that worker's log, and how to go on."""
+    from actors.wait import WorkerError
+
+    lines = [str(error)]
+    if isinstance(error, WorkerError):
+        log = directory.log(error.role)
+        tail = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
+        lines += [f"last lines of {log}:", *(f"    {line}" for line in tail)]
+    return "\n".join((*lines, f"all details: {directory.log('driver')}", f"go on: effrl resume {directory.path}"))
+
+

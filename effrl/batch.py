@@ -1,0 +1,122 @@
+"""The batch of one step: it knows what is missing, what may still be spent on refills, and the fate of every group."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from effrl import types
+from effrl.types import Decision, Fate, Float32, Group, ScoredGroup, Status
+
+AdvantageFunction = Callable[[Float32], Float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A scored group and its fate."""
+
+    scored: ScoredGroup
+    fate: Fate
+
+
+@dataclass
+class Batch:
+    """Groups of one optimizer step.
+
+    Groups without signal are filtered and replaced as long as the refill budget lasts; then the step learns from
+    what it has.
+    """
+
+    step: int
+    prompts: int
+    """Groups to train on."""
+    refill: float
+    """Refill budget in multiples of the first draw's tokens."""
+    advantage: AdvantageFunction
+    settled: list[Settled] = field(default_factory=list)
+    _first_draw_tokens: int = 0
+    _tokens: int = 0
+
+    @property
+    def trained(self) -> list[ScoredGroup]:
+        return [settled.scored for settled in self.settled if settled.fate is Fate.TRAINED]
+
+    @property
+    def missing(self) -> int:
+        """Groups to draw next: all at first; then as many replacements as the remaining budget is likely to pay for."""
+        if not self.settled:
+            return self.prompts
+        fates = self.fates()
+        wanted = self.prompts - fates[Fate.TRAINED] - fates[Fate.DROPPED]  # a refill would be dropped as well
+        budget_left = self._first_draw_tokens * (1 + self.refill) - self._tokens
+        tokens_per_group = self._tokens / len(self.settled)
+        return max(0, min(wanted, int(budget_left / max(1.0, tokens_per_group))))
+
+    def add(self, scored: Sequence[ScoredGroup]) -> None:
+        """Settle the fate of each group. Groups must come in a reproducible order: it is the order of packing."""
+        drawn = sum(group.group.tokens for group in scored)
+        if not self.settled:
+            self._first_draw_tokens = drawn
+        self._tokens += drawn
+        self.settled.extend(Settled(group, fate_of(group)) for group in scored)
+
+    def fates(self) -> Counter[Fate]:
+        return Counter(settled.fate for settled in self.settled)
+
+    def metrics(self) -> dict[str, float | None]:
+        """Metrics of this step's rollouts, outcomes and fates."""
+        groups = [settled.scored.group for settled in self.settled]
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        scores = [score for settled in self.settled for score in settled.scored.scores]
+        outcomes = [score.outcome for score in scores if score.outcome is not None]
+        fates, mean = self.fates(), float(np.mean(outcomes)) if outcomes else None
+        return {
+            "reward/outcome_mean": mean,
+            **{f"reward/status/{status}": sum(score.status is status for score in scores) for status in Status},
+            "rollout/count": len(rollouts),
+            "rollout/tokens": sum(group.tokens for group in groups),
+            "rollout/truncated_fraction": float(np.mean([r.finish_reason == "length" for r in rollouts])),
+            "groups/rolled": len(groups),
+            **{f"groups/{fate}": fates[fate] for fate in Fate if fate is not Fate.ROLLED_BACK},
+            "select/effective_ratio": fates[Fate.TRAINED] / len(groups),
+            "select/difficulty_mean": None if mean is None else 1 - mean,
+        }
+
+    def sequences(self) -> list[types.Sequence]:
+        """What the learner sees: one sequence per scored rollout of every group with signal."""
+        return [sequence for scored in self.trained for sequence in _sequences(scored, self.advantage)]
+
+
+def fate_of(scored: ScoredGroup) -> Fate:
+    """Dropped by the labeller, failed (fewer than half of the rollouts scored), filtered (no signal), or trained.
+
+    The filter reads outcomes, not shaped rewards: a length penalty must not make a signal where there is none.
+    """
+    if scored.judged.decision is Decision.DROP:
+        return Fate.DROPPED
+    outcomes = [score.outcome for score in scored.scores if score.outcome is not None]
+    if 2 * len(outcomes) < len(scored.scores) or len(outcomes) < 2:
+        return Fate.FAILED
+    return Fate.FILTERED if len(set(outcomes)) == 1 else Fate.TRAINED
+
+
+def _sequences(scored: ScoredGroup, advantage: AdvantageFunction) -> list[types.Sequence]:
+    kept = [
+        (rollout, score.reward)
+        for rollout, score in zip(scored.group.rollouts, scored.scores, strict=True)
+        if score.reward is not None
+    ]
+    advantages = advantage(np.array([reward for _, reward in kept], np.float32))
+    return [
+        _sequence(scored.group, rollout, value) for (rollout, _), value in zip(kept, advantages, strict=True)
+    ]
+
+
+def _sequence(group: Group, rollout: types.Rollout, advantage: np.float32) -> types.Sequence:
+    return types.Sequence(
+        ids=np.concatenate([group.prompt_ids, rollout.token_ids]),
+        prompt_length=len(group.prompt_ids),
+        logprobs=rollout.logprobs,
+        advantages=np.full(len(rollout.token_ids), advantage, np.float32),
+    )

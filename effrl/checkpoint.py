@@ -1,0 +1,99 @@
+"""Checkpoints: a directory that exists only when it is whole, and that is proven whole before it is used."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from effrl.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+class Checkpoints:
+    """The checkpoints of a run, ``step_N`` each."""
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        self.directory = directory
+        self.keep = keep
+
+    def begin(self, step: int) -> Path:
+        """An empty directory to write the checkpoint of ``step`` into; invisible until sealed."""
+        draft = self.directory / f".step_{step}.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        return draft
+
+    def seal(self, draft: Path, step: int, state: Mapping[str, Any]) -> Path:
+        """Make a draft a checkpoint: manifest with checksums last, everything on disk, then one rename.
+
+        Old checkpoints are deleted only after the new one is durable.
+        """
+        files = {str(path.relative_to(draft)): _digest(path) for path in sorted(draft.rglob("*")) if path.is_file()}
+        (draft / MANIFEST).write_text(json.dumps({"step": step, **state, "files": files}, indent=1))
+        for path in (*draft.rglob("*"), draft):
+            _sync(path)
+        final = self.directory / f"step_{step}"
+        shutil.rmtree(final, ignore_errors=True)  # of an attempt that was taken back to an earlier step
+        draft.rename(final)
+        _sync(self.directory)
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.directory / f"step_{old}")
+        return final
+
+    def steps(self) -> list[int]:
+        """Steps of the sealed checkpoints, oldest first."""
+        sealed = self.directory.glob(f"step_*/{MANIFEST}")
+        return sorted(int(path.parent.name.removeprefix("step_")) for path in sealed)
+
+    def latest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest checkpoint and its manifest, after comparing every file with it; None where there is none.
+
+        Raises:
+            UserError: a file is missing or differs.
+        """
+        if not (steps := self.steps()):
+            return None
+        path = self.directory / f"step_{steps[-1]}"
+        return path, verify(path)
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Compare the files of a checkpoint with its manifest, and return the manifest.
+
+    Raises:
+        UserError: one line that names the first file that is missing or differs.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
+        files: dict[str, str] = manifest["files"]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path / MANIFEST} is damaged: {_remedy(path)}") from error
+    for name, digest in files.items():
+        file = path / name
+        if not file.is_file() or _digest(file) != digest:
+            raise UserError(f"{file} is {'damaged' if file.exists() else 'missing'}: {_remedy(path)}")
+    return manifest
+
+
+def _remedy(path: Path) -> str:
+    return f"restore it, or delete {path} to resume from the checkpoint before it"
+
+
+def _digest(path: Path) -> str:
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,262 @@
+"""The configuration of a run: one strict, frozen model per section; a docstring under every field.
+
+A config is a YAML file (or a recipe's name) plus dotted overrides: ``learn.lr=1e-4``. What only one ``kind`` of
+selector, labeller, reward, … needs lives in that kind's own model.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from effrl.tasks.source import FAMILIES, Split
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Strict and frozen: an unknown key is an error, and nothing changes after validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelConfig(Section):
+    path: str = "tiny"
+    """A local Hugging Face directory, a hub name, or ``tiny``, the built-in model."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of learner and engine."""
+    context: PositiveInt | None = None
+    """Longest prompt plus completion, in tokens; the model's own limit by default."""
+
+
+class TaskSource(Section):
+    """Rows that the project makes: ``tasks:chain?split=eval&size=128``."""
+
+    kind: Literal["tasks"] = "tasks"
+    name: Literal[FAMILIES]  # type: ignore[valid-type]
+    """Task family."""
+    split: Split = "train"
+    """Splits never share a problem, whatever their seeds."""
+    size: PositiveInt = 4096
+    """Distinct problems to draw."""
+    seed: int = 0
+    """Seed of the draw."""
+
+
+class JsonlSource(Section):
+    """Rows of a JSON Lines file: ``problems.jsonl?prompt=question&label=answer``."""
+
+    kind: Literal["jsonl"] = "jsonl"
+    path: Path
+    """File to read, one JSON object per line."""
+    prompt: str = "prompt"
+    """Key of the prompt: a string, or a list of messages with role and content."""
+    label: str = "label"
+    """Key of the label; a row may lack it."""
+    id: str = "id"
+    """Key of the row's id; without it the id is made from the line number."""
+
+
+def _parse_source(value: object) -> object:
+    """Turn the short form of a source into the mapping that the strict models check."""
+    if not isinstance(value, str):
+        return value
+    location, _, query = value.partition("?")
+    options: dict[str, str] = dict(parse_qsl(query, keep_blank_values=True))
+    if location.startswith("tasks:"):
+        return {"kind": "tasks", "name": location.removeprefix("tasks:"), **options}
+    return {"kind": "jsonl", "path": location, **options}
+
+
+Source = Annotated[TaskSource | JsonlSource, Discriminator("kind"), BeforeValidator(_parse_source)]
+
+
+class DataConfig(Section):
+    train: Source
+    """Prompts to train on, with or without labels."""
+    eval: Source | None = None
+    """Held-out prompts; their labels only ever reach metrics."""
+
+
+class UniformSelect(Section):
+    kind: Literal["uniform"] = "uniform"
+    """Every prompt once per epoch, in a seeded order."""
+
+
+class Budget(Section):
+    total: PositiveInt | None = None
+    """Labels that the run may buy in all; no limit by default."""
+
+
+class DatasetOracle(Section):
+    kind: Literal["dataset"] = "dataset"
+    """Labels come from the data source's own label column."""
+
+
+class GoldLabel(Section):
+    kind: Literal["gold"] = "gold"
+    """Buy the true label of every group."""
+    budget: Budget = Budget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class RewardConfig(Section):
+    """What every reward has: limits of the worker processes that run it."""
+
+    timeout_s: PositiveFloat = 5.0
+    """Wall-clock seconds for one completion; then its worker is killed and replaced."""
+    memory_mb: PositiveInt = 2048
+    """Address space that one completion may add to its worker, in MiB."""
+    workers: PositiveInt = 1
+    """Worker processes."""
+
+
+class MathReward(RewardConfig):
+    kind: Literal["math"] = "math"
+    """Equivalence of final answers by math-verify; a final answer is the last ``\\boxed{x}``, ``#### x`` or ``#x``."""
+
+
+class ExactReward(RewardConfig):
+    kind: Literal["exact"] = "exact"
+    """Equality of final answers as text, spaces at the ends aside."""
+
+
+class PluginReward(RewardConfig):
+    kind: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    """Import path of your own reward function, ``package.module:function`` (see :class:`effrl.protocols.Reward`)."""
+
+
+def _reward_kind(value: Any) -> str:
+    kind = value["kind"] if isinstance(value, dict) and "kind" in value else "math"
+    if isinstance(value, RewardConfig):
+        kind = value.kind  # type: ignore[attr-defined]
+    return "plugin" if ":" in str(kind) else str(kind)
+
+
+AnyReward = Annotated[
+    Annotated[MathReward, Tag("math")]
+    | Annotated[ExactReward, Tag("exact")]
+    | Annotated[PluginReward, Tag("plugin")],
+    Discriminator(_reward_kind),
+]
+
+
+class GrpoAdvantage(Section):
+    kind: Literal["grpo"] = "grpo"
+    """Group-relative advantage (GRPO, arXiv 2402.03300, eq. in section 4.1.2)."""
+    std: Literal["sample", "none"] = "sample"
+    """Divide by the group's sample standard deviation, or not (Dr. GRPO, arXiv 2503.20783)."""
+
+
+class ClippedLoss(Section):
+    kind: Literal["clipped"] = "clipped"
+    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7), summed over tokens, divided by all tokens of the step."""
+    clip_low: Share = 0.2
+    """Lower clip: the ratio is kept above 1 - clip_low."""
+    clip_high: PositiveFloat = 0.2
+    """Upper clip: the ratio is kept below 1 + clip_high (DAPO, arXiv 2503.14476, uses 0.28)."""
+    tis_cap: PositiveFloat = 2.0
+    """Cap of the truncated importance weight between engine and learner log-probs."""
+
+
+class RolloutConfig(Section):
+    prompts: PositiveInt = 32
+    """Groups to train on per step."""
+    per_prompt: Annotated[int, Field(ge=2)] = 8
+    """Rollouts per prompt; a group of one has no relative advantage."""
+    max_tokens: PositiveInt = 1024
+    """Longest completion."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature of training rollouts and evaluation."""
+    refill: Annotated[float, Field(ge=0)] = 0.5
+    """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
+    kv_cache_gb: PositiveFloat = 1.0
+    """Memory for the key-value cache of one engine on a CPU, in GiB."""
+
+
+class LearnConfig(Section):
+    lr: PositiveFloat = 1e-6
+    """Learning rate of AdamW, constant."""
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    """Moment decay rates of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay of AdamW."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of the whole gradient."""
+    micro_batch_tokens: PositiveInt = 16384
+    """Tokens of one forward pass on one rank, padding included; the gradient does not depend on it."""
+
+
+class WorkersConfig(Section):
+    per_node: PositiveInt = 1
+    """Workers on each node."""
+    gpus: Annotated[int, Field(ge=0)] = 0
+    """GPUs of each worker; 0 runs on the CPU."""
+    cpus: Annotated[float, Field(ge=0)] = 0.5
+    """CPU share that each worker reserves; stages alternate, so workers may use the same cores."""
+
+
+class ClusterConfig(Section):
+    rollout: WorkersConfig = WorkersConfig()
+    """vLLM engines."""
+    learner: WorkersConfig = WorkersConfig()
+    """DeepSpeed ranks."""
+    nodes: PositiveInt = 1
+    """Nodes that carry workers."""
+    start_s: PositiveFloat = 300.0
+    """Deadline for a worker to come up, in seconds."""
+    wait_s: PositiveFloat = 1800.0
+    """Deadline for any answer of a worker, in seconds."""
+
+
+class EvalConfig(Section):
+    every: PositiveInt = 10
+    """Steps between evaluations; the base (row 0) and the last step are always evaluated."""
+    prompts: PositiveInt = 128
+    """Held-out prompts, the first of the source."""
+    per_prompt: PositiveInt = 4
+    """Samples per prompt; ``eval/accuracy`` is their mean."""
+
+
+class RunConfig(Section):
+    steps: PositiveInt = 60
+    """Optimizer steps."""
+    dir: Path | None = None
+    """Run directory; ``runs/NAME`` by default, with a number after it where that is taken."""
+    seed: int = 1
+    """Root of every random stream."""
+    save_every: PositiveInt = 20
+    """Steps between checkpoints; the last step is always saved."""
+    keep: PositiveInt = 2
+    """Checkpoints to keep."""
+    sync_tolerance: PositiveFloat = 1e-4
+    """Largest difference of learner and engine log-probs after a publish, in nats; beyond it the run stops."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    select: UniformSelect = UniformSelect()
+    label: GoldLabel = GoldLabel()
+    reward: AnyReward = MathReward()
+    advantage: GrpoAdvantage = GrpoAdvantage()
+    loss: ClippedLoss = ClippedLoss()
+    rollout: RolloutConfig = RolloutConfig()
+    learn: LearnConfig = LearnConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    eval: EvalConfig = EvalConfig()
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        if self.model.context is not None and self.rollout.max_tokens >= self.model.context:
+            raise ValueError(
+                f"rollout.max_tokens ({self.rollout.max_tokens}) leaves no room for a prompt within"
+                f" model.context ({self.model.context}): lower the one or raise the other"
+            )
+        return self

@@ -1,0 +1,17 @@
+"""The two ways a command can fail, and the exit code of each."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one line that says what to do, exit code 2."""
+
+
+class RunError(Exception):
+    """A run that could not go on: one block that says what failed, exit code 1."""
+
+
+class WeightsNotServedError(RunError):
+    """A policy version was published, but the engine does not serve it (DESIGN, invariant 4)."""
+
+
+class DeadlineError(RunError):
+    """A wait outlasted its deadline; the message names what was waited for."""

@@ -1,0 +1,131 @@
+"""From a recipe's name or a YAML file, and dotted overrides, to a validated :class:`effrl.config.Config`."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from effrl.config import Config
+from effrl.errors import UserError
+
+_RECIPES = resources.files("effrl") / "recipes"
+
+
+def recipes() -> list[str]:
+    """Names of the built-in recipes."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _RECIPES.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load(recipe_or_file: str, overrides: Sequence[str] = ()) -> Config:
+    """Read, override and validate a config.
+
+    Raises:
+        UserError: the file is missing or not YAML, or a value does not fit; one line per problem, each with a remedy.
+    """
+    return validate(_override(_read(recipe_or_file), overrides), recipe_or_file)
+
+
+def validate(raw: Mapping[str, Any], origin: str) -> Config:
+    """Validate a mapping; ``origin`` names it in messages."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise UserError("\n".join(f"{origin}: {problem}" for problem in problems)) from error
+
+
+def dump(config: Config) -> str:
+    """The resolved config as YAML, every default spelled out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(recipe_or_file: str) -> dict[str, Any]:
+    if recipe_or_file in recipes():
+        text = (_RECIPES / f"{recipe_or_file}.yaml").read_text()
+    else:
+        text = _read_file(recipe_or_file)
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{recipe_or_file} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{recipe_or_file} must hold sections such as `data:` and `run:`")
+    return raw
+
+
+def _read_file(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except FileNotFoundError:
+        hint = f"did you mean {match!r}?" if (match := _closest(path, recipes())) else f"recipes: {', '.join(recipes())}"
+        raise UserError(f"{path} is neither a file nor a recipe; {hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
+def _override(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Apply ``section.key=value`` in order; values are parsed as YAML."""
+    for override in overrides:
+        path, separator, text = override.partition("=")
+        if not separator or not path:
+            raise UserError(f"{override!r} is not an override; write section.key=value, such as learn.lr=1e-4")
+        *parents, leaf = path.split(".")
+        node = raw
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if not isinstance(child, dict):
+                raise UserError(f"{override!r}: {parent} is a plain value, it has no key {leaf!r}")
+            node = child
+        node[leaf] = _value(text)
+    return raw
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _explain(problem: Any) -> str:
+    """One validation problem as one line: where, what, and what to do."""
+    location = [str(part) for part in problem["loc"] if str(part) not in _TAGS]
+    where = ".".join(location) or "config"
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(location[:-1])
+        match = _closest(location[-1], known)
+        hint = f"did you mean {'.'.join((*location[:-1], match))!r}?" if match else f"known: {', '.join(known)}"
+        return f"unknown key {where!r}; {hint}"
+    if problem["type"] == "missing":
+        return f"{where} is missing; set it, for example {where}=…"
+    message = problem["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(problem["input"], dict | BaseModel) else f" (got {problem['input']!r})"
+    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+_TAGS = ("tasks", "jsonl", "math", "exact", "plugin")
+"""Tags of discriminated unions, which pydantic puts into locations."""
+
+
+def _fields_at(location: Sequence[str]) -> list[str]:
+    """Field names that are legal at a location, over all kinds of a union."""
+    models: list[type[BaseModel]] = [Config]
+    for name in location:
+        fields = [model.model_fields[name] for model in models if name in model.model_fields]
+        models = [model for field in fields for model in _models_in(field.annotation)]
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _closest(word: str, words: Sequence[str]) -> str | None:
+    matches = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return matches[0] if matches else None

@@ -1,0 +1,233 @@
+"""What a run measures: one JSON object per step in ``metrics.jsonl``, the sinks that may copy it, and stage times.
+
+The file is written first and is the truth; a sink (TensorBoard, …) may fail without hurting the run.
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from effrl.errors import UserError
+
+Row = Mapping[str, Any]
+"""One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
+
+Stage = Literal["rollout", "label", "score", "learn", "publish", "eval", "commit"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+_logger = logging.getLogger(__name__)
+
+
+class MetricsLog:
+    """Appends rows to a JSON Lines file; a row that was appended survives a crash."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a log, new or old. The torn line that a crash may have left at its end is removed."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _rewrite(path, [line for line, _ in _sound_lines(path)])
+
+    def append(self, row: Row) -> None:
+        """Write one row to disk: ``step`` first, the other keys sorted, what is not finite as null."""
+        line = json.dumps(_plain(row), allow_nan=False) + "\n"
+        # Opened anew for each row: `truncate_after` replaces the file, and an open handle would write to the old one.
+        with self.path.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON Lines file, in order, without a torn last line; none where there is no file.
+
+    Raises:
+        UserError: a line other than the last is not JSON.
+    """
+    return [row for _, row in _sound_lines(path)]
+
+
+def truncate_after(path: Path, step: int) -> None:
+    """Remove the rows of all steps after ``step``, for a resume; the file is replaced at once or not at all."""
+    _rewrite(path, [line for line, row in _sound_lines(path) if row["step"] <= step])
+
+
+def _sound_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
+    """Each line, newline included, and the object that it holds."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    sound = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            sound.append((line + b"\n", json.loads(line)))
+        except ValueError as error:
+            if number < len(lines):
+                raise UserError(f"{path}:{number} is not JSON: remove the line or restore the file") from error
+    return sound
+
+
+def _rewrite(path: Path, lines: Sequence[bytes]) -> None:
+    """Replace the file where its content would change; a crash leaves the old one or the new one."""
+    content = b"".join(lines)
+    if not path.exists() or path.read_bytes() == content:
+        return
+    draft = path.with_name(path.name + ".draft")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    keys = ["step", *sorted(row.keys() - {"step"})]
+    return {key: _plain_value(row[key]) for key in keys}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Sink(Protocol):
+    """Somewhere else to send rows to. Whatever it raises disables it, and nothing more."""
+
+    def write(self, row: Row) -> None:
+        """Take one row, with the key ``step``."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go."""
+        ...
+
+
+class TensorBoardSink:
+    """Writes the numbers of each row as TensorBoard scalars.
+
+    It uses TensorBoard's own event writer, which needs neither torch nor TensorFlow.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing is imported or created before the first row, so that a failure here cannot stop a run."""
+        self._directory = directory
+        self._writer: Any = None
+
+    def write(self, row: Row) -> None:
+        """Write one event with a scalar per number; None and text are left out."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        if self._writer is None:
+            self._writer = self._open(row["step"])
+        numbers = {key: value for key, value in _plain(row).items() if isinstance(value, int | float)}
+        scalars = [Summary.Value(tag=key, simple_value=value) for key, value in numbers.items() if key != "step"]
+        self._writer.add_event(Event(wall_time=time.time(), step=row["step"], summary=Summary(value=scalars)))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, step: int) -> Any:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        writer = EventFileWriter(str(self._directory))
+        # A session that starts at this step tells TensorBoard to forget what an attempt before a resume wrote after it.
+        start = SessionLog(status=SessionLog.START)
+        writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
+        return writer
+
+
+class Metrics:
+    """The log and its sinks: what a run writes its rows to."""
+
+    def __init__(
+        self, log: MetricsLog, sinks: Sequence[Sink] = (), warn: Callable[[str], None] = _logger.warning
+    ) -> None:
+        """``warn`` is told, once per sink, that a sink failed and is off from now on."""
+        self._log = log
+        self._sinks = list(sinks)
+        self._warn = warn
+
+    def write(self, row: Row) -> None:
+        """Append the row to the log, then offer it to every sink that still works."""
+        self._log.append(row)
+        for sink in list(self._sinks):
+            self._guard(sink, partial(sink.write, row))
+
+    def close(self) -> None:
+        """Close every sink that still works."""
+        for sink in list(self._sinks):
+            self._guard(sink, sink.close)
+        self._sinks.clear()
+
+    def _guard(self, sink: Sink, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # A sink may fail in any way (full disk, network, missing package): the run goes on.
+            self._sinks.remove(sink)
+            self._warn(f"{type(sink).__name__} is off from now on ({error}); metrics.jsonl still has everything")
+
+
+@dataclass(eq=False)
+class _Open:
+    stage: Stage
+    since: float
+
+
+class Stopwatch:
+    """Adds up wall-clock seconds per stage of a step.
+
+    Stages may overlap, then each counts in full. Example: ``with clock.stage("rollout"): groups = await take()``.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
+        self._open: list[_Open] = []
+        self._begun: float | None = None
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Count the time inside the ``with`` block towards a stage, also when it raises."""
+        assert stage in STAGES, f"unknown stage {stage!r}"
+        entry = _Open(stage, self._now())
+        self._begun = entry.since if self._begun is None else self._begun
+        self._open.append(entry)
+        try:
+            yield
+        finally:
+            self._open.remove(entry)
+            self._seconds[stage] += self._now() - entry.since
+
+    def take(self) -> dict[str, float]:
+        """Seconds since the last call as ``time/STAGE_s``, every stage present; then start again from zero.
+
+        ``time/step_s`` is the wall time since the first stage began. A stage that is still open (the commit that
+        writes the row) counts up to now; the rest of it belongs to the next row.
+        """
+        now = self._now()
+        for entry in self._open:
+            self._seconds[entry.stage] += now - entry.since
+            entry.since = now
+        taken = {f"time/{stage}_s": seconds for stage, seconds in self._seconds.items()}
+        taken["time/step_s"] = 0.0 if self._begun is None else now - self._begun
+        self._seconds = dict.fromkeys(STAGES, 0.0)
+        self._begun = now if self._open else None
+        return taken

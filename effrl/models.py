@@ -1,0 +1,68 @@
+"""Where a model is, and what of it must be known before anything is started."""
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from effrl.errors import UserError
+
+TINY = Path(str(resources.files("effrl") / "tiny" / "model"))
+
+
+def locate(path: str) -> Path:
+    """The local directory of a model: the built-in tiny one, a directory, or a hub model (downloaded once).
+
+    Raises:
+        UserError: it is none of these.
+    """
+    directory = TINY if path == "tiny" else Path(path)
+    if directory.is_dir():
+        if not (directory / "config.json").is_file() or not list(directory.glob("*.safetensors")):
+            raise UserError(f"model.path={path} is no model: a Hugging Face directory has config.json and *.safetensors")
+        return directory.resolve()
+    if directory.exists() or directory.is_absolute() or path.startswith(".") or path.count("/") > 1:
+        raise UserError(f"model.path={path} is no model directory; give a directory, a hub name, or tiny")
+    return _download(path)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model.path={name} is neither a directory nor a hub model that can be loaded: {reason}") from error
+
+
+def config_of(directory: Path) -> dict[str, Any]:
+    """The model's own ``config.json``."""
+    config: dict[str, Any] = json.loads((directory / "config.json").read_text())
+    return config
+
+
+def context_of(directory: Path) -> int:
+    """Longest sequence that the model was made for, in tokens.
+
+    Raises:
+        UserError: the model does not say.
+    """
+    try:
+        return int(config_of(directory)["max_position_embeddings"])
+    except KeyError:
+        raise UserError(f"{directory}/config.json has no max_position_embeddings: set model.context") from None
+
+
+def parameters_of(directory: Path) -> int:
+    """Number of parameters, read from the headers of the weight files (tied tensors count once)."""
+    from math import prod
+
+    return sum(prod(shape) for file in directory.glob("*.safetensors") for shape in _shapes(file))
+
+
+def _shapes(file: Path) -> list[list[int]]:
+    with file.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    return [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]

@@ -1,0 +1,71 @@
+"""Cutting the sequences of an optimizer step into ranks and micro-batches.
+
+The cut never changes the gradient: the loss is a sum over tokens, divided by one global token count.
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import numpy as np
+
+from effrl.types import Float32, Int32, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Right-padded sequences of one forward pass; all arrays are [B, L] and aligned with ``ids``.
+
+    A sampled token at position t has mask 1 there; its log-prob comes from the logits at t - 1.
+    """
+
+    ids: Int32
+    attention: Int32
+    mask: Float32
+    behaviour: Float32
+    advantages: Float32
+
+
+def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:
+    """Distribute sequences over ranks, and each rank's over micro-batches of at most ``tokens`` padded tokens.
+
+    Longest first to the rank with the fewest tokens; neighbours in length share a micro-batch. A sequence longer
+    than the limit gets a micro-batch of its own. A rank may end with none.
+    """
+    shares: list[list[Sequence]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for sequence in sorted(sequences, key=lambda s: -len(s.ids)):
+        rank = loads.index(min(loads))
+        shares[rank].append(sequence)
+        loads[rank] += len(sequence.ids)
+    return [[pad(rows) for rows in _within(share, tokens)] for share in shares]
+
+
+def _within(sequences: Seq[Sequence], tokens: int) -> list[list[Sequence]]:
+    """Cut a list sorted by falling length so that rows x longest stays within ``tokens``."""
+    batches: list[list[Sequence]] = []
+    for sequence in sequences:
+        if batches and (len(batches[-1]) + 1) * len(batches[-1][0].ids) <= tokens:
+            batches[-1].append(sequence)
+        else:
+            batches.append([sequence])
+    return batches
+
+
+def pad(sequences: Seq[Sequence]) -> MicroBatch:
+    """Right-pad to the longest sequence; padding has id 0, attention 0 and mask 0."""
+    shape = (len(sequences), max(len(sequence.ids) for sequence in sequences))
+    batch = MicroBatch(
+        ids=np.zeros(shape, np.int32),
+        attention=np.zeros(shape, np.int32),
+        mask=np.zeros(shape, np.float32),
+        behaviour=np.zeros(shape, np.float32),
+        advantages=np.zeros(shape, np.float32),
+    )
+    for row, sequence in enumerate(sequences):
+        end, sampled = len(sequence.ids), slice(sequence.prompt_length, len(sequence.ids))
+        batch.ids[row, :end] = sequence.ids
+        batch.attention[row, :end] = 1
+        batch.mask[row, sampled] = 1.0
+        batch.behaviour[row, sampled] = sequence.logprobs
+        batch.advantages[row, sampled] = sequence.advantages
+    return batch

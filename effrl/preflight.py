@@ -1,0 +1,89 @@
+"""What can be found wrong before anything is started: data, labels, model and lengths, in seconds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from effrl.config import Config, Source
+from effrl.data.reader import Survey, read, survey
+from effrl.data.render import render
+from effrl.errors import UserError
+from effrl.models import context_of, locate, parameters_of
+from effrl.types import Message
+
+_TEMPLATE_BYTES = 512
+"""Room for what a chat template adds, when lengths are bounded without tokenising."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What a run will work on."""
+
+    model: Path
+    parameters: int
+    context: int
+    """Longest prompt plus completion, in tokens."""
+    train: Survey
+    held_out: Survey | None
+
+
+def check(config: Config) -> Preflight:
+    """Look at everything a config names.
+
+    Raises:
+        UserError: one line about the first thing that is wrong, and what to do.
+    """
+    model = locate(config.model.path)
+    context = config.model.context or context_of(model)
+    if config.rollout.max_tokens >= context:
+        raise UserError(
+            f"rollout.max_tokens ({config.rollout.max_tokens}) leaves no room for a prompt in the model's context of"
+            f" {context} tokens: lower it"
+        )
+    train = survey(config.data.train)
+    if train.labelled == 0:
+        raise UserError(
+            f"label.kind={config.label.kind} buys labels, but no row of data.train has one: name their key, for example"
+            ' data.train="file.jsonl?label=answer"'
+        )
+    held_out = _survey_held_out(config)
+    _check_lengths(config, model, context, {"data.train": train, "data.eval": held_out})
+    return Preflight(model, parameters_of(model), context, train, held_out)
+
+
+def _survey_held_out(config: Config) -> Survey | None:
+    if config.data.eval is None:
+        return None
+    held_out = survey(config.data.eval)
+    if held_out.labelled < held_out.rows:
+        raise UserError(f"data.eval has {held_out.rows - held_out.labelled} rows without a label: it cannot be scored")
+    return held_out
+
+
+def _check_lengths(config: Config, model: Path, context: int, surveys: dict[str, Survey | None]) -> None:
+    """A token takes at least one byte, so only sources with a prompt of too many bytes need the tokenizer."""
+    limit = context - config.rollout.max_tokens
+    sources = {"data.train": config.data.train, "data.eval": config.data.eval}
+    for name, found in surveys.items():
+        source = sources[name]
+        if found is not None and source is not None and found.longest_bytes + _TEMPLATE_BYTES > limit:
+            _tokenise_longest(name, source, model, limit, config.rollout.max_tokens, context)
+
+
+def _tokenise_longest(name: str, source: Source, model: Path, limit: int, max_tokens: int, context: int) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    for row in read(source):
+        if _bytes(row.prompt.content) + _TEMPLATE_BYTES <= limit:
+            continue
+        length = len(render(tokenizer, row.prompt.content))
+        if length > limit:
+            raise UserError(
+                f"{name}: prompt {row.prompt.id} has {length} tokens; with rollout.max_tokens={max_tokens} the context"
+                f" of {context} leaves {limit}: shorten or remove it, or lower rollout.max_tokens"
+            )
+
+
+def _bytes(content: str | tuple[Message, ...]) -> int:
+    texts = [content] if isinstance(content, str) else [message["content"] for message in content]
+    return sum(len(text.encode()) for text in texts)

@@ -1,0 +1,144 @@
+"""The built-in reward functions, and how a config's ``reward.kind`` becomes one.
+
+They run in worker processes that are killed when they take too long, so nothing in here watches the time.
+"""
+
+import difflib
+import importlib
+import logging
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from math_verify import parse, verify
+
+from effrl.errors import UserError
+from effrl.protocols import Reward, Verdict
+from effrl.reward.extract import final_answer
+from effrl.types import Status
+
+# Each worker would warn once that math-verify's own timeouts (SIGALRM) are off. They are, on purpose: see above.
+logging.getLogger("math_verify").setLevel(logging.ERROR)
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"[-+]?\\?\$?[0-9][0-9,]*(?:\.[0-9]*)?")
+_POWER_OF_TEN = re.compile(r"(?:\\times|\\cdot|[*\u00d7])\s*10\s*\^\s*\{?-?[0-9]+\}?")
+_OPERATION = re.compile(r"[0-9)}]\s*(?:[-+*\u00d7\u00f7\u2212]|\\(?:times|cdot|div)\b)+\s*[-({$]*(?:[0-9]|\\[a-z])")
+_LONGEST = 500
+"""Characters of an answer that is worth parsing: longer ones take seconds each, and are never a plain answer."""
+
+
+def math(completion: str, label: str | None, meta: Mapping[str, Any]) -> Verdict:
+    """1 where the final answer equals the label's in value, by math-verify; the label may be a worked solution."""
+    gold = _gold(label)
+    answer = final_answer(completion)
+    if answer is None:
+        return Verdict(0.0, None, Status.UNPARSEABLE)
+    return Verdict(float(equivalent(answer, gold)), answer)
+
+
+def exact(completion: str, label: str | None, meta: Mapping[str, Any]) -> Verdict:
+    """1 where the final answer is the label's, letter by letter; spaces at the ends do not count."""
+    gold = _gold(label)
+    answer = final_answer(completion)
+    if answer is None:
+        return Verdict(0.0, None, Status.UNPARSEABLE)
+    return Verdict(float(answer == gold), answer)
+
+
+_BUILT_IN: Mapping[str, Reward] = {"math": math, "exact": exact}
+
+
+@lru_cache(maxsize=4096)  # the rollouts of a group share their label and mostly their answers
+def equivalent(answer: str, gold: str) -> bool:
+    """Whether two answers are the same value.
+
+    Everything is math-verify's judgement but for two refusals: an answer longer than :data:`_LONGEST` (or twice the
+    label), and one that leaves the arithmetic of a plain number to the verifier. ``12+34`` equals 46, and a policy
+    that may answer so learns to repeat the question.
+    """
+    answer, gold = answer.rstrip(" ."), gold.rstrip(" .")
+    if answer == gold:
+        return True
+    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
+        return int(answer) == int(gold)
+    if len(answer) > max(_LONGEST, 2 * len(gold)) or _leaves_work(answer, gold):
+        return False
+    if not (parsed := _parse(gold)):
+        raise ValueError(f"the label {gold!r} cannot be read as mathematics")
+    return _verified(parsed, answer)
+
+
+def load(kind: str) -> Reward:
+    """The reward function that a config names: ``math``, ``exact``, or an import path ``package.module:function``.
+
+    Raises:
+        UserError: there is no such function; one line that says what is wrong.
+    """
+    if kind in _BUILT_IN:
+        return _BUILT_IN[kind]
+    path, _, name = kind.partition(":")
+    if not path or not name:
+        raise UserError(f"reward.kind {kind!r} is none of {', '.join(_BUILT_IN)}, nor a path package.module:function")
+    return _function(kind, _module(kind, path), name)
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, on one line of bounded length."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _gold(label: str | None) -> str:
+    # Without a label there is nothing to be right about: a score of 0 would punish good answers, silently.
+    if label is None or not label.strip():
+        raise ValueError("the prompt has no label")
+    return final_answer(label) or label.strip()
+
+
+def _leaves_work(answer: str, gold: str) -> bool:
+    """Whether a plain number is asked for, and sums or products are answered; ``3 \\times 10^5`` is a number."""
+    last = answer.rpartition("=")[2]
+    return bool(_NUMBER.fullmatch(gold) and _OPERATION.search(_POWER_OF_TEN.sub("", last)))
+
+
+@lru_cache(maxsize=4096)
+def _parse(answer: str) -> list[Any]:
+    # Wrapped in a box, it is read as a whole; bare text would be searched for anything that looks like a number.
+    return list(parse(f"\\boxed{{{answer}}}", parsing_timeout=None, raise_on_error=True))
+
+
+def _verified(gold: list[Any], answer: str) -> bool:
+    try:
+        return bool(verify(gold, _parse(answer), timeout_seconds=None, raise_on_error=True))
+    except MemoryError:
+        raise
+    except Exception:
+        # The label could be read, so it is the answer that is malformed ("=-01"), and that is wrong. Were it an error,
+        # a policy could have its bad rollouts left out by writing them so.
+        return False
+
+
+def _module(kind: str, path: str) -> Any:
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise UserError(f"reward.kind {kind!r}: importing {path} fails, {one_line(error)}") from error
+        raise UserError(
+            f"reward.kind {kind!r}: no module named {error.name!r}; it must be installed, or lie where the run starts"
+        ) from error
+    except Exception as error:  # the module is the user's: importing it can raise anything
+        raise UserError(f"reward.kind {kind!r}: importing {path} fails, {one_line(error)}") from error
+
+
+def _function(kind: str, module: Any, name: str) -> Reward:
+    known = vars(module)
+    if name not in known:
+        close = difflib.get_close_matches(name, [key for key, value in known.items() if callable(value)], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"reward.kind {kind!r}: module {module.__name__} has no function {name!r}{hint}")
+    function: Reward = known[name]
+    if not callable(function):
+        raise UserError(f"reward.kind {kind!r}: {name} is {type(function).__name__}, not a function")
+    return function

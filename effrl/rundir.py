@@ -1,0 +1,104 @@
+"""The run directory: which one a run gets, who holds it, and where things are in it."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from effrl.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """``runs/NAME/{config.yaml, metrics.jsonl, ledger.sqlite, groups/, checkpoints/, tensorboard/, logs/, report.html}``."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        return self.path / "ledger.sqlite"
+
+    @property
+    def groups(self) -> Path:
+        return self.path / "groups"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def log(self, role: str) -> Path:
+        return self.path / "logs" / f"{role}.log"
+
+
+class Claim:
+    """Exclusive use of a run directory, held until the process ends: a lock that no crash can leave behind."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        """Take the lock.
+
+        Raises:
+            UserError: another live process holds it.
+        """
+        directory.path.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(directory.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._descriptor, 32).decode() or "unknown"
+            os.close(self._descriptor)
+            raise UserError(
+                f"{directory.path} is in use by process {holder}: wait for it, stop it, or choose another run.dir"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let another process have the directory."""
+        os.close(self._descriptor)
+
+
+def claim_new(wanted: Path) -> tuple[RunDirectory, Claim]:
+    """Claim ``wanted``, or ``wanted-2``, ``wanted-3``, … where a run is already kept there: nothing is overwritten.
+
+    Raises:
+        UserError: ``wanted`` is in use by a live process, or is not a directory that can be written.
+    """
+    number = 1
+    while True:
+        directory = RunDirectory(wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}"))
+        try:
+            claim = Claim(directory)
+        except OSError as error:
+            raise UserError(f"cannot write a run to {directory.path}: {error.strerror}") from error
+        if not directory.config.exists():
+            return directory, claim
+        claim.release()
+        number += 1
+
+
+def claim_existing(path: Path) -> tuple[RunDirectory, Claim]:
+    """Claim the directory of a run to go on with.
+
+    Raises:
+        UserError: there is no run, or it is in use.
+    """
+    directory = RunDirectory(path)
+    if not directory.config.is_file():
+        raise UserError(f"{path} holds no run (it has no config.yaml); `effrl train` starts one")
+    return directory, Claim(directory)

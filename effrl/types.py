@@ -1,0 +1,245 @@
+"""The values that travel through the loop. All are frozen; arrays are NumPy, so that they cross processes cheaply.
+
+A batch is built in this order: :class:`Prompt` → :class:`Group` (its rollouts) → :class:`Judged` (its supervision) →
+:class:`ScoredGroup` → :class:`Sequence` (what the learner sees) → :class:`Update` → :class:`Receipt`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+Float32 = NDArray[np.float32]
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as chat templates expect it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the policy is asked, *without* its label (which only the oracle's vault holds).
+
+    Example: ``Prompt("chain/3f2a", "12+34=", {"level": 2})``.
+    """
+
+    id: str
+    content: str | tuple[Message, ...]
+    """Plain text, sent as it is; or messages, rendered by the model's chat template."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a data source before it is split into a prompt and an entry of the vault."""
+
+    prompt: Prompt
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One sampled completion.
+
+    Example: ``Rollout(ids [T], logprobs [T], "12+34=46;#46", "stop", 3, 3)``.
+    """
+
+    token_ids: Int32
+    """[T] sampled tokens, the end-of-sequence token included where it was sampled."""
+    logprobs: Float32
+    """[T] log-probs of the behaviour policy: after temperature, of exactly what was sampled from."""
+    text: str
+    finish_reason: Literal["stop", "length"]
+    version_min: int
+    """Oldest policy version that sampled a token of this rollout."""
+    version_max: int
+
+    def __post_init__(self) -> None:
+        assert self.token_ids.shape == self.logprobs.shape, "one log-prob per sampled token"
+
+
+Purpose = Literal["train", "eval"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rollouts of one prompt; group id = (step, prompt id) within a run."""
+
+    id: str
+    prompt: Prompt
+    prompt_ids: Int32
+    """[P] token ids of the rendered prompt; the policy conditions on these and nothing is tokenised again."""
+    rollouts: tuple[Rollout, ...]
+    purpose: Purpose = "train"
+
+    @property
+    def tokens(self) -> int:
+        """Sampled tokens of all rollouts."""
+        return sum(len(rollout.token_ids) for rollout in self.rollouts)
+
+
+LabelSource = Literal["gold", "bought"]
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """The answer that a group is rewarded against, and where it came from."""
+
+    source: LabelSource
+    answer: str
+    weight: float = 1.0
+
+
+class Decision(StrEnum):
+    """What the labeller makes of a group."""
+
+    USE = "use"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A group and the labeller's decision; supervision is present exactly when the decision is ``use``."""
+
+    group: Group
+    decision: Decision
+    supervision: Supervision | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        assert (self.supervision is not None) == (self.decision is Decision.USE)
+
+
+class Status(StrEnum):
+    """How the scoring of one rollout ended. The first three are scores, the rest are failures of the verifier."""
+
+    OK = "ok"
+    UNPARSEABLE = "unparseable"
+    """No final answer was found: outcome 0."""
+    TRUNCATED = "truncated"
+    """The rollout hit its token limit before an answer: outcome 0."""
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    ERROR = "error"
+    CRASHED = "crashed"
+
+    @property
+    def scored(self) -> bool:
+        """Whether the rollout has an outcome; otherwise it is left out, never scored 0."""
+        return self in (Status.OK, Status.UNPARSEABLE, Status.TRUNCATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The reward of one rollout.
+
+    Example: ``Score(1.0, 1.0, Status.OK, "46")``; a failed verifier gives ``Score(None, None, Status.TIMEOUT)``.
+    """
+
+    outcome: float | None
+    """Raw correctness in [0, 1]: what filters read."""
+    reward: float | None
+    """What advantages read."""
+    status: Status
+    answer: str | None = None
+    """The extracted final answer, where the verifier extracts one."""
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        assert (self.outcome is not None) == self.status.scored, "scored rollouts, and only they, have an outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredGroup:
+    """A judged group with one score per rollout (none where the group was dropped before scoring)."""
+
+    judged: Judged
+    scores: tuple[Score, ...]
+
+    @property
+    def group(self) -> Group:
+        return self.judged.group
+
+
+class Fate(StrEnum):
+    """The one state in which every training group ends (DESIGN, invariant 1)."""
+
+    TRAINED = "trained"
+    FILTERED = "filtered"
+    """No signal: all of its rewards are equal."""
+    DROPPED = "dropped"
+    """The labeller gave it no supervision."""
+    FAILED = "failed"
+    """Fewer than half of its rollouts could be scored."""
+    ROLLED_BACK = "rolled_back"
+    """Rolled out by an attempt that a resume took back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """One rollout as the learner sees it.
+
+    Example: ``Sequence(ids [P + T], prompt_length P, logprobs [T], advantages [T])``.
+    """
+
+    ids: Int32
+    """[P + T] prompt tokens, then sampled tokens."""
+    prompt_length: int
+    logprobs: Float32
+    """[T] behaviour log-probs."""
+    advantages: Float32
+    """[T] advantage of each sampled token."""
+
+    def __post_init__(self) -> None:
+        sampled = len(self.ids) - self.prompt_length
+        assert len(self.logprobs) == len(self.advantages) == sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Sequences whose sampled tokens learner and engine both score, to prove what is served."""
+
+    ids: tuple[Int32, ...]
+    prompt_lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one optimizer step did. ``version`` is the version that now exists; it is new only if ``learned``."""
+
+    step: int
+    version: int
+    learned: bool
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    canary: Canary | None = None
+    canary_before: Float32 | None = None
+    """Log-probs of the canary's sampled tokens under the version before this update."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A rollout worker's confirmation of what it loaded."""
+
+    worker: str
+    version: int
+    checksum: str
+    """Digest over names, shapes, dtypes and bytes of every tensor that was handed to the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The outcome of publishing one version to every rollout worker."""
+
+    version: int
+    receipts: tuple[Receipt, ...]
+    bytes: int
+    verified: bool | None
+    """True: receipts and canary agree. None: the canary could not tell the new version from the old one."""
+    metrics: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,237 @@
+"""The reader: rows as they should be, and one helpful line for each way in which they are not."""
+
+import json
+import re
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from effrl.config import JsonlSource, TaskSource
+from effrl.data.reader import Survey, read, survey
+from effrl.errors import UserError
+from effrl.tasks.source import problems
+from effrl.types import Prompt, Row
+
+GOOD = b'{"prompt": "1+1=", "label": "2"}'
+
+
+def write(folder: Path, *lines: bytes | dict[str, Any], name: str = "rows.jsonl", **keys: str) -> JsonlSource:
+    path = folder / name
+    path.write_bytes(b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines))
+    return JsonlSource(path=path, **keys)
+
+
+def error_of(source: JsonlSource | TaskSource) -> str:
+    with pytest.raises(UserError) as caught:
+        list(read(source))
+    message = str(caught.value)
+    assert "\n" not in message, "errors are one line"
+    return message
+
+
+def test_rows_as_documented(tmp_path: Path) -> None:
+    messages = [{"role": "system", "content": "Add."}, {"role": "user", "content": "2+2?"}]
+    source = write(
+        tmp_path,
+        {"prompt": "1+1=", "label": "2", "id": "sums/1", "level": 3, "tags": ["easy"]},
+        b"",
+        {"prompt": messages, "label": None},
+        b"   \t ",
+        {"prompt": "Zahl: ä", "id": 17},
+    )
+    assert list(read(source)) == [
+        Row(Prompt("sums/1", "1+1=", {"level": 3, "tags": ["easy"]}), "2"),
+        Row(Prompt("rows:3", tuple(messages), {}), None),  # type: ignore[arg-type]
+        Row(Prompt("17", "Zahl: ä", {}), None),
+    ]
+
+
+def test_other_keys(tmp_path: Path) -> None:
+    line = {"question": "1+1=", "answer": "2", "uid": "x", "label": "meta", "prompt": "meta", "id": 3}
+    (row,) = read(write(tmp_path, line, prompt="question", label="answer", id="uid"))
+    assert row == Row(Prompt("x", "1+1=", {"label": "meta", "prompt": "meta", "id": 3}), "2")
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [("46", "46"), (46, "46"), (-3, "-3"), (2.5, "2.5"), (1e-05, "0.00001"), (10**30, "1" + "0" * 30)],
+)
+def test_numbers_become_text(tmp_path: Path, label: object, text: str) -> None:
+    (row,) = read(write(tmp_path, {"prompt": "x", "label": label}))
+    assert row.label == text
+
+
+def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
+    rows = list(read(write(tmp_path, b"\xef\xbb\xbf" + GOOD + b"\r\n\r\n" + GOOD + b"\r")))
+    assert [row.prompt.id for row in rows] == ["rows:1", "rows:3"]
+
+
+def test_line_separators_inside_of_text_do_not_end_a_line(tmp_path: Path) -> None:
+    (row,) = read(write(tmp_path, '{"prompt": "a\u2028b\x85c"}'.encode()))
+    assert row.prompt.content == "a\u2028b\x85c"
+
+
+MALFORMED: dict[str, tuple[bytes, str]] = {
+    "not json": (b"prompt: 1+1", "not JSON (Expecting value at column 1): write one JSON object per line"),
+    "cut short": (b'{"prompt": "1+1', "not JSON (Unterminated string"),
+    "two objects": (b'{"prompt": "1"} {"prompt": "2"}', "not JSON (Extra data"),
+    "nan": (b'{"prompt": "1", "label": NaN}', "NaN is not JSON"),
+    "too deep": (b'{"prompt": ' + b"[" * 100_000, "nested too deeply"),
+    "too many digits": (b'{"prompt": "1", "label": ' + b"9" * 5000 + b"}", "write such values as strings"),
+    "a list": (b'["1+1"]', "not an object but a list"),
+    "a string": (b'"1+1"', "not an object but a string"),
+    "a number": (b"3", "not an object but a number"),
+    "null": (b"null", "not an object but null"),
+    "empty object": (b"{}", 'no "prompt", the row is an empty object'),
+    "not utf-8": (b'{"prompt": "\xff"}', "not UTF-8 (byte 13 of the line): convert the file to UTF-8"),
+    "missing prompt": (b'{"question": "1", "label": "2"}', 'no key "prompt", the row has "question", "label"'),
+    "prompt null": (b'{"prompt": null}', '"prompt" is null: write a string, or a list of messages'),
+    "prompt number": (b'{"prompt": 3}', '"prompt" is a number'),
+    "prompt object": (b'{"prompt": {"role": "user"}}', '"prompt" is an object'),
+    "prompt empty": (b'{"prompt": ""}', '"prompt" is empty: write some text'),
+    "prompt blank": (b'{"prompt": " \\n"}', '"prompt" is empty: write some text'),
+    "prompt empty list": (b'{"prompt": []}', '"prompt" is an empty list'),
+    "prompt surrogate": (b'{"prompt": "\\ud800"}', '"prompt" holds half of a surrogate pair'),
+    "message string": (b'{"prompt": ["hi"]}', 'message 1 of "prompt" is a string'),
+    "message role": (b'{"prompt": [{"content": "x"}]}', 'message 1 of "prompt" has no role'),
+    "message content": (b'{"prompt": [{"role": "user"}]}', 'message 1 of "prompt" has no content'),
+    "message content type": (
+        b'{"prompt": [{"role": "user", "content": "x"}, {"role": "user", "content": [1]}]}',
+        'content of message 2 of "prompt" is a list: write a string',
+    ),
+    "message content empty": (
+        b'{"prompt": [{"role": "user", "content": ""}]}',
+        'content of message 1 of "prompt" is empty',
+    ),
+    "message extra": (
+        b'{"prompt": [{"role": "user", "content": "x", "name": "Ann"}]}',
+        'message 1 of "prompt" has the key "name", which nothing reads',
+    ),
+    "label empty": (b'{"prompt": "1", "label": ""}', '"label" is empty: leave it out or write null'),
+    "label true": (b'{"prompt": "1", "label": true}', '"label" is true or false: write a string or a number'),
+    "label list": (b'{"prompt": "1", "label": ["2"]}', '"label" is a list: write a string or a number'),
+    "label too large": (b'{"prompt": "1", "label": 1e999}', '"label" is too large a number: write it as a string'),
+    "id empty": (b'{"prompt": "1", "id": ""}', '"id" is empty: leave it out to number rows by line'),
+    "id float": (b'{"prompt": "1", "id": 1.5}', '"id" is a number: write a string or a whole number'),
+    "id false": (b'{"prompt": "1", "id": false}', '"id" is true or false'),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_row_is_named_with_its_line(tmp_path: Path, name: str) -> None:
+    line, expected = MALFORMED[name]
+    source = write(tmp_path, GOOD, b"", GOOD, line, GOOD)
+    message = error_of(source)
+    assert message.startswith(f"{source.path}:4: ")
+    assert expected in message
+    assert len(message) < 400 + len(str(source.path)) * 2
+
+
+def test_rows_before_a_malformed_one_are_read(tmp_path: Path) -> None:
+    rows = read(write(tmp_path, GOOD, b"broken"))
+    assert next(rows).label == "2"
+    with pytest.raises(UserError, match=":2: "):
+        next(rows)
+
+
+def test_a_shared_id_names_both_lines(tmp_path: Path) -> None:
+    source = write(tmp_path, {"prompt": "1", "id": "a"}, GOOD, b"", {"prompt": "2", "id": "a"})
+    assert error_of(source) == f'{source.path}:4: id "a" was used on line 1 already: make ids unique'
+
+
+def test_an_id_like_a_numbered_row_is_shared_too(tmp_path: Path) -> None:
+    source = write(tmp_path, GOOD, {"prompt": "2", "id": "rows:1"})
+    assert ':2: id "rows:1" was used on line 1 already' in error_of(source)
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "query"),
+    [
+        ({"question": "1", "answer": "2"}, {"label": "answer"}, "prompt=question&label=answer"),
+        ({"id": "7", "promt": "1", "question": "2"}, {}, "prompt=promt"),
+        ({"id": "7", "label": "2", "stem": "1"}, {}, "prompt=stem"),
+        ({"label": "2"}, {}, "prompt=label"),
+        ({"my question & more": "1"}, {"id": "uid"}, "prompt=my+question+%26+more&id=uid"),
+    ],
+)
+def test_a_missing_prompt_key_comes_with_the_source_that_would_work(
+    tmp_path: Path, row: dict[str, str], options: dict[str, str], query: str
+) -> None:
+    source = write(tmp_path, row, **options)
+    assert f'data.train="{source.path}?{query}"' in error_of(source)
+
+
+def test_keys_of_a_strange_row_stay_on_one_short_line(tmp_path: Path) -> None:
+    keys = {f"key\n{number}" + "x" * 500: 1 for number in range(100)}
+    assert len(error_of(write(tmp_path, keys))) < 2000
+
+
+def test_a_label_must_not_double_as_prompt_or_id(tmp_path: Path) -> None:
+    source = write(tmp_path, GOOD, prompt="answer", label="answer")
+    assert "three different keys" in error_of(source)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])
+def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
+    source = write(tmp_path, content)
+    assert error_of(source) == f"{source.path}: the file is empty; write one JSON object per line"
+    with pytest.raises(UserError, match="empty"):
+        survey(source)
+
+
+def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
+    assert "no such file" in error_of(JsonlSource(path=tmp_path / "nowhere.jsonl"))
+    assert "this is a directory" in error_of(JsonlSource(path=tmp_path))
+    file = write(tmp_path, GOOD)
+    assert "cannot be read (Not a directory)" in error_of(JsonlSource(path=file.path / "below"))
+
+
+def test_tasks() -> None:
+    source = TaskSource(name="chain", split="eval", size=64, seed=3)
+    rows = list(read(source))
+    expected = list(problems("chain", "eval", 64, 3))
+    assert [row.prompt.content for row in rows] == [problem.prompt for problem in expected]
+    assert [row.label for row in rows] == [problem.answer for problem in expected]
+    assert [row.prompt.meta for row in rows] == [{"level": problem.level} for problem in expected]
+    assert all(re.fullmatch(r"chain/[0-9a-f]{12}", row.prompt.id) for row in rows)
+    assert len({row.prompt.id for row in rows}) == 64
+
+
+def test_ids_of_tasks_depend_on_the_prompt_alone() -> None:
+    def of(seed: int) -> dict[object, str]:
+        return {row.prompt.content: row.prompt.id for row in read(TaskSource(name="chain", size=256, seed=seed))}
+
+    one, two = of(1), of(2)
+    shared = one.keys() & two.keys()
+    assert shared, "small levels have few problems"
+    assert all(one[prompt] == two[prompt] for prompt in shared)
+
+
+def test_survey(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "ääää"}, {"role": "assistant", "content": "b"}]
+    source = write(tmp_path, GOOD, {"prompt": messages, "id": "long"}, {"prompt": "ääää"})
+    assert survey(source) == Survey(rows=3, labelled=1, longest_bytes=9, longest_id="long")
+
+
+def test_survey_of_tasks() -> None:
+    found = survey(TaskSource(name="chain", size=32))
+    assert (found.rows, found.labelled) == (32, 32)
+
+
+def test_survey_reads_to_the_end(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=":21: not JSON"):
+        survey(write(tmp_path, *[GOOD] * 20, b"broken"))
+
+
+def test_a_large_file_is_streamed(tmp_path: Path) -> None:
+    rows, size = 2000, 10_000
+    source = write(tmp_path, *[json.dumps({"prompt": "x" * size}).encode()] * rows)
+    tracemalloc.start()
+    try:
+        assert survey(source).rows == rows
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < rows * size / 20

@@ -1,0 +1,116 @@
+"""The batch: fates, refills, and what the learner sees."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from effrl.advantage.grpo import grpo_advantages
+from effrl.batch import Batch, fate_of
+from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
+
+GRPO = partial(grpo_advantages, std="sample")
+
+
+def rollout(tokens: int) -> Rollout:
+    ids = np.arange(tokens, dtype=np.int32)
+    return Rollout(ids, np.zeros(tokens, np.float32), "text", "stop", 0, 0)
+
+
+def scored(outcomes: list[float | None], tokens: int = 3, drop: bool = False, name: str = "g") -> ScoredGroup:
+    group = Group(name, Prompt(name, "1+1="), np.array([7, 8], np.int32), tuple(rollout(tokens) for _ in outcomes))
+    if drop:
+        return ScoredGroup(Judged(group, Decision.DROP), ())
+    scores = tuple(
+        Score(None, None, Status.TIMEOUT) if outcome is None else Score(outcome, outcome, Status.OK)
+        for outcome in outcomes
+    )
+    return ScoredGroup(Judged(group, Decision.USE, Supervision("gold", "2")), scores)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "fate"),
+    [
+        ([1, 0, 0, 1], Fate.TRAINED),
+        ([1, 1, 1, 1], Fate.FILTERED),
+        ([0, 0, 0, 0], Fate.FILTERED),
+        ([1, 0, None, None], Fate.TRAINED),  # exactly half is left
+        ([1, None, None, None], Fate.FAILED),
+        ([None, None, None, None], Fate.FAILED),
+        ([1, None], Fate.FAILED),  # a group of one has no relative advantage
+    ],
+)
+def test_fate(outcomes: list[float | None], fate: Fate) -> None:
+    assert fate_of(scored(outcomes)) is fate
+
+
+def test_dropped_groups_need_no_scores() -> None:
+    assert fate_of(scored([0, 0], drop=True)) is Fate.DROPPED
+
+
+def test_the_filter_reads_outcomes_not_rewards() -> None:
+    """A length penalty must not make a signal in a group whose answers are all wrong."""
+    group = scored([0, 0])
+    shaped = tuple(Score(0.0, reward, Status.OK) for reward in (0.0, -0.5))
+    assert fate_of(ScoredGroup(group.judged, shaped)) is Fate.FILTERED
+
+
+def test_sequences_leave_out_what_could_not_be_scored() -> None:
+    batch = Batch(1, 1, 0.0, GRPO)
+    batch.add([scored([1, None, 0, 0])])
+    sequences = batch.sequences()
+    assert len(sequences) == 3
+    assert [sequence.ids.tolist() for sequence in sequences] == [[7, 8, 0, 1, 2]] * 3
+    expected = np.array([2 / 3, -1 / 3, -1 / 3]) / (np.sqrt(1 / 3) + 1e-6)  # by hand: sample variance of 1, 0, 0
+    assert np.allclose([sequence.advantages[0] for sequence in sequences], expected, atol=1e-6)
+    assert all((sequence.advantages == sequence.advantages[0]).all() for sequence in sequences)
+
+
+def test_a_failed_rollout_is_not_a_zero() -> None:
+    """Scoring it 0 would make a signal out of nothing here."""
+    batch = Batch(1, 1, 0.0, GRPO)
+    batch.add([scored([1, 1, None, 1])])
+    assert batch.sequences() == [] and batch.fates()[Fate.FILTERED] == 1
+
+
+def test_refill_stops_with_the_token_budget() -> None:
+    batch = Batch(1, 4, 0.5, GRPO)
+    assert batch.missing == 4
+    batch.add([scored([0, 0], tokens=5) for _ in range(4)])  # 40 tokens, so 20 more may be spent: two groups
+    assert batch.missing == 2
+    batch.add([scored([1, 0], tokens=5), scored([0, 0], tokens=5)])
+    assert batch.missing == 0
+    assert len(batch.trained) == 1
+
+
+def test_dropped_groups_are_not_replaced() -> None:
+    batch = Batch(1, 4, 10.0, GRPO)
+    batch.add([scored([], drop=True) for _ in range(4)])
+    assert batch.missing == 0
+
+
+@given(
+    rounds=st.lists(st.lists(st.sampled_from(["trained", "filtered", "dropped", "failed"]), min_size=1), min_size=1),
+    refill=st.floats(0, 3),
+)
+def test_every_group_has_one_fate_and_refills_never_overshoot(rounds: list[list[str]], refill: float) -> None:
+    shapes = {"trained": ([1, 0], False), "filtered": ([1, 1], False), "dropped": ([0, 0], True), "failed": ([None, 1], False)}
+    batch = Batch(1, len(rounds[0]), refill, GRPO)
+    added = 0
+    for kinds in rounds:
+        count = min(batch.missing, len(kinds)) if added else len(kinds)
+        if count == 0:
+            break
+        batch.add([scored(*_unpack(shapes[kind])) for kind in kinds[:count]])
+        added += count
+        assert len(batch.trained) <= batch.prompts
+    assert sum(batch.fates().values()) == added
+    metrics = batch.metrics()
+    assert metrics["groups/rolled"] == sum(metrics[f"groups/{fate}"] for fate in Fate if fate is not Fate.ROLLED_BACK)  # type: ignore[misc]
+    assert metrics["rollout/tokens"] <= len(rounds[0]) * 6 * (1 + refill) + 1e-6  # type: ignore[operator]
+
+
+def _unpack(shape: tuple[list[float | None], bool]) -> tuple[list[float | None], int, bool]:
+    return shape[0], 3, shape[1]

@@ -1,0 +1,115 @@
+"""The loop with fakes, in milliseconds: what is called, in which order, and with what."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from effrl.advantage.grpo import grpo_advantages
+from effrl.batch import Batch
+from effrl.loop import Services, train
+from effrl.types import (
+    Decision,
+    Fate,
+    Group,
+    Judged,
+    Prompt,
+    Publication,
+    Rollout,
+    Score,
+    ScoredGroup,
+    Status,
+    Supervision,
+    Update,
+)
+
+
+class Fake:
+    """All services in one; ``outcomes`` gives the outcomes of each group in the order of being taken."""
+
+    def __init__(self, outcomes: list[list[float]], prompts: int, refill: float) -> None:
+        self.outcomes = outcomes
+        self.prompts = prompts
+        self.refill = refill
+        self.version = 0
+        self.calls: list[str] = []
+        self.fates: list[dict[Fate, int]] = []
+        self.journaled: list[str] = []
+
+    async def steps(self) -> AsyncIterator[int]:
+        step = 0
+        while self.outcomes:
+            step += 1
+            yield step
+
+    def new_batch(self, step: int) -> Batch:
+        return Batch(step, self.prompts, self.refill, partial(grpo_advantages, std="none"))
+
+    async def take(self, step: int, count: int) -> Sequence[Group]:
+        self.calls.append(f"take {count}")
+        rollout = Rollout(np.array([3], np.int32), np.zeros(1, np.float32), "", "stop", self.version, self.version)
+        ids = [f"{step}/{len(self.calls)}/{n}" for n in range(count)]
+        return [Group(name, Prompt(name, "?"), np.array([4], np.int32), (rollout, rollout)) for name in ids]
+
+    def rolled(self, step: int, groups: Sequence[Group]) -> None:
+        self.journaled += [group.id for group in groups]
+
+    async def assign(self, step: int, groups: Sequence[Group]) -> Sequence[Judged]:
+        assert {group.id for group in groups} <= set(self.journaled), "a group is journaled before anything else"
+        return [Judged(group, Decision.USE, Supervision("gold", "1")) for group in groups]
+
+    async def outcome(self, judged: Sequence[Judged]) -> Sequence[ScoredGroup]:
+        return [
+            ScoredGroup(entry, tuple(Score(value, value, Status.OK) for value in self.outcomes.pop(0)))
+            for entry in judged
+        ]
+
+    async def step(self, batch: Batch) -> Update:
+        learned = bool(batch.sequences())
+        self.version += learned
+        self.calls.append(f"learn {len(batch.sequences())}")
+        return Update(batch.step, self.version, learned)
+
+    async def publish(self, update: Update) -> Publication | None:
+        if not update.learned:
+            return None
+        self.calls.append(f"publish {update.version}")
+        return Publication(update.version, (), 0, True)
+
+    async def evaluate(self, step: int) -> Mapping[str, float]:
+        return {}
+
+    async def commit(
+        self, batch: Batch, update: Update, publication: Publication | None, evaluation: Mapping[str, float]
+    ) -> None:
+        assert (publication is not None) == update.learned
+        self.calls.append("commit")
+        self.fates.append(dict(batch.fates()))
+
+
+async def run(fake: Fake) -> Fake:
+    await train(
+        Services(fake.steps, fake.new_batch, fake, fake, fake, fake, fake, fake.evaluate, fake)  # type: ignore[arg-type]
+    )
+    return fake
+
+
+async def test_a_step_with_signal_learns_and_publishes() -> None:
+    fake = await run(Fake([[1, 0], [0, 1]], prompts=2, refill=0))
+    assert fake.calls == ["take 2", "learn 4", "publish 1", "commit"]
+
+
+async def test_groups_without_signal_are_replaced_within_the_budget() -> None:
+    fake = await run(Fake([[1, 0], [0, 0], [1, 1]], prompts=2, refill=0.5))
+    assert fake.calls == ["take 2", "take 1", "learn 2", "publish 1", "commit"]
+    assert fake.fates == [{Fate.TRAINED: 1, Fate.FILTERED: 2}]
+
+
+async def test_a_step_without_signal_makes_no_version() -> None:
+    fake = await run(Fake([[0, 0], [0, 0], [1, 0], [1, 0]], prompts=2, refill=0))
+    assert fake.calls == ["take 2", "learn 0", "commit", "take 2", "learn 4", "publish 1", "commit"]
+
+
+async def test_every_group_that_was_rolled_out_has_a_fate() -> None:
+    fake = await run(Fake([[1, 0], [0, 0], [1, 1], [0, 0]] * 6, prompts=4, refill=0.0))
+    assert len(fake.journaled) == sum(sum(fates.values()) for fates in fake.fates) == 24
