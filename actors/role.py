@@ -2,7 +2,6 @@
 
 import faulthandler
 import os
-import sys
 from pathlib import Path
 
 import psutil
@@ -41,7 +40,7 @@ def _log_to(path: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    faulthandler.enable(file=sys.__stderr__)
+    faulthandler.enable(file=2)  # a crash in native code leaves its Python stack in the log
 
 
 def _assert_one_root(version: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from actors.data import Observation
-from actors.rollout import SampleRequest, Sampled
+from actors.sampling import Sampled, SampleRequest
 from actors.wait import answer, answers
 from actors.weights import LearnerGroup, WeightSync
 from effrl.batch import Batch
 from effrl.canary import choose
 from effrl.config import EvalConfig, RolloutConfig
+from effrl.errors import RunError
 from effrl.metrics import Stopwatch
 from effrl.packing import cut
 from effrl.reward.sandbox import ScoringTask
@@ -131,8 +132,11 @@ class LearnerService:
 
     async def step(self, batch: Batch) -> Update:
         sequences = batch.sequences()
+        staleness = self.version - min(rollout.version_min for rollout in batch.rollouts())
+        if staleness != 0:
+            raise RunError(f"step {batch.step} was sampled {staleness} versions ago; this loop is synchronous")
         if not sequences:
-            return Update(batch.step, self.version, learned=False)
+            return Update(batch.step, self.version, False, {"policy/staleness_max": staleness})
         with self.clock.stage("learn"):
             canary = choose(sequences)
             before = await self.group.first("logprobs", canary)
@@ -140,7 +144,8 @@ class LearnerService:
             tokens = sum(len(sequence.logprobs) for sequence in sequences)
             metrics = await self.group.scatter("step", shares, tokens)
         self.version += 1
-        return Update(batch.step, self.version, True, {**metrics, "learn/tokens": tokens}, canary, before)
+        metrics = {**metrics, "policy/staleness_max": staleness, "learn/tokens": tokens}
+        return Update(batch.step, self.version, True, metrics, canary, before)
 
 
 @dataclass

@@ -36,7 +36,7 @@ class Manifest:
 def entry(tensor: torch.Tensor) -> Entry:
     """The manifest entry of one tensor."""
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return str(tensor.dtype), tuple(tensor.shape), zlib.crc32(data.numpy())
+    return str(tensor.dtype), tuple(tensor.shape), zlib.crc32(data.numpy().data)
 
 
 def pack(tensors: dict[str, torch.Tensor]) -> tuple[NDArray[np.uint8], Manifest]:

@@ -64,7 +64,7 @@ class WeightSync:
         if not update.learned:
             return None
         assert update.canary is not None and update.canary_before is not None, "a learned update has a canary"
-        receipts, size = await self._hand_out(update.version)
+        receipts, size = await self.hand_out(update.version)
         after = await self.learner.first("logprobs", update.canary)
         readings = await self._read(update.canary, update.canary_before, after, f"version {update.version}")
         verdicts = {reading.verified for reading in readings}
@@ -80,30 +80,33 @@ class WeightSync:
             },
         )
 
-    async def drill(self, version: int, prompts: Sequence[Int32]) -> list[str]:
+    async def drill(self, version: int, prompts: Sequence[Int32]) -> tuple[int, list[str]]:
         """Prove at start-up that every kind of parameter which is published is also served.
 
         One kind at a time is perturbed until the learner's log-probs move, and published; the engines' log-probs
         must move to the same values. Then the true weights are published again.
 
         Returns:
-            Kinds of parameters whose perturbation could not move any log-prob, so that nothing is proven for them.
+            How many kinds there are, and those whose perturbation could not move any log-prob: nothing is proven
+            for them.
         """
         canary = over_prompts(prompts)
         base = await self.learner.first("logprobs", canary)
         await self._read(canary, base, base, f"version {version} as loaded")
         unproven: list[str] = []
-        for kind in await self.learner.first("parameter_kinds"):
+        kinds = await self.learner.first("parameter_kinds")
+        for kind in kinds:
             moved = await self.learner.first("perturb", kind, canary, DRILL_MOVE * self.tolerance)
-            await self._hand_out(version)
+            await self.hand_out(version)
             readings = await self._read(canary, base, moved, f"a perturbed {kind}")
             unproven += [kind] if any(reading.moved < CONCLUSIVE * self.tolerance for reading in readings) else []
             await self.learner.all("heal")
-        await self._hand_out(version)
+        await self.hand_out(version)
         await self._read(canary, base, base, f"version {version} after the drill")
-        return unproven
+        return len(kinds), unproven
 
-    async def _hand_out(self, version: int) -> tuple[list[Receipt], int]:
+    async def hand_out(self, version: int) -> tuple[list[Receipt], int]:
+        """Give the learner's current weights to every worker as ``version``; receipts, and the bytes of one copy."""
         data, manifest = await self.learner.snapshot()
         refs = {name: worker.load.remote(data, manifest, version) for name, worker in self.workers.items()}
         receipts = await answers(refs, self.wait_s, f"the receipt of version {version}")

@@ -21,7 +21,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at a config without running it.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 console = Console()
-errors = Console(stderr=True)
+errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as learn.lr=1e-4 run.steps=100.")]
 Recipe = Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")]

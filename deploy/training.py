@@ -35,7 +35,7 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> Ru
     directory, claim = claim_new(config.run.dir or Path("runs") / name)
     try:
         directory.config.write_text(load.dump(config))
-        console.print(_headline(name, config, found), highlight=False)
+        console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
         _attempt(config, directory, found, StartPoint(found.model), console)
     finally:
         claim.release()
@@ -50,8 +50,8 @@ def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirecto
         found = check(config)
         start = resume_point(directory, config, found.model)
         directory.config.write_text(load.dump(config))
-        console.print(_headline(path.name, config, found), highlight=False)
-        console.print(_resumed(start), highlight=False)
+        console.print(_headline(path.name, config, found), highlight=False, soft_wrap=True)
+        console.print(_resumed(start), highlight=False, soft_wrap=True)
         _attempt(config, directory, found, start, console)
     finally:
         claim.release()
@@ -75,7 +75,7 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
             _log(directory, error)
             raise RunError(_failure(directory, error)) from error
     write_report([directory.path], directory.report)
-    console.print(_summary(directory, time.monotonic() - began), highlight=False)
+    console.print(_summary(config, directory, time.monotonic() - began), highlight=False, soft_wrap=True)
 
 
 def _headline(name: str, config: Config, found: Preflight) -> str:
@@ -87,8 +87,8 @@ def _headline(name: str, config: Config, found: Preflight) -> str:
             name,
             f"{config.model.path}, {_count(found.parameters)} parameters",
             config.advantage.kind.upper(),
-            f"{rollout.prompts} prompts x {rollout.per_prompt} rollouts = {rollout.prompts * rollout.per_prompt} per step",
-            f"{found.train.rows:,} prompts, {found.train.labelled:,} with a label",
+            f"{rollout.prompts} prompts x {rollout.per_prompt} rollouts",
+            f"pool {found.train.rows:,} prompts, {found.train.labelled:,} with a label",
             "staleness 0",
             device,
         )
@@ -104,20 +104,35 @@ def _count(number: int) -> str:
     return f"{number / 1e9:.1f}B" if number >= 1e9 else f"{number / 1e6:.1f}M"
 
 
-def _summary(directory: RunDirectory, seconds: float) -> str:
+def _summary(config: Config, directory: RunDirectory, seconds: float) -> str:
     rows = metrics.read(directory.metrics)
+    step = rows[-1]["step"]
     accuracies = [row["eval/accuracy"] for row in rows if row.get("eval/accuracy") is not None]
-    learned = f"avg@k {accuracies[0]:.2f} → {accuracies[-1]:.2f} · " if len(accuracies) > 1 else ""
-    published = [row["sync/verified"] for row in rows if row.get("sync/bytes")]
-    proven = "every publish verified" if all(published) else f"{published.count(None)} publishes inconclusive"
-    rollouts, tokens = (sum(row.get(key, 0) for row in rows) for key in ("rollout/count", "rollout/tokens"))
-    labels = rows[-1].get("label/bought_total", 0)
-    model = directory.checkpoints / f"step_{rows[-1]['step']}" / "hf"
-    return (
-        f"done in {duration(seconds)}: {learned}{rollouts:,} rollouts, {labels:,} labels, {tokens / 1e6:.1f}M tokens"
-        f" · {proven if published else 'nothing was learned, nothing published'}\n"
-        f"report  {directory.report}\nmodel   {model}     look: effrl show {directory.path} {rows[-1]['step']}"
+    learned = f"avg@{config.eval.per_prompt} {accuracies[0]:.2f} → {accuracies[-1]:.2f}" if len(accuracies) > 1 else ""
+    totals = {key: sum(row.get(key, 0) for row in rows) for key in ("rollout/count", "rollout/tokens")}
+    facts = (
+        learned,
+        f"{totals['rollout/count']:,} rollouts",
+        f"{rows[-1].get('label/bought_total', 0):,} labels",
+        f"{totals['rollout/tokens'] / 1e6:.1f}M tokens",
+        _proof([row["sync/verified"] for row in rows if "sync/verified" in row]),
     )
+    ended = "done" if step == config.run.steps else f"stopped after step {step} of {config.run.steps}"
+    told = " · ".join(fact for fact in facts if fact)
+    lines = [f"{ended} in {duration(seconds)}: {told}", f"report  {directory.report}"]
+    if step > 0:
+        model = directory.checkpoints / f"step_{step}" / "hf"
+        lines.append(f"model   {model}     look: effrl show {directory.path} {step}")
+    if step < config.run.steps:
+        lines.append(f"go on   effrl resume {directory.path}")
+    return "\n".join(lines)
+
+
+def _proof(verified: list[bool | None]) -> str:
+    if not verified:
+        return "nothing was learned, nothing published"
+    doubtful = verified.count(None)
+    return f"{doubtful} of {len(verified)} publishes inconclusive" if doubtful else "every publish verified"
 
 
 def _log(directory: RunDirectory, error: BaseException) -> None:
@@ -137,5 +152,3 @@ def _failure(directory: RunDirectory, error: RunError) -> str:
         tail = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
         lines += [f"last lines of {log}:", *(f"    {line}" for line in tail)]
     return "\n".join((*lines, f"all details: {directory.log('driver')}", f"go on: effrl resume {directory.path}"))
-
-

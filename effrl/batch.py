@@ -61,13 +61,16 @@ class Batch:
         self._tokens += drawn
         self.settled.extend(Settled(group, fate_of(group)) for group in scored)
 
+    def rollouts(self) -> list[types.Rollout]:
+        """All rollouts of the step, whatever became of them."""
+        return [rollout for settled in self.settled for rollout in settled.scored.group.rollouts]
+
     def fates(self) -> Counter[Fate]:
         return Counter(settled.fate for settled in self.settled)
 
     def metrics(self) -> dict[str, float | None]:
         """Metrics of this step's rollouts, outcomes and fates."""
-        groups = [settled.scored.group for settled in self.settled]
-        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        groups, rollouts = [settled.scored.group for settled in self.settled], self.rollouts()
         scores = [score for settled in self.settled for score in settled.scored.scores]
         outcomes = [score.outcome for score in scores if score.outcome is not None]
         fates, mean = self.fates(), float(np.mean(outcomes)) if outcomes else None
@@ -108,9 +111,7 @@ def _sequences(scored: ScoredGroup, advantage: AdvantageFunction) -> list[types.
         if score.reward is not None
     ]
     advantages = advantage(np.array([reward for _, reward in kept], np.float32))
-    return [
-        _sequence(scored.group, rollout, value) for (rollout, _), value in zip(kept, advantages, strict=True)
-    ]
+    return [_sequence(scored.group, rollout, value) for (rollout, _), value in zip(kept, advantages, strict=True)]
 
 
 def _sequence(group: Group, rollout: types.Rollout, advantage: np.float32) -> types.Sequence:

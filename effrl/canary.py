@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from effrl.types import Canary, Float32, Sequence
+from effrl.types import Canary, Float32, Int32, Sequence
 
 CONCLUSIVE = 3
 """An engine nearer than this many tolerances to the old version's log-probs proves nothing."""
@@ -40,6 +40,6 @@ def choose(sequences: Seq[Sequence], count: int = 8) -> Canary:
     return Canary(tuple(s.ids for s in chosen), tuple(s.prompt_length for s in chosen))
 
 
-def over_prompts(prompts: Seq[np.ndarray]) -> Canary:  # type: ignore[type-arg]
+def over_prompts(prompts: Seq[Int32]) -> Canary:
     """A canary over all tokens but the first of some prompts, for the drill before anything was sampled."""
     return Canary(tuple(prompts), (1,) * len(prompts))

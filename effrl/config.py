@@ -137,9 +137,7 @@ def _reward_kind(value: Any) -> str:
 
 
 AnyReward = Annotated[
-    Annotated[MathReward, Tag("math")]
-    | Annotated[ExactReward, Tag("exact")]
-    | Annotated[PluginReward, Tag("plugin")],
+    Annotated[MathReward, Tag("math")] | Annotated[ExactReward, Tag("exact")] | Annotated[PluginReward, Tag("plugin")],
     Discriminator(_reward_kind),
 ]
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -40,7 +40,7 @@ def validate(raw: Mapping[str, Any], origin: str) -> Config:
 
 def dump(config: Config) -> str:
     """The resolved config as YAML, every default spelled out."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
 def _read(recipe_or_file: str) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def _read(recipe_or_file: str) -> dict[str, Any]:
     else:
         text = _read_file(recipe_or_file)
     try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{recipe_or_file} is not YAML: {' '.join(str(error).split())}") from error
+        raw = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{recipe_or_file} is not YAML, mend it: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise UserError(f"{recipe_or_file} must hold sections such as `data:` and `run:`")
     return raw
@@ -61,7 +61,9 @@ def _read_file(path: str) -> str:
     try:
         return Path(path).read_text()
     except FileNotFoundError:
-        hint = f"did you mean {match!r}?" if (match := _closest(path, recipes())) else f"recipes: {', '.join(recipes())}"
+        hint = (
+            f"did you mean {match!r}?" if (match := _closest(path, recipes())) else f"recipes: {', '.join(recipes())}"
+        )
         raise UserError(f"{path} is neither a file nor a recipe; {hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
@@ -86,38 +88,84 @@ def _override(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError):
         return text
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml is untyped
+    """YAML without dates: no field is one, and ``run.dir=2026-01-31`` names a directory."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def _explain(problem: Any) -> str:
     """One validation problem as one line: where, what, and what to do."""
-    location = [str(part) for part in problem["loc"] if str(part) not in _TAGS]
-    where = ".".join(location) or "config"
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(location[:-1])
-        match = _closest(location[-1], known)
-        hint = f"did you mean {'.'.join((*location[:-1], match))!r}?" if match else f"known: {', '.join(known)}"
-        return f"unknown key {where!r}; {hint}"
-    if problem["type"] == "missing":
-        return f"{where} is missing; set it, for example {where}=…"
+    location = [str(part) for part in problem["loc"] if part not in _TAGS]
+    where, given = ".".join(location) or "config", problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            return _unknown_key([*location, problem["loc"][-1]] if problem["loc"][-1] in _TAGS else location)
+        case "missing":
+            required = [*location, *_required_at(location)]
+            return f"{where} is missing; set it, for example {'.'.join(required)}=…"
+        case "model_type" | "model_attributes_type":
+            return f"{where} is a section, not a value: set its keys ({', '.join(_fields_at(location))}), not {given!r}"
+        case "union_tag_not_found":
+            return f"{where}.kind is missing; set it, for example {where}.kind=…"
+        case "union_tag_invalid":
+            return _unknown_kind(where, problem["ctx"])
+        case "string_pattern_mismatch":  # the only pattern in a config
+            return f"{where}: {given!r} is no import path; write package.module:function"
     message = problem["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(problem["input"], dict | BaseModel) else f" (got {problem['input']!r})"
+    shown = "" if isinstance(given, dict | BaseModel) else f" (got {given!r})"
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
 
-_TAGS = ("tasks", "jsonl", "math", "exact", "plugin")
+def _unknown_key(location: Sequence[str]) -> str:
+    *parents, key = location
+    known = _fields_at(parents)
+    match = _closest(key, known)
+    hint = f"did you mean {'.'.join((*parents, match))!r}?" if match else f"known: {', '.join(known)}"
+    return f"unknown key {'.'.join(location)!r}; {hint}"
+
+
+def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
+    """The user's own plug-in is no kind of that name: its kind is its import path."""
+    kinds = context["expected_tags"].replace("'", "").split(", ")
+    named = [kind for kind in kinds if kind != _PLUGIN]
+    own = " or an import path package.module:function" if _PLUGIN in kinds else ""
+    match = _closest(context["tag"], named)
+    hint = f"did you mean {match!r}?" if match else f"known: {', '.join(named)}{own}"
+    return f"unknown kind {where}.kind={context['tag']}; {hint}"
+
+
+_PLUGIN = "plugin"
+_TAGS = ("tasks", "jsonl", "math", "exact", _PLUGIN)
 """Tags of discriminated unions, which pydantic puts into locations."""
 
 
 def _fields_at(location: Sequence[str]) -> list[str]:
     """Field names that are legal at a location, over all kinds of a union."""
+    return sorted({name for model in _models_at(location) for name in model.model_fields})
+
+
+def _required_at(location: Sequence[str]) -> list[str]:
+    """The first field that a section cannot do without, if it has one; none where a value can stand for the section."""
+    models = _models_at(location)
+    fields = models[0].model_fields.items() if len(models) == 1 else ()
+    return [name for name, field in fields if field.is_required()][:1]
+
+
+def _models_at(location: Sequence[str]) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [Config]
     for name in location:
         fields = [model.model_fields[name] for model in models if name in model.model_fields]
         models = [model for field in fields for model in _models_in(field.annotation)]
-    return sorted({name for model in models for name in model.model_fields})
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -197,8 +197,12 @@ class Stopwatch:
     Stages may overlap, then each counts in full. Example: ``with clock.stage("rollout"): groups = await take()``.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, tell: Callable[[str], None] = lambda stage: None
+    ) -> None:
+        """``tell`` is told the name of every stage that begins."""
         self._now = now
+        self._tell = tell
         self._seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
         self._open: list[_Open] = []
         self._begun: float | None = None
@@ -207,6 +211,7 @@ class Stopwatch:
     def stage(self, stage: Stage) -> Iterator[None]:
         """Count the time inside the ``with`` block towards a stage, also when it raises."""
         assert stage in STAGES, f"unknown stage {stage!r}"
+        self._tell(stage)
         entry = _Open(stage, self._now())
         self._begun = entry.since if self._begun is None else self._begun
         self._open.append(entry)

@@ -19,7 +19,9 @@ def locate(path: str) -> Path:
     directory = TINY if path == "tiny" else Path(path)
     if directory.is_dir():
         if not (directory / "config.json").is_file() or not list(directory.glob("*.safetensors")):
-            raise UserError(f"model.path={path} is no model: a Hugging Face directory has config.json and *.safetensors")
+            raise UserError(
+                f"model.path={path} is no model: a Hugging Face directory has config.json and *.safetensors"
+            )
         return directory.resolve()
     if directory.exists() or directory.is_absolute() or path.startswith(".") or path.count("/") > 1:
         raise UserError(f"model.path={path} is no model directory; give a directory, a hub name, or tiny")
@@ -34,12 +36,21 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"model.path={name} is neither a directory nor a hub model that can be loaded: {reason}") from error
+        raise UserError(
+            f"model.path={name} is neither a directory nor a hub model that can be loaded: {reason}"
+        ) from error
 
 
 def config_of(directory: Path) -> dict[str, Any]:
-    """The model's own ``config.json``."""
-    config: dict[str, Any] = json.loads((directory / "config.json").read_text())
+    """The model's own ``config.json``.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        config: dict[str, Any] = json.loads((directory / "config.json").read_text())
+    except ValueError as error:
+        raise UserError(f"{directory}/config.json is not JSON ({error}): download the model again") from error
     return config
 
 
@@ -49,14 +60,18 @@ def context_of(directory: Path) -> int:
     Raises:
         UserError: the model does not say.
     """
-    try:
-        return int(config_of(directory)["max_position_embeddings"])
-    except KeyError:
-        raise UserError(f"{directory}/config.json has no max_position_embeddings: set model.context") from None
+    context = config_of(directory).get("max_position_embeddings")
+    if not isinstance(context, int):
+        raise UserError(f"{directory}/config.json has no max_position_embeddings: set model.context")
+    return context
 
 
 def parameters_of(directory: Path) -> int:
-    """Number of parameters, read from the headers of the weight files (tied tensors count once)."""
+    """Number of parameters, read from the headers of the weight files (tied tensors count once).
+
+    Raises:
+        UserError: a weight file is damaged.
+    """
     from math import prod
 
     return sum(prod(shape) for file in directory.glob("*.safetensors") for shape in _shapes(file))
@@ -64,5 +79,13 @@ def parameters_of(directory: Path) -> int:
 
 def _shapes(file: Path) -> list[list[int]]:
     with file.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        size = int.from_bytes(stream.read(8), "little")
+        try:
+            header = json.loads(stream.read(min(size, _LONGEST_HEADER)))
+        except ValueError as error:
+            raise UserError(f"{file} is no safetensors file, or cut off: download the model again") from error
     return [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
+
+
+_LONGEST_HEADER = 100 * 2**20
+"""What the format allows, in bytes; a file of another format begins with any number."""

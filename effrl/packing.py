@@ -4,7 +4,7 @@ The cut never changes the gradient: the loss is a sum over tokens, divided by on
 """
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,10 +26,13 @@ class MicroBatch:
 
 
 def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:
-    """Distribute sequences over ranks, and each rank's over micro-batches of at most ``tokens`` padded tokens.
+    """Distribute sequences (at least one) over ranks, and each rank's over micro-batches.
+
+    A micro-batch has at most ``tokens`` tokens, padding included.
 
     Longest first to the rank with the fewest tokens; neighbours in length share a micro-batch. A sequence longer
-    than the limit gets a micro-batch of its own. A rank may end with none.
+    than the limit gets a micro-batch of its own. A rank without any gets one of weight zero: DeepSpeed's step needs a
+    backward pass on every rank.
     """
     shares: list[list[Sequence]] = [[] for _ in range(ranks)]
     loads = [0] * ranks
@@ -37,7 +40,13 @@ def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBat
         rank = loads.index(min(loads))
         shares[rank].append(sequence)
         loads[rank] += len(sequence.ids)
-    return [[pad(rows) for rows in _within(share, tokens)] for share in shares]
+    batches = [[pad(rows) for rows in _within(share, tokens)] for share in shares]
+    return [share or [_weightless(batches[0][-1])] for share in batches]
+
+
+def _weightless(batch: MicroBatch) -> MicroBatch:
+    """The same tokens without any influence on the loss."""
+    return replace(batch, mask=np.zeros_like(batch.mask))
 
 
 def _within(sequences: Seq[Sequence], tokens: int) -> list[list[Sequence]]:

@@ -7,7 +7,7 @@ from effrl.config import Config, Source
 from effrl.data.reader import Survey, read, survey
 from effrl.data.render import render
 from effrl.errors import UserError
-from effrl.models import context_of, locate, parameters_of
+from effrl.models import config_of, context_of, locate, parameters_of
 from effrl.types import Message
 
 _TEMPLATE_BYTES = 512
@@ -33,7 +33,7 @@ def check(config: Config) -> Preflight:
         UserError: one line about the first thing that is wrong, and what to do.
     """
     model = locate(config.model.path)
-    context = config.model.context or context_of(model)
+    context = _context(config, model)
     if config.rollout.max_tokens >= context:
         raise UserError(
             f"rollout.max_tokens ({config.rollout.max_tokens}) leaves no room for a prompt in the model's context of"
@@ -50,12 +50,27 @@ def check(config: Config) -> Preflight:
     return Preflight(model, parameters_of(model), context, train, held_out)
 
 
+def _context(config: Config, model: Path) -> int:
+    if config.model.context is None:
+        return context_of(model)
+    made_for = config_of(model).get("max_position_embeddings")
+    if made_for is not None and config.model.context > made_for:
+        raise UserError(
+            f"model.context ({config.model.context}) is more than the {made_for} tokens that the model was made for:"
+            " lower it"
+        )
+    return config.model.context
+
+
 def _survey_held_out(config: Config) -> Survey | None:
     if config.data.eval is None:
         return None
     held_out = survey(config.data.eval)
     if held_out.labelled < held_out.rows:
-        raise UserError(f"data.eval has {held_out.rows - held_out.labelled} rows without a label: it cannot be scored")
+        raise UserError(
+            f"{held_out.rows - held_out.labelled} of {held_out.rows} rows of data.eval have no label, and cannot be"
+            ' scored: remove them, or name the key of labels, for example data.eval="file.jsonl?label=answer"'
+        )
     return held_out
 
 

@@ -36,15 +36,17 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
         UserError: the checkpoint is damaged or was made by another number of ranks, or the run is finished.
     """
     found = Checkpoints(directory.checkpoints, config.run.keep).latest()
-    path, manifest = found if found else (None, {"step": 0, "version": 0, "data": {}})
-    step = manifest["step"]
+    path, manifest = found if found else (None, dict[str, Any](step=0, version=0, data={}))
+    step: int = manifest["step"]
     if step >= config.run.steps:
         raise UserError(
             f"{directory.path} is finished at step {step}: to go on, effrl resume {directory.path} run.steps={2 * step}"
         )
     ranks = config.cluster.learner.per_node * config.cluster.nodes
     if path and manifest["ranks"] != ranks:
-        raise UserError(f"{path} was written by {manifest['ranks']} learner ranks, not {ranks}: set cluster.learner back")
+        raise UserError(
+            f"{path} was written by {manifest['ranks']} learner ranks, not {ranks}: set cluster.learner back"
+        )
     rolled_back = GroupStore(directory.groups).roll_back(step)
     truncate_after(directory.metrics, step if path else -1)
     return StartPoint(

@@ -10,7 +10,7 @@ from effrl.errors import UserError
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """``runs/NAME/{config.yaml, metrics.jsonl, ledger.sqlite, groups/, checkpoints/, tensorboard/, logs/, report.html}``."""
+    """``runs/NAME``: config, metrics, ledger, groups, checkpoints, TensorBoard events, logs and report of one run."""
 
     path: Path
 
@@ -53,10 +53,15 @@ class Claim:
         """Take the lock.
 
         Raises:
-            UserError: another live process holds it.
+            UserError: another live process holds it, or it is not a directory that can be written.
         """
-        directory.path.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(directory.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            directory.path.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(directory.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"cannot write a run to {directory.path} ({error.strerror}): choose another run.dir"
+            ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -82,10 +87,7 @@ def claim_new(wanted: Path) -> tuple[RunDirectory, Claim]:
     number = 1
     while True:
         directory = RunDirectory(wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}"))
-        try:
-            claim = Claim(directory)
-        except OSError as error:
-            raise UserError(f"cannot write a run to {directory.path}: {error.strerror}") from error
+        claim = Claim(directory)
         if not directory.config.exists():
             return directory, claim
         claim.release()
@@ -96,7 +98,7 @@ def claim_existing(path: Path) -> tuple[RunDirectory, Claim]:
     """Claim the directory of a run to go on with.
 
     Raises:
-        UserError: there is no run, or it is in use.
+        UserError: there is no run, it is in use, or it cannot be written.
     """
     directory = RunDirectory(path)
     if not directory.config.is_file():

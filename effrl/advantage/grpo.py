@@ -24,5 +24,5 @@ def grpo_advantages(rewards: Float32, std: Literal["sample", "none"]) -> Float32
     exact = rewards.astype(np.float64)  # in float32, the rounding of a mean of equal rewards would pass for a signal
     centred = exact - exact.mean()
     if std == "none":
-        return centred.astype(np.float32)
-    return (centred / (exact.std(ddof=1) + EPSILON)).astype(np.float32)
+        return np.asarray(centred, np.float32)
+    return np.asarray(centred / (exact.std(ddof=1) + EPSILON), np.float32)

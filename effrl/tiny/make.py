@@ -25,9 +25,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from effrl.tasks import chain
 from effrl.tasks.source import split_of
 
-SYMBOLS = (
-    "0123456789+-*/=(){}[]<>.,:;?!'\"\\ \n_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$%^&#|@~"
-)
+SYMBOLS = "0123456789+-*/=(){}[]<>.,:;?!'\"\\ \n_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$%^&#|@~"
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 """The tiny model has no notion of roles: a conversation is the concatenation of its messages."""
 
@@ -65,7 +63,7 @@ def new_model() -> Qwen2ForCausalLM:
             num_attention_heads=6,
             num_key_value_heads=3,
             head_dim=32,
-            max_position_embeddings=1024,
+            max_position_embeddings=2048,
             tie_word_embeddings=True,
             eos_token_id=1,
             pad_token_id=0,
@@ -106,11 +104,9 @@ def habit(rng: random.Random, level: int) -> Demonstration:
     return problem.prompt, problem.solution
 
 
-def batch(
-    tokenizer: PreTrainedTokenizerFast, rows: list[Demonstration]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(tokenizer: PreTrainedTokenizerFast, rows: list[Demonstration]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and labels [rows, longest], right-padded; the prompt and the padding carry no loss."""
-    encoded = [(tokenizer(prompt).input_ids, tokenizer(answer).input_ids + [1]) for prompt, answer in rows]
+    encoded = [(tokenizer(prompt).input_ids, [*tokenizer(answer).input_ids, 1]) for prompt, answer in rows]
     longest = max(len(prompt) + len(answer) for prompt, answer in encoded)
     pad = [longest - len(prompt) - len(answer) for prompt, answer in encoded]
     ids = [p + a + [0] * n for (p, a), n in zip(encoded, pad, strict=True)]

@@ -96,7 +96,12 @@ def test_dropped_groups_are_not_replaced() -> None:
     refill=st.floats(0, 3),
 )
 def test_every_group_has_one_fate_and_refills_never_overshoot(rounds: list[list[str]], refill: float) -> None:
-    shapes = {"trained": ([1, 0], False), "filtered": ([1, 1], False), "dropped": ([0, 0], True), "failed": ([None, 1], False)}
+    shapes = {
+        "trained": ([1, 0], False),
+        "filtered": ([1, 1], False),
+        "dropped": ([0, 0], True),
+        "failed": ([None, 1], False),
+    }
     batch = Batch(1, len(rounds[0]), refill, GRPO)
     added = 0
     for kinds in rounds:

@@ -18,7 +18,11 @@ def naive(new: float, old: float, behaviour: float, advantage: float) -> tuple[f
     clipped = min(max(ratio, 1 - LIMITS["clip_low"]), 1 + LIMITS["clip_high"])
     weight = math.exp(old - behaviour)
     surrogate = min(ratio * advantage, clipped * advantage)
-    return -min(weight, LIMITS["tis_cap"]) * surrogate, clipped * advantage < ratio * advantage, weight > LIMITS["tis_cap"]
+    return (
+        -min(weight, LIMITS["tis_cap"]) * surrogate,
+        clipped * advantage < ratio * advantage,
+        weight > LIMITS["tis_cap"],
+    )
 
 
 token = st.tuples(*[st.floats(-3, 0)] * 3, st.floats(-2, 2), st.booleans())

@@ -1,0 +1,107 @@
+"""What is published is what is served: ten publishes, tied and untied, one and two workers, and planted faults."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import WAIT_S, ready, start_learner, start_workers, stop
+from planted import FaultyWorker
+
+from actors.learner import LearnerRank
+from actors.sampling import SampleRequest
+from actors.services import Sampler
+from actors.wait import WorkerError, answer
+from actors.weights import LearnerGroup, WeightSync
+from effrl.canary import choose
+from effrl.config import LearnConfig
+from effrl.errors import WeightsNotServedError
+from effrl.packing import cut
+from effrl.seeds import derive
+from effrl.types import Prompt, Sequence, Update
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+PROMPTS = [Prompt(str(n), f"{n}+{n * 7 % 10}=") for n in range(8)]
+
+
+async def sequences_from(workers: dict[str, Any], seed: int) -> list[Sequence]:
+    """Rollouts of the served policy with arbitrary advantages: something to learn from."""
+    requests = [SampleRequest(prompt, (derive(seed, prompt.id),), 24, 1.0) for prompt in PROMPTS]
+    sampled = await Sampler(workers, WAIT_S)(requests)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(sampled))
+    return [
+        Sequence(
+            np.concatenate([entry.prompt_ids, entry.rollouts[0].token_ids]),
+            len(entry.prompt_ids),
+            entry.rollouts[0].logprobs,
+            np.full(len(entry.rollouts[0].token_ids), sign, np.float32),
+        )
+        for entry, sign in zip(sampled, signs, strict=True)
+    ]
+
+
+async def update(learner: LearnerGroup, sequences: list[Sequence], version: int) -> Update:
+    """One optimizer step."""
+    canary = choose(sequences)
+    before = await learner.first("logprobs", canary)
+    tokens = sum(len(sequence.logprobs) for sequence in sequences)
+    metrics = await learner.scatter("step", cut(sequences, len(learner.ranks), 4096), tokens)
+    return Update(version, version, True, metrics, canary, before)
+
+
+@pytest.mark.parametrize("head", ["tied", "untied"])
+async def test_ten_publishes_to_one_and_two_workers(
+    local_ray: None, models: dict[str, Path], tmp_path: Path, head: str
+) -> None:
+    workers = start_workers(FaultyWorker, 2, models[head], tmp_path)
+    learner = await start_learner(LearnerRank, 1, models[head], tmp_path, LearnConfig(lr=1e-4))
+    try:
+        await ready(workers)
+        kinds, unproven = await WeightSync(learner, workers, WAIT_S, 1e-4).drill(
+            0, [np.arange(5, 25, dtype=np.int32), np.arange(30, 50, dtype=np.int32)]
+        )
+        assert kinds == (14 if head == "tied" else 15) and unproven == []
+        version = 0
+        for served in (workers, dict([next(iter(workers.items()))])):
+            sync = WeightSync(learner, served, WAIT_S, 1e-4)
+            for _ in range(10):
+                version += 1
+                done = await update(learner, await sequences_from(served, version), version)
+                assert done.metrics["mismatch/kl"] < 1e-6, "the engine samples from what the learner holds"
+                publication = await sync.publish(done)
+                assert publication is not None and publication.verified is True
+                assert publication.metrics["sync/gap"] < 1e-4
+                assert {receipt.version for receipt in publication.receipts} == {version}
+        rollouts = (await Sampler(served, WAIT_S)([SampleRequest(PROMPTS[0], (1, 2), 8, 1.0)]))[0].rollouts
+        assert {(rollout.version_min, rollout.version_max) for rollout in rollouts} == {(version, version)}
+    finally:
+        stop(workers, dict(learner.ranks))
+
+
+async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path], tmp_path: Path) -> None:
+    workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
+    [worker] = workers.values()
+    learner = await start_learner(LearnerRank, 1, models["tied"], tmp_path, LearnConfig(lr=1e-6))
+    sync = WeightSync(learner, workers, WAIT_S, 1e-4)
+    prompts = [np.arange(5, 25, dtype=np.int32)]
+    try:
+        await ready(workers)
+        await sync.drill(0, prompts)
+        for fault in ("head", "shard", "nothing"):
+            await answer(worker.plant.remote(fault), WAIT_S, "planting", "rollout-0")
+            with pytest.raises(WeightsNotServedError, match="rollout-0 does not serve"):
+                await sync.drill(0, prompts)
+            await learner.all("heal")
+            await answer(worker.plant.remote(""), WAIT_S, "planting", "rollout-0")
+            await sync.hand_out(0)
+            await sync.drill(0, prompts)
+        # The canary of an ordinary step sees a publish that does nothing, even at a learning rate of 1e-6.
+        done = await update(learner, await sequences_from(workers, 1), 1)
+        await answer(worker.plant.remote("nothing"), WAIT_S, "planting", "rollout-0")
+        with pytest.raises(WeightsNotServedError, match="version 1"):
+            await sync.publish(done)
+        data, manifest = await learner.snapshot()
+        with pytest.raises(WorkerError, match="arrived damaged"):
+            await answer(worker.load_torn.remote(data, manifest, 1), WAIT_S, "loading", "rollout-0")
+    finally:
+        stop(workers, dict(learner.ranks))

@@ -1,0 +1,50 @@
+"""Fixtures of several folders of tests."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HOLD = """
+import sys
+from pathlib import Path
+from effrl.rundir import Claim, RunDirectory
+claim = Claim(RunDirectory(Path(sys.argv[1])))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+Holder = subprocess.Popen[str]
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory like that of the built-in model (context of 2,048, one token per character), untrained."""
+    import torch
+
+    from effrl.tiny.make import character_tokenizer, new_model, save
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "random"
+    save(new_model(), character_tokenizer(), path)
+    return path
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[Path], Holder]]:
+    """Have another process claim a run directory; it lets go when it is killed, at the latest after the test."""
+    holders: list[Holder] = []
+
+    def start(path: Path) -> Holder:
+        command = [sys.executable, "-c", HOLD, str(path)]
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        holders.append(holder)
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        return holder
+
+    yield start
+    for holder in holders:
+        with holder:
+            holder.kill()

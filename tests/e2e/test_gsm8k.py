@@ -1,0 +1,22 @@
+"""GSM8K as published, with the tiny model: it cannot solve it, and a batch without signal makes no step."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL, rows
+
+GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k"
+
+
+@pytest.mark.skipif(not GSM8K.is_dir(), reason=f"GSM8K is not at {GSM8K}")
+def test_three_steps_on_the_train_file(effrl: Any, tmp_path: Path) -> None:
+    source = f"{GSM8K / 'train.jsonl'}?prompt=question&label=answer"
+    command = effrl("train", "quickstart", *SMALL, f"data.train={source}", "run.steps=3", "rollout.refill=0")
+    assert command.end() == 0, command.output()
+    taken = rows(tmp_path / "runs" / "quickstart")[1:]
+    assert [row["step"] for row in taken] == [1, 2, 3]
+    for row in taken:
+        assert row["groups/rolled"] == 8 == row["groups/trained"] + row["groups/filtered"]
+        assert ("sync/verified" in row) == (row["groups/trained"] > 0)
+    assert taken[-1]["policy/version"] == sum(row["groups/trained"] > 0 for row in taken)

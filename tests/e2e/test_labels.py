@@ -1,0 +1,45 @@
+"""A label that was not bought reaches nothing: poisoning it changes nothing (invariant 2); the budget holds (3)."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from conftest import SMALL, deterministic, groups, rows
+
+from effrl.groups import tally
+from effrl.tasks.source import problems
+from effrl.types import Fate
+
+BUDGET = 12
+
+
+def test_unbought_labels_can_be_poisoned(effrl: Any, tmp_path: Path) -> None:
+    data = tmp_path / "train.jsonl"
+    drawn = enumerate(problems("chain", "train", 64, 0))
+    lines = [{"id": f"p{n}", "prompt": problem.prompt, "label": problem.answer} for n, problem in drawn]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = (*SMALL, f"data.train={data}", f"label.budget.total={BUDGET}", "rollout.refill=0", "run.steps=4")
+
+    assert (clean := effrl("train", "quickstart", *settings, f"run.dir={tmp_path / 'clean'}")).end() == 0
+    assert "label budget is spent" in clean.output()
+    with sqlite3.connect(tmp_path / "clean" / "ledger.sqlite") as connection:
+        owned = {prompt_id for (prompt_id,) in connection.execute("select prompt_id from purchases")}
+    assert len(owned) == BUDGET
+    poisoned = [line if line["id"] in owned else {**line, "label": "999999"} for line in lines]
+    data.write_text("".join(json.dumps(line) + "\n" for line in poisoned))
+
+    assert effrl("train", "quickstart", *settings, f"run.dir={tmp_path / 'poisoned'}").end() == 0
+    one, other = rows(tmp_path / "clean"), rows(tmp_path / "poisoned")
+    assert [deterministic(row) for row in one] == [deterministic(row) for row in other]
+    assert one[1]["groups/trained"] > 0, "otherwise nothing could have leaked"
+    assert [row["label/bought_total"] for row in one[1:]] == [8, BUDGET, BUDGET]
+    assert one[2]["groups/dropped"] == 4 and one[3]["groups/dropped"] == 8
+    for run in ("clean", "poisoned"):
+        rolled, fates = tally(tmp_path / run / "groups")
+        assert rolled == sum(fates.values()) == 24 and fates[Fate.DROPPED] == 12
+        assert all(
+            (entry["fate"] == "dropped") == (entry["answer"] is None)
+            for step in (1, 2, 3)
+            for entry in groups(tmp_path / run, step)
+        )

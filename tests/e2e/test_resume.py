@@ -1,0 +1,60 @@
+"""A run that was killed and resumed equals one that was not; labels are never bought twice, and no process is left."""
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from conftest import SMALL, START_S, STEP_S, deterministic, groups, rows
+
+from effrl.groups import tally
+from effrl.types import Fate
+
+
+def bought(run: Path, step: int) -> int:
+    """Labels in the ledger that a step paid for; 0 while there is no ledger yet."""
+    path = run / "ledger.sqlite"
+    if not path.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            return int(connection.execute("select count(*) from purchases where step = ?", (step,)).fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0  # the table is being made
+
+
+def test_killed_and_resumed_equals_uninterrupted(effrl: Any, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    assert effrl("train", "quickstart", *SMALL, "run.steps=6", f"run.dir={whole}").end(START_S + 6 * STEP_S) == 0
+
+    run = tmp_path / "cut"
+    first = effrl("train", "quickstart", *SMALL, "run.steps=6", f"run.dir={run}")
+    first.until(lambda: bought(run, 4) > 0, START_S + 4 * STEP_S, "a label bought in step 4")
+    first.kill()
+    assert not (run / "groups" / "step_000004.jsonl").exists(), "killed in the middle of step 4"
+    assert first.orphans() == [], "SIGKILL of the driver leaves nothing behind"
+    before = tally(run / "groups")[0]
+
+    second = effrl("resume", str(run))
+    assert second.end(START_S + 3 * STEP_S) == 0, second.output()
+    assert "resuming after step 3" in second.output()
+    assert second.orphans() == []
+
+    expected, actual = rows(whole), rows(run)
+    assert [row["step"] for row in actual] == list(range(7))
+    for one, other in zip(expected, actual, strict=True):
+        assert deterministic(one) == deterministic(other)
+    for step in range(1, 7):
+        assert [entry["prompt_id"] for entry in groups(run, step)] == [
+            entry["prompt_id"] for entry in groups(whole, step)
+        ]
+    rolled, fates = tally(run / "groups")
+    assert rolled == sum(fates.values()), "every group has one fate, across the resume too"
+    first_half, second_half = (sum(row["groups/rolled"] for row in half) for half in (actual[1:4], actual[4:]))
+    assert rolled - before == second_half, "only the missing steps were rolled out again"
+    assert fates[Fate.ROLLED_BACK] == before - first_half
+    with sqlite3.connect(run / "ledger.sqlite") as connection:
+        lines = connection.execute("select query_id, prompt_id, state from purchases").fetchall()
+    assert max(Counter(line[0] for line in lines).values()) == 1
+    assert max(Counter(line[1] for line in lines).values()) == 1
+    assert {line[2] for line in lines} == {"committed"}

@@ -1,0 +1,82 @@
+"""The README is executable: every snippet is run, parsed or validated."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from deploy.cli import app
+from effrl import load
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def snippets(language: str) -> list[str]:
+    found = [text for kind, text in SNIPPETS if kind == language]
+    assert found, f"the README has no {language} snippet any more"
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the files that the README's configs name."""
+    [rows] = snippets("json")
+    for name in ("problems.jsonl", "held_out.jsonl"):
+        (tmp_path / name).write_text(rows)
+    [reward] = snippets("python")
+    (tmp_path / "my_rewards.py").write_text(reward)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_json_lines_are_rows() -> None:
+    [rows] = snippets("json")
+    assert all({"prompt", "label"} <= json.loads(line).keys() for line in rows.splitlines())
+
+
+def test_configs_pass_the_check(files: Path) -> None:
+    for text in snippets("yaml"):
+        config: dict[str, Any] = {"data": {"train": "problems.jsonl"}, **yaml.safe_load(text)}
+        (files / "my.yaml").write_text(yaml.safe_dump(config))
+        result = CliRunner().invoke(app, ["config", "check", "my.yaml"])
+        assert result.exit_code == 0 and result.output.startswith("ok: 2 prompts"), result.output
+
+
+def test_the_reward_works(files: Path) -> None:
+    from effrl.config import PluginReward
+    from effrl.reward.sandbox import Sandbox, ScoringTask
+
+    with Sandbox(PluginReward(kind="my_rewards:short_and_right"), [str(files)]) as sandbox:
+        tasks = [ScoringTask(text, "46", {}, truncated=False) for text in ("12+34=46;#46", "#45", "#46" * 100)]
+        assert [score.outcome for score in sandbox.score(tasks)] == [1.0, 0.0, 0.0]
+
+
+def commands() -> list[list[str]]:
+    lines = [shlex.split(line, comments=True) for text in snippets("bash") for line in text.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_commands_exist(command: list[str]) -> None:
+    program, name, *arguments = command
+    if program == "make":
+        assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        return
+    assert program == "effrl"
+    group = [name, arguments.pop(0)] if name == "config" else [name]
+    result = CliRunner().invoke(app, [*group, "--help"])
+    assert result.exit_code == 0, result.output
+    if arguments and arguments[0] == "quickstart":
+        load.load(arguments[0], arguments[1:])
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+    assert [target for target in targets if not (ROOT / target).exists()] == []
