@@ -4,6 +4,7 @@ The learner's rank 0 puts a version's bytes into Ray's object store, which carri
 first rollout worker lands them as a file in /dev/shm, and every engine process of the node maps that file.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, i
 from actors.snapshot import Manifest, entry
 
 BACKEND = "effrl-shm"
+# At each load it warns of modules without weights of their own: rotary embeddings, and the tied head that we re-pack.
+logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(logging.ERROR)
 
 
 @dataclass

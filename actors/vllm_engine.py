@@ -102,6 +102,8 @@ def _arguments(options: EngineOptions) -> EngineArgs:
         logprobs_mode="processed_logprobs",  # of what was sampled from, after temperature
         weight_transfer_config=WeightTransferConfig(backend=BACKEND),
         enable_prefix_caching=True,
+        # A seeded request whose prompt is cut in two rewinds its random generator, which a CPU generator cannot do.
+        enable_chunked_prefill=options.gpus > 0,
         disable_log_stats=True,
     )
 

@@ -18,8 +18,8 @@ from effrl.report import write_report
 from effrl.resume import StartPoint, resume_point
 from effrl.rundir import RunDirectory, claim_existing, claim_new
 
-LOG_LINES = 30
-"""Lines of a failed worker's log that are shown."""
+LOG_LINES, LINE_WIDTH = 30, 300
+"""What is shown of a failed worker's log: its last lines, each cut to this width (vLLM dumps whole batches)."""
 
 
 def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> RunDirectory:
@@ -150,5 +150,5 @@ def _failure(directory: RunDirectory, error: RunError) -> str:
     if isinstance(error, WorkerError):
         log = directory.log(error.role)
         tail = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
-        lines += [f"last lines of {log}:", *(f"    {line}" for line in tail)]
+        lines += [f"last lines of {log}:", *(f"    {line[:LINE_WIDTH]}" for line in tail)]
     return "\n".join((*lines, f"all details: {directory.log('driver')}", f"go on: effrl resume {directory.path}"))

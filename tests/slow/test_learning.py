@@ -1,0 +1,56 @@
+"""It learns, as much as a plain loop does, and from nothing but the reward. About 15 minutes on two cores.
+
+``python tests/slow/test_learning.py SEED effrl|plain|random`` measures one run and prints its curve.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plain_loop import curve
+
+from effrl import metrics
+
+SEEDS, STEPS, EVERY = (1, 2, 3), 20, 10
+PLUGINS = Path(__file__).parent.parent / "plugins"
+
+
+def effrl_curve(seed: int, *overrides: str) -> list[float]:
+    """Held-out accuracy of a real run, without refills: the plain loop has none."""
+    with tempfile.TemporaryDirectory() as directory:
+        run = Path(directory) / "run"
+        command = [str(Path(sys.executable).with_name("effrl")), "train", "quickstart", f"run.seed={seed}"]
+        settings = ["rollout.refill=0", f"run.steps={STEPS}", f"eval.every={EVERY}", f"run.dir={run}", *overrides]
+        subprocess.run([*command, *settings], check=True, timeout=1800, cwd=PLUGINS)
+        return [row["eval/accuracy"] for row in metrics.read(run / "metrics.jsonl") if "eval/accuracy" in row]
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(7200)
+def test_the_curve_is_that_of_a_plain_loop() -> None:
+    ours = np.array([effrl_curve(seed) for seed in SEEDS])
+    plain = np.array([curve(seed, STEPS, EVERY) for seed in SEEDS])
+    print("effrl", ours.round(3).tolist(), "plain", plain.round(3).tolist())
+    assert (ours[:, -1] - ours[:, 0] >= 0.20).all(), "twenty points over row 0, with every seed"
+    gap = np.abs(ours.mean(axis=0) - plain.mean(axis=0))
+    spread = np.maximum(np.ptp(ours, axis=0), np.ptp(plain, axis=0))
+    assert (gap <= np.maximum(spread, 0.03)).all(), "nowhere farther apart than the seeds are"
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1800)
+def test_random_rewards_teach_nothing() -> None:
+    accuracies = effrl_curve(1, "reward={kind: 'rewards:random_reward'}", "eval.prompts=128")
+    assert max(accuracies) - accuracies[0] < 0.02
+
+
+if __name__ == "__main__":
+    seed, arm = int(sys.argv[1]), sys.argv[2]
+    random_arm = ["reward={kind: 'rewards:random_reward'}"] if arm == "random" else []
+    measured = curve(seed, STEPS, EVERY) if arm == "plain" else effrl_curve(seed, *random_arm)
+    print(arm, seed, [round(value, 3) for value in measured])
