@@ -38,7 +38,7 @@ class DeepSpeedRank:
         deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo")
         self.rank = int(os.environ["RANK"])
         self.world_size = int(os.environ["WORLD_SIZE"])
-        self.source = model
+        self.tokenizer = AutoTokenizer.from_pretrained(model)  # now: a checkpoint to resume from may be pruned later
         module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
         module.config.use_cache = False
         self.engine, *_ = deepspeed.initialize(
@@ -105,7 +105,7 @@ class DeepSpeedRank:
         self.module.config.use_cache = True
         self.module.save_pretrained(directory)
         self.module.config.use_cache = False
-        AutoTokenizer.from_pretrained(self.source).save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
 
     def restore(self, directory: Path) -> None:
         """Load model, optimizer and random states from :meth:`save`; called on all ranks."""

@@ -39,7 +39,8 @@ def check_fit(cluster: ClusterConfig, nodes: Sequence[Node]) -> None:
     offered = "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in nodes)
     raise UserError(
         f"the workers of one node need {cpus:g} CPUs and {gpus:g} GPUs on {cluster.nodes} node(s), but {len(fitting)}"
-        f" node(s) can hold them ({offered}): lower cluster.rollout or cluster.learner (per_node, gpus, cpus)"
+        f" node(s) can hold them ({offered}): lower cluster.nodes, or per_node, gpus or cpus of cluster.rollout and"
+        " cluster.learner"
     )
 
 

@@ -33,7 +33,8 @@ class Checkpoints:
         Old checkpoints are deleted only after the new one is durable.
         """
         files = {str(path.relative_to(draft)): _digest(path) for path in sorted(draft.rglob("*")) if path.is_file()}
-        (draft / MANIFEST).write_text(json.dumps({"step": step, **state, "files": files}, indent=1))
+        manifest = {"step": step, **state, "files": files}
+        (draft / MANIFEST).write_text(json.dumps({**manifest, "digest": _digest_of(manifest)}, indent=1))
         for path in (*draft.rglob("*"), draft):
             _sync(path)
         final = self.directory / f"step_{step}"
@@ -70,8 +71,11 @@ def verify(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
         files: dict[str, str] = manifest["files"]
-    except (ValueError, KeyError) as error:
+        intact = manifest.pop("digest") == _digest_of(manifest)
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path / MANIFEST} is damaged: {_remedy(path)}") from error
+    if not intact:
+        raise UserError(f"{path / MANIFEST} is damaged: {_remedy(path)}")
     for name, digest in files.items():
         file = path / name
         if not file.is_file() or _digest(file) != digest:
@@ -81,6 +85,11 @@ def verify(path: Path) -> dict[str, Any]:
 
 def _remedy(path: Path) -> str:
     return f"restore it, or delete {path} to resume from the checkpoint before it"
+
+
+def _digest_of(manifest: Mapping[str, Any]) -> str:
+    """Digest of a manifest's own content, so that a flipped digit in its step or version is found too."""
+    return blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -38,7 +38,7 @@ def test_a_draft_is_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoints.steps() == [1], "the old one stays until the new one is whole"
 
 
-@pytest.mark.parametrize("damage", ["flip", "delete", "truncate", "manifest"])
+@pytest.mark.parametrize("damage", ["flip", "delete", "truncate", "manifest", "version"])
 def test_damage_is_one_clear_line(tmp_path: Path, damage: str) -> None:
     checkpoints = Checkpoints(tmp_path, keep=1)
     path = write(checkpoints, 5)
@@ -49,6 +49,9 @@ def test_damage_is_one_clear_line(tmp_path: Path, damage: str) -> None:
         file.write_bytes(b"")
     elif damage == "delete":
         file.unlink()
+    elif damage == "version":
+        manifest = path / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"version": 5', '"version": 6'))
     else:
         (path / "manifest.json").write_text('{"step": 5, "fil')
     with pytest.raises(UserError, match=r"damaged|missing") as error:
