@@ -52,6 +52,7 @@ class Driver:
         self.clock = Stopwatch(tell=self.progress.stage)
         self.cluster = Cluster(self.config, self.directory.path.resolve())
         self.held_out = self._held_out()
+        self.stepping = False
         self.stopping = False
 
     async def run(self) -> None:
@@ -153,14 +154,16 @@ class Driver:
                 self.progress.note("the label budget is spent: stopping; raise label.budget.total to go on")
                 return
             self.progress.start(step)
+            self.stepping = True
             yield step
 
     def _interrupted(self, attempt: "asyncio.Task[None]") -> None:
         """First: finish this step, save, stop. Second, or before the first step: stop now."""
-        if self.stopping:
+        if self.stopping or not self.stepping:
             attempt.cancel()
-        self.stopping = True
-        self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
+        else:
+            self.stopping = True
+            self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
 
     def _held_out(self) -> list[Prompt]:
         if self.config.data.eval is None:

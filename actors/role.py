@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 import actors
+import deploy
 import effrl
 from effrl.errors import RunError
 
@@ -45,8 +46,9 @@ def _log_to(path: Path) -> None:
 
 def _assert_one_root(version: str) -> None:
     """A user's own ``actors`` or another effrl on the path must not stand in for ours."""
-    roots = {str(Path(package.__file__ or "").resolve().parent.parent) for package in (effrl, actors)}
+    packages = (effrl, actors, deploy)
+    roots = {str(Path(package.__file__ or "").resolve().parent.parent) for package in packages}
     if len(roots) != 1:
-        raise RunError(f"effrl and actors come from different places: {', '.join(sorted(roots))}")
+        raise RunError(f"effrl, actors and deploy come from different places: {', '.join(sorted(roots))}")
     if effrl.__version__ != version:
         raise RunError(f"this worker has effrl {effrl.__version__}, the driver {version}: install one version")

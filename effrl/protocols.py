@@ -6,12 +6,10 @@ from typing import Any, Protocol
 
 from effrl.batch import Batch
 from effrl.types import (
-    Float32,
     Group,
     Judged,
     Prompt,
     Publication,
-    Score,
     ScoredGroup,
     Status,
     Update,
@@ -50,22 +48,6 @@ class Selector(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state."""
-        ...
-
-
-class Advantage(Protocol):
-    """Turns the rewards of one group into advantages."""
-
-    def __call__(self, rewards: Float32) -> Float32:
-        """[N] rewards of the scored rollouts to [N] advantages, each of which applies to all tokens of its rollout."""
-        ...
-
-
-class Oracle(Protocol):
-    """Answers label queries; every purchase is a line of the ledger."""
-
-    async def buy(self, step: int, prompt_ids: Sequence[str]) -> Sequence["str | None"]:
-        """One label per prompt, in order; None where the budget is spent or the prompt has no label."""
         ...
 
 
@@ -113,6 +95,3 @@ class Journal(Protocol):
     ) -> None:
         """Metrics, fates and, where due, a checkpoint of the step."""
         ...
-
-
-Scores = Sequence[Score]

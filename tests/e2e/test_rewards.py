@@ -30,7 +30,7 @@ def test_the_run_goes_on(effrl: Any, tmp_path: Path) -> None:
     (tmp_path / "my_rewards.py").write_text(REWARD)
     command = effrl(
         "train", "quickstart", *SMALL, "reward={kind: 'my_rewards:chaotic', timeout_s: 1, memory_mb: 512}",
-        "run.steps=2", "rollout.refill=0",
+        "run.steps=2", "rollout.refill=0", "cluster.rollout.per_node=2", "cluster.learner.per_node=2",
     )  # fmt: skip
     assert command.end() == 0, command.output()
     run = tmp_path / "runs" / "quickstart"
@@ -45,4 +45,5 @@ def test_the_run_goes_on(effrl: Any, tmp_path: Path) -> None:
     assert set(counted) >= {"ok", "timeout", "memory", "error", "crashed"}, counted
     rolled, fates = tally(run / "groups")
     assert rolled == sum(fates.values()) == 16
+    assert "rollout 2 worker(s)" in command.output() and "learner 2 rank(s)" in command.output()
     assert command.orphans() == []

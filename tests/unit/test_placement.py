@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_one_line_with_the_numbers(
     with pytest.raises(UserError) as error:
         check_fit(wanted, nodes)
     message = str(error.value)
-    assert "\n" not in message and "lower cluster.rollout or cluster.learner" in message
+    assert "\n" not in message and "lower cluster.nodes" in message
     assert all(word in message for word in words), message
 
 
