@@ -11,7 +11,7 @@ from rich.console import Console
 import effrl
 from effrl import load, metrics
 from effrl.config import Config
-from effrl.errors import RunError
+from effrl.errors import RunError, UserError
 from effrl.preflight import Preflight, check
 from effrl.progress import Progress, duration
 from effrl.report import write_report
@@ -37,6 +37,10 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> Ru
         directory.config.write_text(load.dump(config))
         console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
         _attempt(config, directory, found, StartPoint(found.model), console)
+    except UserError:
+        if not directory.metrics.exists():  # nothing was run: the next try gets this directory, without a number
+            directory.config.unlink()
+        raise
     finally:
         claim.release()
     return directory
@@ -71,7 +75,9 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
                 asyncio.run(Driver(config, directory, found, start, progress).run())
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
-        except RunError as error:
+        except UserError:
+            raise
+        except Exception as error:  # whatever it was: the terminal gets one block, the log the traceback
             _log(directory, error)
             raise RunError(_failure(directory, error)) from error
     write_report([directory.path], directory.report)
@@ -142,11 +148,11 @@ def _log(directory: RunDirectory, error: BaseException) -> None:
         traceback.print_exception(error, file=file)
 
 
-def _failure(directory: RunDirectory, error: RunError) -> str:
+def _failure(directory: RunDirectory, error: Exception) -> str:
     """One block: what failed, the end of that worker's log, and how to go on."""
     from actors.wait import WorkerError
 
-    lines = [str(error)]
+    lines = [str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"]
     if isinstance(error, WorkerError):
         log = directory.log(error.role)
         tail = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
