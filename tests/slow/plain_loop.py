@@ -1,5 +1,7 @@
 """GRPO in one plain torch loop, without any of effrl's services: the curve that a run must reproduce."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -15,11 +17,11 @@ from effrl.types import Prompt
 class PlainLoop:
     """The quickstart's algorithm on transformers alone: generate, grade, one AdamW step."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, model: Path = TINY, *overrides: str) -> None:
         torch.manual_seed(seed)
-        self.config = load("quickstart", [f"run.seed={seed}"])
+        self.config = load("quickstart", [f"run.seed={seed}", *overrides])
         self.tokenizer = AutoTokenizer.from_pretrained(TINY)
-        self.model = AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32)
+        self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         learn = self.config.learn
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learn.lr, betas=learn.betas, weight_decay=0.0)
         rows = list(read(self.config.data.train))
