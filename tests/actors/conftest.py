@@ -1,25 +1,15 @@
-"""Real actors on a local Ray: a learner, rollout workers, and models that are made on the spot."""
+"""A local Ray for all tests of actors, and models that are made on the spot."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import ray
 
-import effrl
-from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT, ray_session
-from actors.learner import LearnerOptions, LearnerRank
-from actors.sampling import EngineOptions
-from actors.wait import answer, answers
-from actors.weights import LearnerGroup
-from effrl.config import ClippedLoss, LearnConfig
-
-WAIT_S = 240.0
+from actors.cluster import ray_session
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def local_ray() -> Iterator[None]:
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # workers import the tests' own subclasses from here
     with ray_session():
@@ -41,39 +31,3 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, model in {"tied": tied, "untied": Qwen2ForCausalLM(config)}.items():
         save(model, character_tokenizer(), directory / name)
     return {name: directory / name for name in ("tied", "untied")}
-
-
-def start_workers(role: type, count: int, model: Path, run_dir: Path) -> dict[str, Any]:
-    """Rollout workers (not yet ready), four of which fit beside two learners on two cores."""
-    environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, **ENGINE_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-    options = EngineOptions(str(model), "float32", 512, version=0, seed=1, kv_cache_gb=0.25, gpus=0)
-    actor = ray.remote(role).options(num_cpus=0, runtime_env={"env_vars": environment})
-    names = [f"rollout-{index}" for index in range(count)]
-    return {name: actor.remote(name, run_dir, effrl.__version__, options) for name in names}
-
-
-async def start_learner(
-    role: type, ranks: int, model: Path, run_dir: Path, learn: LearnConfig, loss: ClippedLoss | None = None
-) -> LearnerGroup:
-    """A learner's group, ready to step."""
-    environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-    actor = ray.remote(role).options(num_cpus=0, runtime_env={"env_vars": environment})
-    handles = {}
-    for rank in range(ranks):
-        options = LearnerOptions(str(model), "float32", learn, loss or ClippedLoss(), rank, ranks)
-        handles[f"learner-{rank}"] = actor.remote(f"learner-{rank}", run_dir, effrl.__version__, options)
-    host, port = await answer(handles["learner-0"].address.remote(), WAIT_S, "address", "learner-0")
-    await answers({name: handle.start.remote(host, port) for name, handle in handles.items()}, WAIT_S, "start")
-    return LearnerGroup(handles, WAIT_S)
-
-
-async def ready(workers: dict[str, Any]) -> None:
-    await answers({name: worker.ready.remote() for name, worker in workers.items()}, WAIT_S, "start-up")
-
-
-def stop(*groups: dict[str, Any]) -> None:
-    for handle in (handle for group in groups for handle in group.values()):
-        ray.kill(handle)
-
-
-__all__ = ["LearnerRank", "ready", "start_learner", "start_workers", "stop"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import start_learner, stop
+from by_hand import start_learner, stop
 from numpy.typing import NDArray
 from planted import OpenRank
 

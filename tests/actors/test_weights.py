@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import WAIT_S, ready, start_learner, start_workers, stop
+from by_hand import WAIT_S, ready, start_learner, start_workers, stop
 from planted import FaultyWorker
 
 from actors.learner import LearnerRank

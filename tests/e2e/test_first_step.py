@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from conftest import SMALL, groups, rows
+from runs import SMALL, groups, rows
 
 from effrl.groups import tally
 

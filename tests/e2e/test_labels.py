@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from conftest import SMALL, deterministic, groups, rows
+from runs import SMALL, deterministic, groups, rows
 
 from effrl.groups import tally
 from effrl.tasks.source import problems

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from conftest import SMALL, START_S, STEP_S, deterministic, groups, rows
+from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
 
 from effrl.groups import tally
 from effrl.types import Fate

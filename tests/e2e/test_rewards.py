@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from conftest import SMALL, groups, rows
+from runs import SMALL, groups, rows
 
 from effrl.groups import tally
 

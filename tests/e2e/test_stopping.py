@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from conftest import SMALL, START_S, STEP_S, rows
+from runs import SMALL, START_S, STEP_S, rows
 
 
 def test_ctrl_c_once_and_twice(effrl: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, rows
+from runs import SMALL, rows
 
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k"
 

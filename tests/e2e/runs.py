@@ -1,0 +1,107 @@
+"""Real runs through the command line, and how to look into them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from effrl import metrics
+
+SMALL = (
+    "rollout.prompts=8",
+    "rollout.per_prompt=4",
+    "rollout.max_tokens=60",
+    "rollout.refill=0.5",
+    "rollout.kv_cache_gb=0.25",
+    "data.train=tasks:chain?size=64",
+    "data.eval=tasks:chain?split=eval&size=8",
+    "eval.every=100",
+    "run.save_every=1",
+)
+START_S, STEP_S = 240.0, 120.0
+EFFRL = str(Path(sys.executable).with_name("effrl"))
+
+
+@dataclass
+class Command:
+    """A running ``effrl`` command, with everything that it starts."""
+
+    arguments: Sequence[str]
+    cwd: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.out = self.cwd / f"output-{time.monotonic_ns()}.txt"
+        self.mark = f"{self.cwd}/{time.monotonic_ns()}"
+        environment = {**os.environ, **self.environment, "EFFRL_TEST_MARK": self.mark}
+        self.process = subprocess.Popen(
+            [EFFRL, *self.arguments],
+            cwd=self.cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.out.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def end(self, seconds: float = START_S + STEP_S) -> int:
+        """Exit code; a command that does not end in time is killed and fails the test."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"effrl {self.arguments} did not end in {seconds} s:\n{self.output()}") from None
+
+    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Wait, and fail if the command ends or the time is over before the condition holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, f"ended before {what}:\n{self.output()}"
+            assert time.monotonic() < deadline, f"no {what} in {seconds} s:\n{self.output()}"
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+    def output(self) -> str:
+        return self.out.read_text()
+
+    def orphans(self, seconds: float = 30.0) -> list[str]:
+        """Processes that this command started, directly or not, and that are still there after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while (left := self._marked()) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return left
+
+    def _marked(self) -> list[str]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("EFFRL_TEST_MARK") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(" ".join(process.cmdline())[:120])
+            except psutil.Error:
+                continue
+        return found
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return metrics.read(run / "metrics.jsonl")
+
+
+def groups(run: Path, step: int) -> list[dict[str, Any]]:
+    text = (run / "groups" / f"step_{step:06d}.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def deterministic(row: dict[str, Any]) -> dict[str, Any]:
+    """What must repeat: everything but times and memory."""
+    return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/"))}
