@@ -9,7 +9,7 @@ import pytest
 from actors.cluster import ray_session
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # workers import the tests' own subclasses from here
     with ray_session():

@@ -89,15 +89,15 @@ class LedgerModel(RuleBasedStateMachine):
             return None if prompt == nothing_for else "1"
 
         lines = {name: list(line) for name, line in self.lines.items()}
-        expected: list[str | None] = []
-        for prompt in wanted:
+        expected: dict[str, str | None] = {}
+        for prompt in dict.fromkeys(wanted):  # a prompt that is named twice is one purchase
             reservation = self.expected(query_id("train", step, prompt), prompt, "dataset")
             if reservation is None:
                 self.lines = lines  # all or nothing
                 break
-            expected.append(self._bought(reservation, prompt, step, label(prompt)))
+            expected[prompt] = self._bought(reservation, prompt, step, label(prompt))
         else:
-            assert self._buy(step, wanted, label) == expected
+            assert self._buy(step, wanted, label) == [expected[prompt] for prompt in wanted]
             return
         try:
             self._buy(step, wanted, label)

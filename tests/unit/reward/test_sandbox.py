@@ -34,8 +34,17 @@ def pool() -> Iterator[Sandbox]:
         yield pool
 
 
+STRANGERS: set[int] = set()
+"""Children of this process that other tests started, such as a Ray."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strangers() -> None:
+    STRANGERS.update(children())
+
+
 def children(parent: int | None = None) -> set[int]:
-    """Live child processes; zombies are left out."""
+    """Live child processes; zombies, and what was there before these tests, are left out."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -44,7 +53,7 @@ def children(parent: int | None = None) -> set[int]:
             continue
         if int(its_parent) == (parent or os.getpid()) and state != "Z":
             found.add(int(stat.parent.name))
-    return found
+    return found - STRANGERS
 
 
 def alive(pid: int) -> bool:
