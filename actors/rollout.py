@@ -12,6 +12,7 @@ from actors.role import Role
 from actors.sampling import EngineOptions, Sampled, SampleRequest
 from actors.snapshot import Landing, Manifest, verify
 from effrl.data.render import render
+from effrl.errors import RunError
 from effrl.types import Canary, Float32, Int32, Prompt, Receipt
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ class RolloutWorker(Role):
             RunError: what arrived is not what was sent; the engine was not touched.
         """
         path = self.landing.land(data, manifest)
-        verify(path, manifest)
+        try:
+            verify(path, manifest)
+        except RunError:
+            self.drop(manifest)  # or a second attempt would find the damaged file, and the node's memory would keep it
+            raise
         return Receipt(self.name, version, self.engine.load(path, version))
 
     def drop(self, manifest: Manifest) -> None:

@@ -11,6 +11,7 @@ from planted import FaultyWorker
 from actors.learner import LearnerRank
 from actors.sampling import SampleRequest
 from actors.services import Sampler
+from actors.snapshot import SHM
 from actors.wait import WorkerError, answer
 from actors.weights import LearnerGroup, WeightSync
 from effrl.canary import choose
@@ -103,5 +104,6 @@ async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path
         data, manifest = await learner.snapshot()
         with pytest.raises(WorkerError, match="arrived damaged"):
             await answer(worker.load_torn.remote(data, manifest, 1), WAIT_S, "loading", "rollout-0")
+        assert list(SHM.glob(f"*{manifest.checksum}*")) == [], "a damaged version does not stay in memory"
     finally:
         stop(workers, dict(learner.ranks))
