@@ -144,7 +144,7 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 
 
 _PLUGIN = "plugin"
-_TAGS = ("tasks", "jsonl", "math", "exact", _PLUGIN)
+_TAGS = ("tasks", "jsonl", "uniform", "gold", "vote", "random", "math", "exact", "task", _PLUGIN)
 """Tags of discriminated unions, which pydantic puts into locations."""
 
 
