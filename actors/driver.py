@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
 from actors.cluster import Cluster
@@ -21,7 +20,7 @@ from actors.services import (
 )
 from actors.wait import answer
 from actors.weights import LearnerGroup, WeightSync
-from effrl.advantage.grpo import grpo_advantages
+from effrl.advantage.build import advantages
 from effrl.batch import Batch
 from effrl.checkpoint import Checkpoints
 from effrl.config import Config
@@ -52,6 +51,7 @@ class Driver:
         self.clock = Stopwatch(tell=self.progress.stage)
         self.cluster = Cluster(self.config, self.directory.path.resolve())
         self.held_out = self._held_out()
+        self.advantages = advantages(self.config.advantage)
         self.stepping = False
         self.stopping = False
 
@@ -142,8 +142,7 @@ class Driver:
         )
 
     def _new_batch(self, step: int) -> Batch:
-        rollout, advantage = self.config.rollout, self.config.advantage
-        return Batch(step, rollout.prompts, rollout.refill, partial(grpo_advantages, std=advantage.std))
+        return Batch(step, self.config.rollout.prompts, self.config.rollout.refill, self.advantages)
 
     async def _steps(self, journal: Journal) -> AsyncIterator[int]:
         """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""

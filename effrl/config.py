@@ -4,6 +4,7 @@ A config is a YAML file (or a recipe's name) plus dotted overrides: ``learn.lr=1
 selector, labeller, reward, … needs lives in that kind's own model.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
@@ -12,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from effrl.tasks.source import FAMILIES, Split
 
+ImportPath = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+"""``package.module:name``; the module is installed, or lies where the run starts."""
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -125,20 +128,25 @@ class ExactReward(RewardConfig):
 
 
 class PluginReward(RewardConfig):
-    kind: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    kind: ImportPath
     """Import path of your own reward function, ``package.module:function`` (see :class:`effrl.protocols.Reward`)."""
 
 
-def _reward_kind(value: Any) -> str:
-    kind = value["kind"] if isinstance(value, dict) and "kind" in value else "math"
-    if isinstance(value, RewardConfig):
-        kind = value.kind  # type: ignore[attr-defined]
-    return "plugin" if ":" in str(kind) else str(kind)
+def _kind(default: str) -> Callable[[Any], str]:
+    """The tag of a section with kinds: its own, ``plugin`` for an import path, or the default where none is given."""
+
+    def tag(value: Any) -> str:
+        given = value.get("kind", default) if isinstance(value, dict) else default
+        if isinstance(value, Section):
+            given = value.kind  # type: ignore[attr-defined]  # every member of such a union has one
+        return "plugin" if ":" in str(given) else str(given)
+
+    return tag
 
 
 AnyReward = Annotated[
     Annotated[MathReward, Tag("math")] | Annotated[ExactReward, Tag("exact")] | Annotated[PluginReward, Tag("plugin")],
-    Discriminator(_reward_kind),
+    Discriminator(_kind("math")),
 ]
 
 
@@ -147,6 +155,30 @@ class GrpoAdvantage(Section):
     """Group-relative advantage (GRPO, arXiv 2402.03300, eq. in section 4.1.2)."""
     std: Literal["sample", "none"] = "sample"
     """Divide by the group's sample standard deviation, or not (Dr. GRPO, arXiv 2503.20783)."""
+
+
+class RlooAdvantage(Section):
+    kind: Literal["rloo"] = "rloo"
+    """Reward minus the mean of the group's other rewards (REINFORCE leave-one-out, arXiv 2402.14740)."""
+
+
+class ReinforcePpAdvantage(Section):
+    kind: Literal["reinforce_pp"] = "reinforce_pp"
+    """Reward minus the group's mean, by one standard deviation for the whole step (arXiv 2501.03262, with baseline)."""
+
+
+class PluginAdvantage(Section):
+    kind: ImportPath
+    """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
+
+
+AnyAdvantage = Annotated[
+    Annotated[GrpoAdvantage, Tag("grpo")]
+    | Annotated[RlooAdvantage, Tag("rloo")]
+    | Annotated[ReinforcePpAdvantage, Tag("reinforce_pp")]
+    | Annotated[PluginAdvantage, Tag("plugin")],
+    Discriminator(_kind("grpo")),
+]
 
 
 class ClippedLoss(Section):
@@ -242,7 +274,7 @@ class Config(Section):
     select: UniformSelect = UniformSelect()
     label: GoldLabel = GoldLabel()
     reward: AnyReward = MathReward()
-    advantage: GrpoAdvantage = GrpoAdvantage()
+    advantage: AnyAdvantage = GrpoAdvantage()
     loss: ClippedLoss = ClippedLoss()
     rollout: RolloutConfig = RolloutConfig()
     learn: LearnConfig = LearnConfig()

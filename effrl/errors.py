@@ -15,3 +15,8 @@ class WeightsNotServedError(RunError):
 
 class DeadlineError(RunError):
     """A wait outlasted its deadline; the message names what was waited for."""
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, on one line of bounded length."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,17 +1,16 @@
 """The batch: fates, refills, and what the learner sees."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.advantage.grpo import grpo_advantages
+from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
+from effrl.config import GrpoAdvantage, ReinforcePpAdvantage
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
-GRPO = partial(grpo_advantages, std="sample")
+GRPO = advantages(GrpoAdvantage())
 
 
 def rollout(tokens: int) -> Rollout:
@@ -66,6 +65,14 @@ def test_sequences_leave_out_what_could_not_be_scored() -> None:
     expected = np.array([2 / 3, -1 / 3, -1 / 3]) / (np.sqrt(1 / 3) + 1e-6)  # by hand: sample variance of 1, 0, 0
     assert np.allclose([sequence.advantages[0] for sequence in sequences], expected, atol=1e-6)
     assert all((sequence.advantages == sequence.advantages[0]).all() for sequence in sequences)
+
+
+def test_an_estimator_sees_all_trained_groups_at_once_and_no_others() -> None:
+    """By hand: the squares of the differences are 1/4 twice and 1/16 four times; the filtered group has no part."""
+    batch = Batch(1, 3, 0.0, advantages(ReinforcePpAdvantage()))
+    batch.add([scored([1, 0]), scored([1, 1]), scored([0.5, 0.5, 0, 0, None])])
+    expected = np.array([0.5, -0.5, 0.25, 0.25, -0.25, -0.25]) / np.sqrt((2 * 0.25 + 4 * 0.0625) / 6)
+    assert np.allclose([sequence.advantages[0] for sequence in batch.sequences()], expected, atol=1e-5)
 
 
 def test_a_failed_rollout_is_not_a_zero() -> None:

@@ -112,6 +112,13 @@ def write(path: Path, *rows: Any) -> Path:
         ("reward.kind=maths", ["reward.kind=maths", "did you mean 'math'?"]),
         ("reward.kind=gpt", ["reward.kind=gpt", "math, exact", "package.module:function"]),
         ("reward.kind=my-rewards.py:score", ["reward.kind", "'my-rewards.py:score'", "package.module:function"]),
+        ("reward=exact", ["reward is a section, not a value", "kind", "'exact'"]),
+        ("advantage=rloo", ["advantage is a section, not a value", "kind", "'rloo'"]),
+        ("advantage.kind=grop", ["advantage.kind=grop", "did you mean 'grpo'?"]),
+        ("advantage.kind=ppo-like", ["grpo, rloo, reinforce_pp", "an import path package.module:function"]),
+        ("advantage.kind=no_such_module:f", ["advantage.kind 'no_such_module:f'", "no module named 'no_such_module'"]),
+        ("advantage={kind: rloo, std: none}", ["unknown key 'advantage.std'; known: kind"]),  # it is GRPO's
+        ("advantage.std=population", ["advantage.std", "'sample' or 'none'", "'population'"]),
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
         ("data.train={kind: json, path: x}", ["data.train.kind=json", "did you mean 'jsonl'?"]),
         ("data.train={path: x}", ["data.train.kind is missing", "data.train.kind=…"]),
