@@ -67,7 +67,9 @@ class Driver:
             self.cluster.stop()
 
     async def _train(self) -> None:
-        ready = await self.cluster.start(self.start.model, self.preflight.context, self.start.version)
+        ready = await self.cluster.start(
+            self.start.model, self.preflight.model, self.preflight.context, self.start.version
+        )
         self.progress.note(ready)
         learner = LearnerGroup(self.cluster.learner, self._wait_s)
         if self.start.checkpoint:
@@ -106,7 +108,7 @@ class Driver:
             rollouts=RolloutService(cluster.data, sampler, config.rollout, seed, self.start.attempt, clock, wait_s),
             labeller=GoldLabeller(cluster.oracle, clock, wait_s),
             rewards=rewards,
-            learner=LearnerService(learner, config.learn.micro_batch_tokens, self.start.version, clock),
+            learner=LearnerService(learner, config, self.start.version, clock),
             weights=WeightService(sync, clock),
             evaluate=Evaluation(
                 self.held_out,

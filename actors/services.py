@@ -11,13 +11,15 @@ from actors.data import Observation
 from actors.sampling import Sampled, SampleRequest
 from actors.wait import answer, answers
 from actors.weights import LearnerGroup, WeightSync
+from effrl import types
 from effrl.batch import Batch
 from effrl.canary import choose
-from effrl.config import EvalConfig, RolloutConfig
+from effrl.config import Config, EvalConfig, RolloutConfig
 from effrl.errors import RunError
 from effrl.metrics import Stopwatch
-from effrl.packing import cut
+from effrl.packing import cut, size_of
 from effrl.reward.sandbox import ScoringTask
+from effrl.schedule import learning_rate
 from effrl.seeds import derive
 from effrl.types import (
     Decision,
@@ -123,29 +125,37 @@ def _task(prompt: Prompt, rollout: Rollout, label: str | None) -> ScoringTask:
 
 @dataclass
 class LearnerService:
-    """Takes optimizer steps; knows the policy version."""
+    """Takes optimizer steps; knows the policy version, which goes up by one per batch, however many updates it has."""
 
     group: LearnerGroup
-    micro_batch_tokens: int
+    config: Config
     version: int
     clock: Stopwatch
 
     async def step(self, batch: Batch) -> Update:
-        sequences = batch.sequences()
+        updates = batch.updates(self.config.learn.updates)
         staleness = self.version - min(rollout.version_min for rollout in batch.rollouts())
         if staleness != 0:
             raise RunError(f"step {batch.step} was sampled {staleness} versions ago; this loop is synchronous")
-        if not sequences:
+        if not updates:
             return Update(batch.step, self.version, False, {"policy/staleness_max": staleness})
         with self.clock.stage("learn"):
-            canary = choose(sequences)
+            canary = choose([sequence for update in updates for sequence in update])
             before = await self.group.first("logprobs", canary)
-            shares = cut(sequences, len(self.group.ranks), self.micro_batch_tokens)
-            tokens = sum(len(sequence.logprobs) for sequence in sequences)
-            metrics = await self.group.scatter("step", shares, tokens)
+            metrics = await self._learn(batch.step, updates)
         self.version += 1
-        metrics = {**metrics, "policy/staleness_max": staleness, "learn/tokens": tokens}
+        metrics = {**metrics, "policy/staleness_max": staleness}
         return Update(batch.step, self.version, True, metrics, canary, before)
+
+    async def _learn(self, step: int, updates: Sequence[Sequence[types.Sequence]]) -> dict[str, float]:
+        learn, ranks = self.config.learn, len(self.group.ranks)
+        cuts = [cut(update, ranks, learn.micro_batch_tokens) for update in updates]
+        shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
+        sizes = [size_of(update, self.config.loss.reduce, self.config.rollout.max_tokens) for update in updates]
+        rate = learning_rate(learn, step, self.config.run.steps)
+        metrics = await self.group.scatter("step", shares, sizes, rate)
+        tokens = sum(size.tokens for size in sizes)
+        return {**metrics, "learn/tokens": tokens, "learn/updates": len(updates), "learn/lr": rate}
 
 
 @dataclass

@@ -93,7 +93,18 @@ class Batch:
 
     def sequences(self) -> list[types.Sequence]:
         """What the learner sees: one sequence per scored rollout of every group with signal."""
-        return [sequence for group in self._sequences_by_group() for sequence in group]
+        return [sequence for update in self.updates(1) for sequence in update]
+
+    def updates(self, count: int) -> list[list[types.Sequence]]:
+        """The same sequences in order, cut into ``count`` parts for one optimizer step each.
+
+        Groups stay whole, so that the advantages of each part sum to zero: a part never pushes all of its rollouts up
+        or down. Parts differ by at most one group; with fewer groups than parts, each group is one.
+        """
+        groups = self._sequences_by_group()
+        count = min(count, len(groups))
+        parts = [groups[len(groups) * n // count : len(groups) * (n + 1) // count] for n in range(count)]
+        return [[sequence for group in part for sequence in group] for part in parts]
 
     def _sequences_by_group(self) -> list[list[types.Sequence]]:
         if not (trained := self.trained):

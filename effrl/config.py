@@ -181,15 +181,53 @@ AnyAdvantage = Annotated[
 ]
 
 
-class ClippedLoss(Section):
+Reduce = Literal["token", "sequence", "constant"]
+
+
+class LossConfig(Section):
+    """What every loss has."""
+
+    reduce: Reduce = "token"
+    """Mean over tokens; or over sequences of their mean over tokens; or sum by sequences x ``rollout.max_tokens``."""
+    tis_cap: PositiveFloat = 2.0
+    """Cap of the truncated importance weight between engine and learner log-probs."""
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL from the initial model (arXiv 2402.03300, eq. 3); above 0, each rank holds a copy of it."""
+
+
+class ClippedLoss(LossConfig):
     kind: Literal["clipped"] = "clipped"
-    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7), summed over tokens, divided by all tokens of the step."""
+    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7) of every token."""
     clip_low: Share = 0.2
     """Lower clip: the ratio is kept above 1 - clip_low."""
     clip_high: PositiveFloat = 0.2
     """Upper clip: the ratio is kept below 1 + clip_high (DAPO, arXiv 2503.14476, uses 0.28)."""
-    tis_cap: PositiveFloat = 2.0
-    """Cap of the truncated importance weight between engine and learner log-probs."""
+
+
+class GspoLoss(LossConfig):
+    kind: Literal["gspo"] = "gspo"
+    """Clipped surrogate of every sequence, by its ratio per token (GSPO, arXiv 2507.18071, eq. 5)."""
+    reduce: Reduce = "sequence"
+    """As for every loss; ``sequence`` is the paper's."""
+    clip_low: Share = 3e-4
+    """Lower clip of the sequence's ratio; the paper's value."""
+    clip_high: PositiveFloat = 4e-4
+    """Upper clip of the sequence's ratio; the paper's value."""
+
+
+class CispoLoss(LossConfig):
+    kind: Literal["cispo"] = "cispo"
+    """REINFORCE whose importance weight is clipped, and whose gradient is not (CISPO, arXiv 2506.13585, eq. 4)."""
+    clip_low: Share = 1.0
+    """The weight is kept above 1 - clip_low; like the paper's, the default sets no lower bound."""
+    clip_high: PositiveFloat = 4.0
+    """The weight is kept below 1 + clip_high. The paper tunes it without giving a value; the default is our choice."""
+
+
+AnyLoss = Annotated[
+    Annotated[ClippedLoss, Tag("clipped")] | Annotated[GspoLoss, Tag("gspo")] | Annotated[CispoLoss, Tag("cispo")],
+    Discriminator(_kind("clipped")),
+]
 
 
 class RolloutConfig(Section):
@@ -209,7 +247,13 @@ class RolloutConfig(Section):
 
 class LearnConfig(Section):
     lr: PositiveFloat = 1e-6
-    """Learning rate of AdamW, constant."""
+    """Largest learning rate of AdamW."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps with a smaller learning rate at the start; it rises linearly."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning rate after the warm-up; the last two fall towards 0 at ``run.steps``, and a resume may move that."""
+    updates: PositiveInt = 1
+    """Optimizer steps per batch, each over its share of whole groups; more than 1 is off-policy, within the clip."""
     betas: tuple[Share, Share] = (0.9, 0.95)
     """Moment decay rates of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -253,7 +297,7 @@ class EvalConfig(Section):
 
 class RunConfig(Section):
     steps: PositiveInt = 60
-    """Optimizer steps."""
+    """Batches to learn from; each makes one policy version."""
     dir: Path | None = None
     """Run directory; ``runs/NAME`` by default, with a number after it where that is taken."""
     seed: int = 1
@@ -275,7 +319,7 @@ class Config(Section):
     label: GoldLabel = GoldLabel()
     reward: AnyReward = MathReward()
     advantage: AnyAdvantage = GrpoAdvantage()
-    loss: ClippedLoss = ClippedLoss()
+    loss: AnyLoss = ClippedLoss()
     rollout: RolloutConfig = RolloutConfig()
     learn: LearnConfig = LearnConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -288,5 +332,19 @@ class Config(Section):
             raise ValueError(
                 f"rollout.max_tokens ({self.rollout.max_tokens}) leaves no room for a prompt within"
                 f" model.context ({self.model.context}): lower the one or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_learned(self) -> "Config":
+        if self.learn.updates > self.rollout.prompts:
+            raise ValueError(
+                f"learn.updates ({self.learn.updates}) is more than the groups of a step, rollout.prompts"
+                f" ({self.rollout.prompts}), and each update needs one: lower it"
+            )
+        if self.learn.warmup >= self.run.steps:
+            raise ValueError(
+                f"learn.warmup ({self.learn.warmup}) leaves no step of run.steps ({self.run.steps}) with the whole"
+                " learning rate: lower it"
             )
         return self

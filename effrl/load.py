@@ -146,7 +146,7 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 
 
 _PLUGIN = "plugin"
-_TAGS = ("tasks", "jsonl", "math", "exact", "grpo", "rloo", "reinforce_pp", _PLUGIN)
+_TAGS = ("tasks", "jsonl", "math", "exact", "grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN)
 """Tags of discriminated unions, which pydantic puts into locations."""
 
 
