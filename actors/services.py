@@ -1,6 +1,6 @@
 """The services of the loop, each an adapter from one of its protocols to actors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -104,13 +104,16 @@ class RewardService:
     actor: Any
     clock: Stopwatch
     wait_s: float
+    shape: Callable[[ScoredGroup], ScoredGroup]
+    """From outcomes to rewards."""
 
     async def outcome(self, judged: Sequence[Judged]) -> list[ScoredGroup]:
         with self.clock.stage("score"):
             labels = [entry.supervision.answer if entry.supervision else None for entry in judged]
             used = [(entry.group, label) for entry, label in zip(judged, labels, strict=True) if label is not None]
             scores = iter(await self.score(used))
-        return [ScoredGroup(entry, () if entry.supervision is None else next(scores)) for entry in judged]
+        scored = [ScoredGroup(entry, () if entry.supervision is None else next(scores)) for entry in judged]
+        return [self.shape(group) for group in scored]
 
     async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
         """One score per rollout of each (group, label)."""

@@ -106,8 +106,15 @@ class GoldLabel(Section):
     oracle: DatasetOracle = DatasetOracle()
 
 
+class Overlong(Section):
+    buffer: PositiveInt
+    """The last tokens before ``rollout.max_tokens``, over which the penalty grows (DAPO, arXiv 2503.14476, eq. 13)."""
+    penalty: PositiveFloat = 1.0
+    """What a completion of ``rollout.max_tokens`` loses; outcomes and filters do not see it."""
+
+
 class RewardConfig(Section):
-    """What every reward has: limits of the worker processes that run it."""
+    """What every reward has: limits of the worker processes that run it, and a penalty for length."""
 
     timeout_s: PositiveFloat = 5.0
     """Wall-clock seconds for one completion; then its worker is killed and replaced."""
@@ -115,6 +122,8 @@ class RewardConfig(Section):
     """Address space that one completion may add to its worker, in MiB."""
     workers: PositiveInt = 1
     """Worker processes."""
+    overlong: Overlong | None = None
+    """Soft penalty for completions that come near the token limit; none by default."""
 
 
 class MathReward(RewardConfig):
@@ -346,5 +355,10 @@ class Config(Section):
             raise ValueError(
                 f"learn.warmup ({self.learn.warmup}) leaves no step of run.steps ({self.run.steps}) with the whole"
                 " learning rate: lower it"
+            )
+        if self.reward.overlong is not None and self.reward.overlong.buffer > self.rollout.max_tokens:
+            raise ValueError(
+                f"reward.overlong.buffer ({self.reward.overlong.buffer}) is longer than a completion may be,"
+                f" rollout.max_tokens ({self.rollout.max_tokens}): lower it"
             )
         return self

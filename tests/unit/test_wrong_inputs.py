@@ -129,6 +129,9 @@ def write(path: Path, *rows: Any) -> Path:
         ("learn.updates=0", ["learn.updates", "greater than or equal to 1"]),
         ("learn.warmup=20", ["learn.warmup (20)", "run.steps (20)", "lower it"]),
         ("learn.schedule=cosin", ["learn.schedule", "'constant', 'linear' or 'cosine'", "'cosin'"]),
+        ("reward.overlong.buffer=101", ["reward.overlong.buffer (101)", "rollout.max_tokens (100)", "lower it"]),
+        ("reward.overlong.penalty=1", ["reward.overlong.buffer is missing", "reward.overlong.buffer=…"]),
+        ("reward.overlong=20", ["reward.overlong is a section", "buffer, penalty", "20"]),
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
         ("data.train={kind: json, path: x}", ["data.train.kind=json", "did you mean 'jsonl'?"]),
         ("data.train={path: x}", ["data.train.kind is missing", "data.train.kind=…"]),
@@ -148,7 +151,7 @@ def test_every_problem_of_a_config_has_its_own_line(train: Command) -> None:
 
 def test_a_config_that_is_not_there(effrl: Command) -> None:
     effrl("train", "quikstart").says("quikstart", "neither a file nor a recipe", "did you mean 'quickstart'?")
-    effrl("train", "mine.yaml").says("mine.yaml", "recipes: quickstart")
+    effrl("train", "mine.yaml").says("mine.yaml", "recipes: dapo, dr_grpo, grpo, quickstart, rloo")
 
 
 @pytest.mark.parametrize(
