@@ -16,7 +16,7 @@ from actors.role import Role
 from actors.snapshot import Manifest, pack
 from effrl import types
 from effrl.config import AnyLoss, LearnConfig
-from effrl.loss.policy import policy_loss
+from effrl.loss.policy import k3, policy_loss
 from effrl.loss.tokens import Tokens
 from effrl.packing import MicroBatch, Size, pad
 from effrl.types import Canary, Float32, Int32
@@ -116,12 +116,8 @@ class LearnerRank(Role):
         old = logprobs.detach() if batch.old is None else torch.tensor(batch.old, device=logprobs.device)
         reference = self.reference.logprobs(batch) if self.reference else None
         sums = policy_loss(self.options.loss, Tokens(logprobs, old, behaviour, advantages, mask, reference))
-        gap = (old - behaviour) * mask
-        return {
-            **sums,
-            "entropy": (entropy * mask).sum(),
-            "mismatch_kl": (torch.expm1(gap) - gap).sum(),  # k3 estimator of KL(engine, learner)
-        }
+        mismatch = k3(behaviour, old, mask)  # KL(engine, learner)
+        return {**sums, "entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
 
     @torch.no_grad()
     def logprobs(self, canary: Canary) -> Float32:

@@ -27,7 +27,7 @@ class Settled:
 
 @dataclass
 class Batch:
-    """Groups of one optimizer step.
+    """Groups of one step.
 
     Groups without signal are filtered and replaced as long as the refill budget lasts; then the step learns from
     what it has.

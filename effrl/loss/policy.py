@@ -50,10 +50,11 @@ def token_weights(mask: Tensor, reduce: Reduce) -> Tensor:
 
 
 def k3(logprobs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-    """[B, T] estimates of KL(policy, reference), ``r - log r - 1`` with ``r = pi_reference / pi``, in nats.
+    """[B, T] estimates, in nats, of KL(policy, reference) at the tokens that the policy sampled.
 
-    The estimator k3 of arXiv 2402.03300, eq. 4. Never negative, and 0 outside the mask. The mask comes before the
-    exponential: the policy is free to move on tokens that it does not sample, and there r may overflow.
+    The estimator k3 (arXiv 2402.03300, eq. 4): ``r - log r - 1`` with ``r = pi_reference / pi``. Never negative, and
+    0 outside the mask. The mask comes before the exponential: the policy is free to move on tokens that it does not
+    sample, and there r may overflow.
     """
     gap = (reference - logprobs) * mask
     return torch.expm1(gap) - gap
