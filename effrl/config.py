@@ -156,8 +156,15 @@ class PluginLabel(Section):
     oracle: DatasetOracle = DatasetOracle()
 
 
+class Overlong(Section):
+    buffer: PositiveInt
+    """The last tokens before ``rollout.max_tokens``, over which the penalty grows (DAPO, arXiv 2503.14476, eq. 13)."""
+    penalty: PositiveFloat = 1.0
+    """What a completion of ``rollout.max_tokens`` loses; outcomes and filters do not see it."""
+
+
 class RewardConfig(Section):
-    """What every reward has: limits of the worker processes that run it."""
+    """What every reward has: limits of the worker processes that run it, and a penalty for length."""
 
     timeout_s: PositiveFloat = 5.0
     """Wall-clock seconds for one completion; then its worker is killed and replaced."""
@@ -165,6 +172,8 @@ class RewardConfig(Section):
     """Address space that one completion may add to its worker, in MiB."""
     workers: PositiveInt = 1
     """Worker processes."""
+    overlong: Overlong | None = None
+    """Soft penalty for completions that come near the token limit; none by default."""
 
 
 class MathReward(RewardConfig):
@@ -191,7 +200,9 @@ def _kind(default: str) -> Callable[[Any], str]:
     """The tag of a section with kinds: its own, ``plugin`` for an import path, or the default where none is given."""
 
     def tag(value: Any) -> str:
-        given = value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind")  # noqa: B009
+        given = value.get("kind", default) if isinstance(value, dict) else default
+        if isinstance(value, Section):
+            given = value.kind  # type: ignore[attr-defined]  # every member of such a union has one
         return "plugin" if ":" in str(given) else str(given)
 
     return tag
@@ -223,15 +234,77 @@ class GrpoAdvantage(Section):
     """Divide by the group's sample standard deviation, or not (Dr. GRPO, arXiv 2503.20783)."""
 
 
-class ClippedLoss(Section):
+class RlooAdvantage(Section):
+    kind: Literal["rloo"] = "rloo"
+    """Reward minus the mean of the group's other rewards (REINFORCE leave-one-out, arXiv 2402.14740)."""
+
+
+class ReinforcePpAdvantage(Section):
+    kind: Literal["reinforce_pp"] = "reinforce_pp"
+    """Reward minus the group's mean, by one standard deviation for the whole step (arXiv 2501.03262, with baseline)."""
+
+
+class PluginAdvantage(Section):
+    kind: ImportPath
+    """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
+
+
+AnyAdvantage = Annotated[
+    Annotated[GrpoAdvantage, Tag("grpo")]
+    | Annotated[RlooAdvantage, Tag("rloo")]
+    | Annotated[ReinforcePpAdvantage, Tag("reinforce_pp")]
+    | Annotated[PluginAdvantage, Tag("plugin")],
+    Discriminator(_kind("grpo")),
+]
+
+
+Reduce = Literal["token", "sequence", "constant"]
+
+
+class LossConfig(Section):
+    """What every loss has."""
+
+    reduce: Reduce = "token"
+    """Mean over tokens; or over sequences of their mean over tokens; or sum by sequences x ``rollout.max_tokens``."""
+    tis_cap: PositiveFloat = 2.0
+    """Cap of the truncated importance weight between engine and learner log-probs."""
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL from the initial model (arXiv 2402.03300, eq. 3); above 0, each rank holds a copy of it."""
+
+
+class ClippedLoss(LossConfig):
     kind: Literal["clipped"] = "clipped"
-    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7), summed over tokens, divided by all tokens of the step."""
+    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7) of every token."""
     clip_low: Share = 0.2
     """Lower clip: the ratio is kept above 1 - clip_low."""
     clip_high: PositiveFloat = 0.2
     """Upper clip: the ratio is kept below 1 + clip_high (DAPO, arXiv 2503.14476, uses 0.28)."""
-    tis_cap: PositiveFloat = 2.0
-    """Cap of the truncated importance weight between engine and learner log-probs."""
+
+
+class GspoLoss(LossConfig):
+    kind: Literal["gspo"] = "gspo"
+    """Clipped surrogate of every sequence, by its ratio per token (GSPO, arXiv 2507.18071, eq. 5)."""
+    reduce: Reduce = "sequence"
+    """As for every loss; ``sequence`` is the paper's."""
+    clip_low: Share = 3e-4
+    """Lower clip of the sequence's ratio; the paper's value."""
+    clip_high: PositiveFloat = 4e-4
+    """Upper clip of the sequence's ratio; the paper's value."""
+
+
+class CispoLoss(LossConfig):
+    kind: Literal["cispo"] = "cispo"
+    """REINFORCE whose importance weight is clipped, and whose gradient is not (CISPO, arXiv 2506.13585, eq. 4)."""
+    clip_low: Share = 1.0
+    """The weight is kept above 1 - clip_low; like the paper's, the default sets no lower bound."""
+    clip_high: PositiveFloat = 4.0
+    """The weight is kept below 1 + clip_high. The paper tunes it without giving a value; the default is our choice."""
+
+
+AnyLoss = Annotated[
+    Annotated[ClippedLoss, Tag("clipped")] | Annotated[GspoLoss, Tag("gspo")] | Annotated[CispoLoss, Tag("cispo")],
+    Discriminator(_kind("clipped")),
+]
 
 
 class RolloutConfig(Section):
@@ -251,7 +324,13 @@ class RolloutConfig(Section):
 
 class LearnConfig(Section):
     lr: PositiveFloat = 1e-6
-    """Learning rate of AdamW, constant."""
+    """Largest learning rate of AdamW."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps with a smaller learning rate at the start; it rises linearly."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning rate after the warm-up; the last two fall towards 0 at ``run.steps``, and a resume may move that."""
+    updates: PositiveInt = 1
+    """Optimizer steps per batch, each over its share of whole groups; more than 1 is off-policy, within the clip."""
     betas: tuple[Share, Share] = (0.9, 0.95)
     """Moment decay rates of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -295,7 +374,7 @@ class EvalConfig(Section):
 
 class RunConfig(Section):
     steps: PositiveInt = 60
-    """Optimizer steps."""
+    """Batches to learn from; each makes one policy version."""
     dir: Path | None = None
     """Run directory; ``runs/NAME`` by default, with a number after it where that is taken."""
     seed: int = 1
@@ -316,8 +395,8 @@ class Config(Section):
     select: AnySelect = UniformSelect()
     label: AnyLabel = GoldLabel()
     reward: AnyReward = MathReward()
-    advantage: GrpoAdvantage = GrpoAdvantage()
-    loss: ClippedLoss = ClippedLoss()
+    advantage: AnyAdvantage = GrpoAdvantage()
+    loss: AnyLoss = ClippedLoss()
     rollout: RolloutConfig = RolloutConfig()
     learn: LearnConfig = LearnConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -340,5 +419,24 @@ class Config(Section):
             raise ValueError(
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact or task"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_learned(self) -> "Config":
+        if self.learn.updates > self.rollout.prompts:
+            raise ValueError(
+                f"learn.updates ({self.learn.updates}) is more than the groups of a step, rollout.prompts"
+                f" ({self.rollout.prompts}), and each update needs one: lower it"
+            )
+        if self.learn.warmup >= self.run.steps:
+            raise ValueError(
+                f"learn.warmup ({self.learn.warmup}) leaves no step of run.steps ({self.run.steps}) with the whole"
+                " learning rate: lower it"
+            )
+        if self.reward.overlong is not None and self.reward.overlong.buffer > self.rollout.max_tokens:
+            raise ValueError(
+                f"reward.overlong.buffer ({self.reward.overlong.buffer}) is longer than a completion may be,"
+                f" rollout.max_tokens ({self.rollout.max_tokens}): lower it"
             )
         return self

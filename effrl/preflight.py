@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effrl import plugins
+from effrl.advantage.build import advantages
 from effrl.config import Config, PluginLabel, PluginSelect, Source, VoteLabel
 from effrl.data.reader import Survey, read, survey
 from effrl.data.render import render
@@ -34,6 +35,7 @@ def check(config: Config) -> Preflight:
     Raises:
         UserError: one line about the first thing that is wrong, and what to do.
     """
+    advantages(config.advantage)  # of your own: is it there?
     model = locate(config.model.path)
     context = _context(config, model)
     if config.rollout.max_tokens >= context:

@@ -112,6 +112,26 @@ def write(path: Path, *rows: Any) -> Path:
         ("reward.kind=maths", ["reward.kind=maths", "did you mean 'math'?"]),
         ("reward.kind=gpt", ["reward.kind=gpt", "math, exact", "package.module:function"]),
         ("reward.kind=my-rewards.py:score", ["reward.kind", "'my-rewards.py:score'", "package.module:function"]),
+        ("reward=exact", ["reward is a section, not a value", "kind", "'exact'"]),
+        ("advantage=rloo", ["advantage is a section, not a value", "kind", "'rloo'"]),
+        ("advantage.kind=grop", ["advantage.kind=grop", "did you mean 'grpo'?"]),
+        ("advantage.kind=ppo-like", ["grpo, rloo, reinforce_pp", "an import path package.module:function"]),
+        ("advantage.kind=no_such_module:f", ["advantage.kind 'no_such_module:f'", "no module named 'no_such_module'"]),
+        ("advantage={kind: rloo, std: none}", ["unknown key 'advantage.std'; known: kind"]),  # it is GRPO's
+        ("advantage.std=population", ["advantage.std", "'sample' or 'none'", "'population'"]),
+        ("loss=gspo", ["loss is a section, not a value", "kind", "'gspo'"]),
+        ("loss.kind=cisop", ["loss.kind=cisop", "did you mean 'cispo'?"]),
+        ("loss.kind=my.module:f", ["loss.kind=plugin", "clipped, gspo, cispo"]),
+        ("loss.reduce=tokens", ["loss.reduce", "'token', 'sequence' or 'constant'", "'tokens'"]),
+        ("loss.kl=-1", ["loss.kl", "greater than or equal to 0", "-1"]),
+        ("loss={kind: gspo, clip_hihg: 1}", ["unknown key 'loss.clip_hihg'", "did you mean 'loss.clip_high'?"]),
+        ("learn.updates=33", ["learn.updates (33)", "rollout.prompts (32)", "lower it"]),
+        ("learn.updates=0", ["learn.updates", "greater than or equal to 1"]),
+        ("learn.warmup=20", ["learn.warmup (20)", "run.steps (20)", "lower it"]),
+        ("learn.schedule=cosin", ["learn.schedule", "'constant', 'linear' or 'cosine'", "'cosin'"]),
+        ("reward.overlong.buffer=101", ["reward.overlong.buffer (101)", "rollout.max_tokens (100)", "lower it"]),
+        ("reward.overlong.penalty=1", ["reward.overlong.buffer is missing", "reward.overlong.buffer=…"]),
+        ("reward.overlong=20", ["reward.overlong is a section", "buffer, penalty", "20"]),
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
         ("data.train=tasks:chain?levels=3-9", ["levels of tasks:chain are 0-4"]),
         ("data.train=tasks:chain?kinds=axy", ["kinds of tasks:chain are abcdefgh, not xy"]),
@@ -140,7 +160,7 @@ def test_every_problem_of_a_config_has_its_own_line(train: Command) -> None:
 
 def test_a_config_that_is_not_there(effrl: Command) -> None:
     effrl("train", "quikstart").says("quikstart", "neither a file nor a recipe", "did you mean 'quickstart'?")
-    effrl("train", "mine.yaml").says("mine.yaml", "recipes: quickstart")
+    effrl("train", "mine.yaml").says("mine.yaml", "recipes: dapo, dr_grpo, grpo, quickstart, rloo")
 
 
 @pytest.mark.parametrize(
