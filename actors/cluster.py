@@ -101,7 +101,7 @@ class Cluster:
     def _start_control(self) -> None:
         config = self.config
         labelled_only = config.label.kind == "gold"
-        self.data = self._control(DataActor, "data", config.data.train, labelled_only, config.run.seed)
+        self.data = self._control(DataActor, "data", config.data, labelled_only, config.run.seed)
         self.oracle = self._control(OracleActor, "oracle", config.data.train, config.data.eval, config.label.budget)
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from actors.role import Role
-from effrl.config import Source
-from effrl.data.reader import read
-from effrl.select.uniform import UniformSelector
+from effrl.config import DataConfig
+from effrl.data.reader import Pool, pools, read_pool
+from effrl.data.template import Form
+from effrl.select.mixed import uniform
 from effrl.types import Prompt
 
 
@@ -35,10 +36,13 @@ class PromptState:
 class DataActor(Role):
     """Hands out prompts and remembers what became of them."""
 
-    def __init__(self, name: str, run_dir: Path, version: str, source: Source, labelled_only: bool, seed: int) -> None:
+    def __init__(
+        self, name: str, run_dir: Path, version: str, data: DataConfig, labelled_only: bool, seed: int
+    ) -> None:
         super().__init__(name, run_dir, version)
-        rows = (row for row in read(source) if row.label is not None or not labelled_only)
-        self.selector = UniformSelector([row.prompt for row in rows], seed)
+        self.selector = uniform(
+            [(pool.weight, _prompts(pool, data.form, labelled_only)) for pool in pools(data.train)], seed
+        )
         self.states: dict[str, PromptState] = {}
 
     def select(self, count: int) -> list[Prompt]:
@@ -64,3 +68,7 @@ class DataActor(Role):
         """Go on from a checkpoint's state."""
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
+
+
+def _prompts(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:
+    return [row.prompt for row in read_pool(pool, form) if row.label is not None or not labelled_only]
