@@ -173,6 +173,15 @@ class ClippedLoss(Section):
     """Cap of the truncated importance weight between engine and learner log-probs."""
 
 
+def _stops(value: object) -> object:
+    """One stop is a list of one."""
+    stops = value if isinstance(value, list | tuple) else [value]
+    for stop in stops:
+        if isinstance(stop, bool) or not (stop if isinstance(stop, str) else isinstance(stop, int) and stop >= 0):
+            raise ValueError('each stop is a text or a token id: write them as a list, like ["</answer>", 2]')
+    return stops
+
+
 class RolloutConfig(Section):
     prompts: PositiveInt = 32
     """Groups to train on per step."""
@@ -182,6 +191,8 @@ class RolloutConfig(Section):
     """Longest completion."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature of training rollouts and evaluation."""
+    stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
+    """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
     refill: Annotated[float, Field(ge=0)] = 0.5
     """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
     kv_cache_gb: PositiveFloat = 1.0

@@ -39,6 +39,7 @@ def check(config: Config) -> Preflight:
             f"rollout.max_tokens ({config.rollout.max_tokens}) leaves no room for a prompt in the model's context of"
             f" {context} tokens: lower it"
         )
+    _check_stops(config, model)
     train = survey(config.data.train, config.data.form)
     if train.without_labels:
         where = "data.train" if train.labelled == 0 else f"{train.without_labels[0]} in data.train"
@@ -75,6 +76,17 @@ def _survey_held_out(config: Config) -> Survey | None:
             ' scored: remove them, or name the key of labels, for example data.eval="file.jsonl?label=answer"'
         )
     return held_out
+
+
+def _check_stops(config: Config, model: Path) -> None:
+    """The engine refuses token ids outside of the vocabulary, but only when the first prompt is sampled."""
+    size = config_of(model).get("vocab_size")
+    unknown = [stop for stop in config.rollout.stop if isinstance(stop, int) and size is not None and stop >= size]
+    if unknown:
+        raise UserError(
+            f"rollout.stop: {unknown[0]} is no token id, the model's vocabulary has {size} tokens: write an id below"
+            " that, or a text"
+        )
 
 
 def _check_conversations(config: Config, model: Path, surveys: dict[str, Survey | None]) -> None:

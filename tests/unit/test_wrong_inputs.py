@@ -130,6 +130,9 @@ def write(path: Path, *rows: Any) -> Path:
         ("data.template=boxd", ["data.template", "did you mean 'boxed'?", "'boxd'"]),
         ("data.template=Solve this.", ["data.template", "write {prompt} where the row's prompt goes"]),
         ("data.system=''", ["data.system", "leave it out"]),
+        ("rollout.stop=['']", ["rollout.stop", "a text or a token id", '["</answer>", 2]']),
+        ("rollout.stop=-1", ["rollout.stop", "a text or a token id"]),
+        ("rollout.stop=[1.5]", ["rollout.stop", "a text or a token id"]),
         ("data=null", ["data is a section", "train"]),
     ],
 )
@@ -232,6 +235,11 @@ def test_messages_for_a_model_without_a_chat_template(train: Command, tmp_path: 
     (model / "chat_template.jinja").unlink()
     for override in ("data.template=boxed", "data.system=Be brief."):
         train(f"model.path={model}", override).says("16 of 16 prompts of data.train", "no chat template", "plain text")
+
+
+def test_a_stop_that_is_no_token(train: Command) -> None:
+    """vLLM would refuse it, but only when the first prompt is sampled."""
+    train("rollout.stop=[5000]").says("rollout.stop: 5000 is no token id", "vocabulary has", "write an id below")
 
 
 def test_a_path_is_shown_as_it_is(train: Command, tmp_path: Path) -> None:
