@@ -168,12 +168,14 @@ class Driver:
             self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
 
     def _held_out(self) -> list[Prompt]:
-        if self.config.data.eval is None:
+        data = self.config.data
+        if data.eval is None:
             return []
-        return [row.prompt for row in islice(read(self.config.data.eval), self.config.eval.prompts)]
+        return [row.prompt for row in islice(read(data.eval, data.form), self.config.eval.prompts)]
 
     def _drill_prompts(self) -> list[Prompt]:
-        return [row.prompt for row in islice(read(self.config.data.train), DRILL_PROMPTS)]
+        data = self.config.data
+        return [row.prompt for row in islice(read(data.train, data.form), DRILL_PROMPTS)]
 
     @property
     def _wait_s(self) -> float:

@@ -75,7 +75,7 @@ class RolloutService:
 
     def _request(self, step: int, prompt: Prompt) -> SampleRequest:
         seeds = tuple(derive(self.seed, "train", step, prompt.id, n) for n in range(self.config.per_prompt))
-        return SampleRequest(prompt, seeds, self.config.max_tokens, self.config.temperature)
+        return SampleRequest(prompt, seeds, self.config.max_tokens, self.config.temperature, self.config.stop)
 
 
 @dataclass
@@ -231,7 +231,7 @@ class Evaluation:
 
     def _request(self, prompt: Prompt) -> SampleRequest:
         seeds = tuple(derive(self.seed, "eval", prompt.id, n) for n in range(self.config.per_prompt))
-        return SampleRequest(prompt, seeds, self.rollout.max_tokens, self.rollout.temperature)
+        return SampleRequest(prompt, seeds, self.rollout.max_tokens, self.rollout.temperature, self.rollout.stop)
 
 
 async def observe(data: Any, batch: Batch, wait_s: float) -> None:

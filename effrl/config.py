@@ -7,24 +7,17 @@ selector, labeller, reward, … needs lives in that kind's own model.
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from effrl.data.sources import FolderSource, HubSource, JsonlSource, ParquetSource, parse_part, parse_source
+from effrl.data.template import Form, Template, check_system, check_template
+from effrl.section import PositiveFloat, PositiveInt, Section, Share
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, Split, level_range
 
 ImportPath = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 """``package.module:name``; the module is installed, or lies where the run starts."""
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """Strict and frozen: an unknown key is an error, and nothing changes after validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ModelConfig(Section):
@@ -66,32 +59,38 @@ class TaskSource(Section):
         return self
 
 
-class JsonlSource(Section):
-    """Rows of a JSON Lines file: ``problems.jsonl?prompt=question&label=answer``."""
-
-    kind: Literal["jsonl"] = "jsonl"
-    path: Path
-    """File to read, one JSON object per line."""
-    prompt: str = "prompt"
-    """Key of the prompt: a string, or a list of messages with role and content."""
-    label: str = "label"
-    """Key of the label; a row may lack it."""
-    id: str = "id"
-    """Key of the row's id; without it the id is made from the line number."""
+_Source = TaskSource | JsonlSource | ParquetSource | FolderSource | HubSource
+RowSource = Annotated[_Source, Discriminator("kind"), BeforeValidator(parse_source)]
 
 
-def _parse_source(value: object) -> object:
-    """Turn the short form of a source into the mapping that the strict models check."""
-    if not isinstance(value, str):
-        return value
-    location, _, query = value.partition("?")
-    options: dict[str, str] = dict(parse_qsl(query, keep_blank_values=True))
-    if location.startswith("tasks:"):
-        return {"kind": "tasks", "name": location.removeprefix("tasks:"), **options}
-    return {"kind": "jsonl", "path": location, **options}
+class Part(Section):
+    """One source of a mix."""
+
+    source: RowSource
+    """Where its rows come from."""
+    weight: PositiveFloat = 1.0
+    """Its share of the draws, relative to the other parts; how many rows it has does not matter."""
 
 
-Source = Annotated[TaskSource | JsonlSource, Discriminator("kind"), BeforeValidator(_parse_source)]
+class MixSource(Section):
+    """Rows of several sources: ``[{source: "a.jsonl", weight: 2}, "tasks:chain"]``.
+
+    Row ids get the number of their part before them: ``2/chain/3f2a``.
+    """
+
+    kind: Literal["mix"] = "mix"
+    parts: tuple[Annotated[Part, BeforeValidator(parse_part)], ...]
+    """The sources, with their weights."""
+
+    @field_validator("parts")
+    @classmethod
+    def _not_empty(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        if not parts:
+            raise ValueError("a list without sources has no rows: name at least one")
+        return parts
+
+
+Source = Annotated[_Source | MixSource, Discriminator("kind"), BeforeValidator(parse_source)]
 
 
 class DataConfig(Section):
@@ -99,6 +98,21 @@ class DataConfig(Section):
     """Prompts to train on, with or without labels."""
     eval: Source | None = None
     """Held-out prompts; their labels only ever reach metrics."""
+    template: Annotated[Template, BeforeValidator(check_template)] = "plain"
+    """How a row's prompt is put: plain, chat, boxed, question, or your own text or messages with {prompt} in them."""
+    system: Annotated[str | None, AfterValidator(check_system)] = None
+    """System prompt: makes messages of plain text; a row that has a system message of its own keeps it."""
+
+    @property
+    def form(self) -> Form:
+        """What :func:`effrl.data.reader.read` makes of each row's prompt."""
+        return Form(self.template, self.system)
+
+    @model_validator(mode="after")
+    def _one_system_prompt(self) -> "DataConfig":
+        if self.system is not None and self.form.has_system:
+            raise ValueError("data.template has a system message already: put data.system into it, or leave it out")
+        return self
 
 
 class UniformSelect(Section):
@@ -307,6 +321,15 @@ AnyLoss = Annotated[
 ]
 
 
+def _stops(value: object) -> object:
+    """One stop is a list of one."""
+    stops = value if isinstance(value, list | tuple) else [value]
+    for stop in stops:
+        if isinstance(stop, bool) or not (stop if isinstance(stop, str) else isinstance(stop, int) and stop >= 0):
+            raise ValueError('each stop is a text or a token id: write them as a list, like ["</answer>", 2]')
+    return stops
+
+
 class RolloutConfig(Section):
     prompts: PositiveInt = 32
     """Groups to train on per step."""
@@ -316,6 +339,8 @@ class RolloutConfig(Section):
     """Longest completion."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature of training rollouts and evaluation."""
+    stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
+    """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
     refill: Annotated[float, Field(ge=0)] = 0.5
     """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
     kv_cache_gb: PositiveFloat = 1.0

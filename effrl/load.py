@@ -90,6 +90,10 @@ def _value(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError):
+        if text.startswith(("[", "{")):  # as a plain text it would be a file of a strange name
+            raise UserError(
+                f"{text} is not YAML: quote what is inside, like ['a.jsonl?label=answer', 'b.jsonl']"
+            ) from None
         return text
 
 
@@ -147,8 +151,8 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 
 _PLUGIN = "plugin"
 _TAGS = (
-    *("tasks", "jsonl", "uniform", "gold", "vote", "random", "math", "exact", "task"),
-    *("grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN),
+    *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "gold", "vote", "random"),
+    *("math", "exact", "task", "grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN),
 )
 """Tags of discriminated unions, which pydantic puts into locations."""
 
@@ -168,6 +172,8 @@ def _required_at(location: Sequence[str]) -> list[str]:
 def _models_at(location: Sequence[str]) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [Config]
     for name in location:
+        if name.isdigit():  # a place in a list: what is legal there is what the list holds
+            continue
         fields = [model.model_fields[name] for model in models if name in model.model_fields]
         models = [model for field in fields for model in _models_in(field.annotation)] or _of_kind(models, name)
     return models

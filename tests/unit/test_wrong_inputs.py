@@ -4,6 +4,7 @@ A traceback, or a run that dies minutes later for something that could be seen a
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +145,23 @@ def write(path: Path, *rows: Any) -> Path:
         ("label={kind: 'nowhere:labeller'}", ["rollout.refill"]),
         ("data.train={kind: json, path: x}", ["data.train.kind=json", "did you mean 'jsonl'?"]),
         ("data.train={path: x}", ["data.train.kind is missing", "data.train.kind=…"]),
+        ("data.train=hf:x/y?confg=main", ["unknown key 'data.train.confg'", "did you mean 'data.train.config'?"]),
+        ("data.train=rows.parquet?promt=x", ["unknown key 'data.train.promt'", "did you mean 'data.train.prompt'?"]),
+        ("data.train=[]", ["data.train.parts", "name at least one"]),
+        (
+            "data.train=[tasks:chain?size=8]",
+            ["is not YAML: quote what is inside", "['a.jsonl?label=answer', 'b.jsonl']"],
+        ),
+        ("data.train=['tasks:chian']", ["data.train.parts.0.source.name", "'chain'", "'chian'"]),
+        ("data.train=[{source: 'tasks:chain', wieght: 2}]", ["did you mean 'data.train.parts.0.weight'?"]),
+        ("data.train=[{source: 'tasks:chain', weight: 0}]", ["data.train.parts.0.weight", "greater than 0"]),
+        ("data.train=[{weight: 2}]", ["data.train.parts.0.source is missing"]),
+        ("data.template=boxd", ["data.template", "did you mean 'boxed'?", "'boxd'"]),
+        ("data.template=Solve this.", ["data.template", "write {prompt} where the row's prompt goes"]),
+        ("data.system=''", ["data.system", "leave it out"]),
+        ("rollout.stop=['']", ["rollout.stop", "a text or a token id", '["</answer>", 2]']),
+        ("rollout.stop=-1", ["rollout.stop", "a text or a token id"]),
+        ("rollout.stop=[1.5]", ["rollout.stop", "a text or a token id"]),
         ("data=null", ["data is a section", "train"]),
     ],
 )
@@ -214,6 +232,45 @@ def test_an_id_that_is_used_twice(train: Command, tmp_path: Path) -> None:
     train("data.train=rows.jsonl").says("rows.jsonl:2: ", 'id "sum"', "line 1", "make ids unique")
 
 
+def test_a_directory_as_a_file(train: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    train("data.train=rows").says("rows: this is a directory", "folder:rows")
+    train("data.train=folder:rows").says("folder:rows has no files", "Parquet and JSON Lines")
+    train("data.train=folder:nowhere").says("folder:nowhere: no such directory", str(tmp_path))
+
+
+def test_a_file_that_is_no_parquet_file(train: Command, tmp_path: Path) -> None:
+    write(tmp_path / "rows.parquet", *ROWS)
+    train("data.train=rows.parquet").says("rows.parquet: no readable Parquet file", "download it again")
+
+
+def test_a_data_set_that_the_hub_does_not_give(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    train("data.train=hf:openai/gsm8k?config=main").says("hf:openai/gsm8k?config=main cannot be had from the hub")
+
+
+def test_a_part_of_a_mix_without_labels(train: Command, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", *({"prompt": row["prompt"]} for row in ROWS))
+    train("data.train=['tasks:chain?size=8', rows.jsonl]").says("no row of rows.jsonl in data.train has one", "label=")
+
+
+def test_messages_for_a_model_without_a_chat_template(train: Command, tmp_path: Path, random_model: Path) -> None:
+    """The tokenizer would refuse them, but only in the middle of the start-up."""
+    model = tmp_path / "model"
+    shutil.copytree(random_model, model)
+    (model / "chat_template.jinja").unlink()
+    for override in ("data.template=boxed", "data.system=Be brief."):
+        train(f"model.path={model}", override).says("16 of 16 prompts of data.train", "no chat template", "plain text")
+
+
+def test_a_stop_that_is_no_token(train: Command) -> None:
+    """vLLM would refuse it, but only when the first prompt is sampled."""
+    train("rollout.stop=[5000]").says("rollout.stop: 5000 is no token id", "vocabulary has", "write an id below")
+
+
 def test_a_path_is_shown_as_it_is(train: Command, tmp_path: Path) -> None:
     """Rich would show ``:b:`` as an emoji, and ``[b]`` as bold: a path that nobody can find."""
     write(tmp_path / "a:b:[b]c.jsonl")
@@ -278,6 +335,11 @@ def test_a_prompt_longer_than_the_context(tmp_path: Path, random_model: Path) ->
     write(tmp_path / "rows.jsonl", *ROWS, {"prompt": "1" * 1949, "label": "1", "id": "long"})
     found = real_effrl(tmp_path, "train", "quickstart", *base(random_model), "data.train=rows.jsonl")
     found.says("data.train: prompt long has 1949 tokens", "max_tokens=100", "2048 leaves 1948", "shorten or remove it")
+
+
+def test_a_template_that_makes_prompts_too_long(train: Command, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", {"prompt": "1" * 1940, "label": "1"})
+    train("data.train=rows.jsonl", "data.template=question").says("prompt rows:1 has 19", "leaves 1948")
 
 
 def test_a_prompt_that_just_fits(train: Command, tmp_path: Path) -> None:
