@@ -77,15 +77,18 @@ class Cluster:
         control = {"data": self.data, "oracle": self.oracle, "reward": self.reward}
         return {**control, **self.rollout, **self.learner}
 
-    async def start(self, model: Path, context: int, version: int) -> str:
-        """Check that everything fits, start all actors at once, and wait until each is ready; returns a line on it."""
+    async def start(self, model: Path, initial: Path, context: int, version: int) -> str:
+        """Check that everything fits, start all actors at once, and wait until each is ready; returns a line on it.
+
+        ``initial`` is the model that the run began with, and ``model`` the one that it goes on from.
+        """
         began = time.monotonic()
         cluster = self.config.cluster
         group = self.placement or await self._reserve()
         self._start_control()
         if not self.took_over:
             self._start_rollout(group, model, context, version)
-        self._start_learner(group, model)
+        self._start_learner(group, model, initial)
         readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
         await answers(readiness, cluster.start_s, "start-up")
         await self._join_learners()
@@ -140,12 +143,15 @@ class Cluster:
                 name, self.run_dir, effrl.__version__, options
             )
 
-    def _start_learner(self, group: PlacementGroup, model: Path) -> None:
+    def _start_learner(self, group: PlacementGroup, model: Path, initial: Path) -> None:
         config, workers = self.config, self.config.cluster.learner
+        reference = str(initial) if config.loss.kl > 0 else None
         world_size = workers.per_node * config.cluster.nodes
         for rank in range(world_size):
             name = f"learner-{rank}"
-            options = LearnerOptions(str(model), config.model.dtype, config.learn, config.loss, rank, world_size)
+            options = LearnerOptions(
+                str(model), config.model.dtype, config.learn, config.loss, rank, world_size, reference
+            )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options
             )

@@ -8,9 +8,10 @@ from typing import Any
 from actors.role import Role
 from effrl import plugins
 from effrl.config import Config, PluginSelect, UniformSelect
-from effrl.data.reader import read
+from effrl.data.reader import Pool, pools, read_pool
+from effrl.data.template import Form
 from effrl.protocols import Selector
-from effrl.select.uniform import UniformSelector
+from effrl.select.mixed import uniform
 from effrl.types import Observation, Prompt
 
 
@@ -30,8 +31,8 @@ class DataActor(Role):
         super().__init__(name, run_dir, version)
         plugins.search(search_path)
         labelled_only = config.label.kind == "gold"
-        rows = (row for row in read(config.data.train) if row.label is not None or not labelled_only)
-        self.selector = _selector(config, [row.prompt for row in rows])
+        weighted = [(pool.weight, _prompts(pool, config.data.form, labelled_only)) for pool in pools(config.data.train)]
+        self.selector = _selector(config, weighted)
         self.states: dict[str, PromptState] = {}
 
     def select(self, count: int) -> list[Prompt]:
@@ -60,10 +61,15 @@ class DataActor(Role):
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
 
 
-def _selector(config: Config, prompts: Sequence[Prompt]) -> Selector:
+def _selector(config: Config, weighted: Sequence[tuple[float, list[Prompt]]]) -> Selector:
     match config.select:
         case UniformSelect():
-            return UniformSelector(prompts, config.run.seed)
+            return uniform(weighted, config.run.seed)
         case PluginSelect(kind=kind):
+            prompts = [prompt for _, part in weighted for prompt in part]
             made: Selector = plugins.load("select.kind", kind)(prompts, config.run.seed)
             return made
+
+
+def _prompts(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:
+    return [row.prompt for row in read_pool(pool, form) if row.label is not None or not labelled_only]

@@ -22,7 +22,7 @@ from actors.services import (
 )
 from actors.wait import answer
 from actors.weights import LearnerGroup, WeightSync
-from effrl.advantage.grpo import grpo_advantages
+from effrl.advantage.build import advantages
 from effrl.batch import Batch
 from effrl.checkpoint import Checkpoints
 from effrl.config import Config
@@ -34,6 +34,7 @@ from effrl.metrics import Metrics, MetricsLog, Stopwatch, TensorBoardSink
 from effrl.preflight import Preflight
 from effrl.progress import Progress
 from effrl.resume import StartPoint
+from effrl.reward.overlong import shaped
 from effrl.rundir import RunDirectory
 from effrl.types import Prompt
 
@@ -54,6 +55,7 @@ class Driver:
     def __post_init__(self) -> None:
         self.clock = Stopwatch(tell=self.progress.stage)
         self.held_out = self._held_out()
+        self.advantages = advantages(self.config.advantage)
         self.stepping = False
         self.stopping = False
 
@@ -63,7 +65,9 @@ class Driver:
         assert attempt is not None, "runs as a task"
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
-        ready = await self.cluster.start(self.start.model, self.preflight.context, self.start.version)
+        ready = await self.cluster.start(
+            self.start.model, self.preflight.model, self.preflight.context, self.start.version
+        )
         self.progress.note(ready)
         learner = LearnerGroup(self.cluster.learner, self._wait_s)
         if self.start.checkpoint:
@@ -97,14 +101,15 @@ class Driver:
         config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
         seed = config.run.seed
         sampler = Sampler(cluster.rollout, wait_s)
-        rewards = RewardService(cluster.reward, clock, wait_s)
+        shape = partial(shaped, overlong=config.reward.overlong, max_tokens=config.rollout.max_tokens)
+        rewards = RewardService(cluster.reward, clock, wait_s, shape)
         return Services(
             steps=lambda: self._steps(journal),
             new_batch=self._new_batch,
             rollouts=RolloutService(cluster.data, sampler, config.rollout, seed, self.start.attempt, clock, wait_s),
             labeller=TimedLabeller(labeller(config, OracleService(cluster.oracle, wait_s)), clock),
             rewards=rewards,
-            learner=LearnerService(learner, config.learn.micro_batch_tokens, self.start.version, clock),
+            learner=LearnerService(learner, config, self.start.version, clock),
             weights=WeightService(sync, clock),
             evaluate=Evaluation(
                 self.held_out,
@@ -140,8 +145,7 @@ class Driver:
         )
 
     def _new_batch(self, step: int) -> Batch:
-        rollout, advantage = self.config.rollout, self.config.advantage
-        return Batch(step, rollout.prompts, rollout.refill, partial(grpo_advantages, std=advantage.std))
+        return Batch(step, self.config.rollout.prompts, self.config.rollout.refill, self.advantages)
 
     async def _steps(self, journal: Journal) -> AsyncIterator[int]:
         """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""
@@ -164,12 +168,14 @@ class Driver:
             self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
 
     def _held_out(self) -> list[Prompt]:
-        if self.config.data.eval is None:
+        data = self.config.data
+        if data.eval is None:
             return []
-        return [row.prompt for row in islice(read(self.config.data.eval), self.config.eval.prompts)]
+        return [row.prompt for row in islice(read(data.eval, data.form), self.config.eval.prompts)]
 
     def _drill_prompts(self) -> list[Prompt]:
-        return [row.prompt for row in islice(read(self.config.data.train), DRILL_PROMPTS)]
+        data = self.config.data
+        return [row.prompt for row in islice(read(data.train, data.form), DRILL_PROMPTS)]
 
     @property
     def _wait_s(self) -> float:

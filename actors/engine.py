@@ -55,13 +55,9 @@ class DeepSpeedRank:
 
     def token_logprobs(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
         """Log-probs [B, L] of each token given those before it (0 at the first), and entropies [B, L] likewise."""
-        ids = torch.tensor(batch.ids, dtype=torch.long, device=self.device)
-        attention = torch.tensor(batch.attention, dtype=torch.long, device=self.device)
-        logits = self.engine(input_ids=ids, attention_mask=attention).logits[:, :-1].float()
-        distribution = torch.log_softmax(logits, dim=-1)
-        logprobs = distribution.gather(-1, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+        logprobs, distribution = _score(self.engine, batch, self.device)
         entropy = -(distribution.detach().exp() * distribution.detach()).sum(-1)
-        return torch.nn.functional.pad(logprobs, (1, 0)), torch.nn.functional.pad(entropy, (1, 0))
+        return logprobs, torch.nn.functional.pad(entropy, (1, 0))
 
     def accumulate(
         self, batches: Sequence[MicroBatch], loss: Callable[[MicroBatch], LossSums], denominator: int
@@ -71,7 +67,7 @@ class DeepSpeedRank:
         Args:
             batches: this rank's share, possibly none.
             loss: sums over the tokens of a micro-batch.
-            denominator: tokens of the whole optimizer step, over all ranks.
+            denominator: of the whole optimizer step, over all ranks (:class:`effrl.packing.Size`).
 
         Returns:
             The sums of all micro-batches of this rank, without gradient.
@@ -83,6 +79,11 @@ class DeepSpeedRank:
             for name, value in sums.items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value.detach()
         return totals
+
+    def set_learning_rate(self, rate: float) -> None:
+        """For the next steps; whoever trains says it anew in each, so that nothing about it has to be saved."""
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = rate
 
     def step(self) -> float:
         """Reduce over the ranks, clip, update; returns the norm of the gradient before clipping."""
@@ -112,6 +113,31 @@ class DeepSpeedRank:
         self.engine.load_checkpoint(str(directory / "learner"), tag="state")
 
 
+class FrozenModel:
+    """A model that only scores: what the policy started as."""
+
+    def __init__(self, model: str, dtype: str, device: torch.device) -> None:
+        module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype]).to(device)
+        module.config.use_cache = False
+        self.module = module.eval().requires_grad_(False)
+        self.device = device
+
+    @torch.no_grad()
+    def logprobs(self, batch: MicroBatch) -> Tensor:
+        """Log-probs [B, L] of each token given those before it (0 at the first)."""
+        return _score(self.module, batch, self.device)[0]
+
+
+def _score(model: Any, batch: MicroBatch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Log-probs [B, L] of the tokens (0 at the first), and log-distributions [B, L - 1, V] that they come from."""
+    ids = torch.tensor(batch.ids, dtype=torch.long, device=device)
+    attention = torch.tensor(batch.attention, dtype=torch.long, device=device)
+    logits = model(input_ids=ids, attention_mask=attention).logits[:, :-1].float()
+    distribution = torch.log_softmax(logits, dim=-1)
+    logprobs = distribution.gather(-1, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
+    return torch.nn.functional.pad(logprobs, (1, 0)), distribution
+
+
 def _deepspeed_config(config: LearnConfig, dtype: str, micro_batch_size: int) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": micro_batch_size,
@@ -122,7 +148,7 @@ def _deepspeed_config(config: LearnConfig, dtype: str, micro_batch_size: int) ->
         "optimizer": {
             "type": "AdamW",
             "params": {
-                "lr": config.lr,
+                "lr": config.lr,  # until the first :meth:`DeepSpeedRank.set_learning_rate`
                 "betas": list(config.betas),
                 "weight_decay": config.weight_decay,
                 "torch_adam": True,  # DeepSpeed's own Adam is compiled C++

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,23 @@ from numpy.typing import NDArray
 from actors.role import Role
 from actors.snapshot import Manifest, pack
 from effrl import types
-from effrl.config import ClippedLoss, LearnConfig
-from effrl.loss.clipped import clipped_loss
-from effrl.packing import MicroBatch, pad
+from effrl.config import AnyLoss, LearnConfig
+from effrl.loss.policy import k3, policy_loss
+from effrl.loss.tokens import Tokens
+from effrl.packing import MicroBatch, Size, pad
 from effrl.types import Canary, Float32, Int32
 
 if TYPE_CHECKING:
-    from actors.engine import LossSums
+    from actors.engine import FrozenModel, LossSums
+
+PER_TOKEN = {
+    "entropy": "policy/entropy",
+    "clipped": "policy/clip_fraction",
+    "mismatch_kl": "mismatch/kl",
+    "truncated": "mismatch/truncated_fraction",
+    "kl": "loss/kl",
+}
+"""Sums over tokens, and the metrics that their means are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +41,11 @@ class LearnerOptions:
     model: str
     dtype: str
     learn: LearnConfig
-    loss: ClippedLoss
+    loss: AnyLoss
     rank: int
     world_size: int
+    reference: str | None = None
+    """The initial model, where the loss keeps the policy near it."""
 
 
 class LearnerRank(Role):
@@ -43,6 +55,7 @@ class LearnerRank(Role):
         super().__init__(name, run_dir, version)
         self.options = options
         self.saved: dict[str, torch.Tensor] = {}
+        self.reference: FrozenModel | None = None
 
     def address(self) -> tuple[str, int]:
         """Host and a free port of this rank's node, for the group's rendezvous; chosen by the rank that binds it."""
@@ -61,50 +74,50 @@ class LearnerRank(Role):
             MASTER_ADDR=host,
             MASTER_PORT=str(port),
         )
-        from actors.engine import DeepSpeedRank  # reads the environment when it is imported
+        from actors.engine import DeepSpeedRank, FrozenModel  # reads the environment when it is imported
 
         self.engine = DeepSpeedRank(options.model, options.dtype, options.learn)
+        if options.reference is not None:
+            self.reference = FrozenModel(options.reference, options.dtype, self.engine.device)
 
-    def step(self, batches: Sequence[MicroBatch], tokens: int) -> dict[str, float]:
-        """One optimizer step over this rank's micro-batches; metrics are means over the ``tokens`` of all ranks."""
-        sums = self.engine.accumulate(batches, self._loss, tokens)
+    def step(
+        self, updates: Sequence[Sequence[MicroBatch]], sizes: Sequence[Size], learning_rate: float
+    ) -> dict[str, float]:
+        """One optimizer step per update, over this rank's micro-batches of it; metrics are means over the updates.
+
+        The old policy is that before the first update, for all of them. The first has it in its own forward pass; for
+        the others it is scored ahead.
+        """
+        self.engine.set_learning_rate(learning_rate)
+        first, *later = updates
+        later = [[self._with_old(batch) for batch in batches] for batches in later]
+        done = [self._update(batches, size) for batches, size in zip([first, *later], sizes, strict=True)]
+        return {name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}
+
+    @torch.no_grad()
+    def _with_old(self, batch: MicroBatch) -> MicroBatch:
+        logprobs, _ = self.engine.token_logprobs(batch)
+        return replace(batch, old=np.asarray(logprobs.cpu().numpy(), np.float32))
+
+    def _update(self, batches: Sequence[MicroBatch], size: Size) -> dict[str, float]:
+        """One optimizer step; ``size`` counts the sequences of all ranks."""
+        sums = self.engine.accumulate(batches, self._loss, size.denominator)
         norm = self.engine.step()
-        names = ("loss", "entropy", "clipped", "truncated", "mismatch_kl")
-        totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
-        loss, entropy, clipped, truncated, mismatch = (total / tokens for total in totals)
-        return {
-            "loss/policy": loss,
-            "policy/entropy": entropy,
-            "policy/clip_fraction": clipped,
-            "policy/grad_norm": norm,
-            "mismatch/kl": mismatch,
-            "mismatch/truncated_fraction": truncated,
-        }
+        names = ["policy", *(name for name in PER_TOKEN if name != "kl" or self.reference)]
+        policy, *totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
+        per_token = {PER_TOKEN[name]: total / size.tokens for name, total in zip(names[1:], totals, strict=True)}
+        return {"loss/policy": policy / size.denominator, "policy/grad_norm": norm, **per_token}
 
     def _loss(self, batch: MicroBatch) -> "LossSums":
         logprobs, entropy = self.engine.token_logprobs(batch)
         behaviour, advantages, mask = (
             torch.tensor(array, device=logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
         )
-        config = self.options.loss
-        output = clipped_loss(
-            logprobs,
-            logprobs.detach(),  # one update per batch: the policy before the step is the one in the forward pass
-            behaviour,
-            advantages,
-            mask,
-            clip_low=config.clip_low,
-            clip_high=config.clip_high,
-            tis_cap=config.tis_cap,
-        )
-        gap = (logprobs.detach() - behaviour) * mask
-        return {
-            "loss": output.loss_sum,
-            "entropy": (entropy * mask).sum(),
-            "clipped": output.clipped,
-            "truncated": output.truncated,
-            "mismatch_kl": (torch.expm1(gap) - gap).sum(),  # k3 estimator of KL(engine, learner)
-        }
+        old = logprobs.detach() if batch.old is None else torch.tensor(batch.old, device=logprobs.device)
+        reference = self.reference.logprobs(batch) if self.reference else None
+        sums = policy_loss(self.options.loss, Tokens(logprobs, old, behaviour, advantages, mask, reference))
+        mismatch = k3(behaviour, old, mask)  # KL(engine, learner)
+        return {**sums, "entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
 
     @torch.no_grad()
     def logprobs(self, canary: Canary) -> Float32:

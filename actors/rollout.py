@@ -51,9 +51,7 @@ class RolloutWorker(Role):
         prompts = self.render([request.prompt for request in requests])
         for index, (request, ids) in enumerate(zip(requests, prompts, strict=True)):
             for n, seed in enumerate(request.seeds):
-                self.engine.sample(
-                    f"{index}/{n}", ids, seed=seed, max_tokens=request.max_tokens, temperature=request.temperature
-                )
+                self.engine.sample(f"{index}/{n}", ids, seed, request.parameters())
         outputs = self.engine.drain()
         return [
             Sampled(ids, tuple(self.vllm.rollout(outputs[f"{index}/{n}"]) for n in range(len(request.seeds))))

@@ -1,6 +1,7 @@
 """What the driver and a rollout worker say to each other."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from effrl.types import Int32, Prompt, Rollout
 
@@ -29,6 +30,24 @@ class SampleRequest:
     seeds: tuple[int, ...]
     max_tokens: int
     temperature: float
+    stop: tuple[int | str, ...] = ()
+    """Texts and token ids that end a completion."""
+
+    def parameters(self) -> dict[str, Any]:
+        """vLLM's sampling parameters, but for the seed.
+
+        A stop belongs to the completion, as the end-of-sequence token does: its tokens were sampled, so they are
+        learned (or the policy would never learn to stop), and the text holds all of them, since a reward may look for
+        it. The token that completes a text may say more than that text; the text of the completion then ends before.
+        """
+        return {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "stop": [stop for stop in self.stop if isinstance(stop, str)],
+            "stop_token_ids": [stop for stop in self.stop if isinstance(stop, int)],
+            "include_stop_str_in_output": bool(self.stop),
+            "logprobs": 0,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The services of the loop, each an adapter from one of its protocols to actors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -10,15 +10,17 @@ import numpy as np
 from actors.sampling import Sampled, SampleRequest
 from actors.wait import answer, answers
 from actors.weights import LearnerGroup, WeightSync
+from effrl import types
 from effrl.batch import Batch
 from effrl.canary import choose
-from effrl.config import EvalConfig, RolloutConfig
+from effrl.config import Config, EvalConfig, RolloutConfig
 from effrl.errors import RunError
 from effrl.metrics import Stopwatch
-from effrl.packing import cut
+from effrl.packing import cut, size_of
 from effrl.protocols import Labeller
 from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import membership
+from effrl.schedule import learning_rate
 from effrl.seeds import derive
 from effrl.types import (
     Group,
@@ -73,7 +75,7 @@ class RolloutService:
 
     def _request(self, step: int, prompt: Prompt) -> SampleRequest:
         seeds = tuple(derive(self.seed, "train", step, prompt.id, n) for n in range(self.config.per_prompt))
-        return SampleRequest(prompt, seeds, self.config.max_tokens, self.config.temperature)
+        return SampleRequest(prompt, seeds, self.config.max_tokens, self.config.temperature, self.config.stop)
 
 
 @dataclass
@@ -109,6 +111,8 @@ class RewardService:
     actor: Any
     clock: Stopwatch
     wait_s: float
+    shape: Callable[[ScoredGroup], ScoredGroup]
+    """From outcomes to rewards."""
 
     async def read(self, groups: Sequence[Group]) -> list[ReadGroup]:
         with self.clock.stage("read"):
@@ -122,7 +126,8 @@ class RewardService:
         with self.clock.stage("score"):
             labels = [(entry.group, entry.supervision.answer) for entry in graded if entry.supervision]
             scores = dict(zip((entry.group.id for entry in graded), await self.score(labels), strict=True))
-        return [ScoredGroup(entry, scores.get(entry.group.id, membership(entry))) for entry in judged]
+        scored = [ScoredGroup(entry, scores.get(entry.group.id, membership(entry))) for entry in judged]
+        return [self.shape(group) for group in scored]
 
     async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
         """One score per rollout of each (group, label)."""
@@ -137,29 +142,37 @@ def _task(prompt: Prompt, rollout: Rollout, label: str | None) -> ScoringTask:
 
 @dataclass
 class LearnerService:
-    """Takes optimizer steps; knows the policy version."""
+    """Takes optimizer steps; knows the policy version, which goes up by one per batch, however many updates it has."""
 
     group: LearnerGroup
-    micro_batch_tokens: int
+    config: Config
     version: int
     clock: Stopwatch
 
     async def step(self, batch: Batch) -> Update:
-        sequences = batch.sequences()
+        updates = batch.updates(self.config.learn.updates)
         staleness = self.version - min(rollout.version_min for rollout in batch.rollouts())
         if staleness != 0:
             raise RunError(f"step {batch.step} was sampled {staleness} versions ago; this loop is synchronous")
-        if not sequences:
+        if not updates:
             return Update(batch.step, self.version, False, {"policy/staleness_max": staleness})
         with self.clock.stage("learn"):
-            canary = choose(sequences)
+            canary = choose([sequence for update in updates for sequence in update])
             before = await self.group.first("logprobs", canary)
-            shares = cut(sequences, len(self.group.ranks), self.micro_batch_tokens)
-            tokens = sum(len(sequence.logprobs) for sequence in sequences)
-            metrics = await self.group.scatter("step", shares, tokens)
+            metrics = await self._learn(batch.step, updates)
         self.version += 1
-        metrics = {**metrics, "policy/staleness_max": staleness, "learn/tokens": tokens}
+        metrics = {**metrics, "policy/staleness_max": staleness}
         return Update(batch.step, self.version, True, metrics, canary, before)
+
+    async def _learn(self, step: int, updates: Sequence[Sequence[types.Sequence]]) -> dict[str, float]:
+        learn, ranks = self.config.learn, len(self.group.ranks)
+        cuts = [cut(update, ranks, learn.micro_batch_tokens) for update in updates]
+        shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
+        sizes = [size_of(update, self.config.loss.reduce, self.config.rollout.max_tokens) for update in updates]
+        rate = learning_rate(learn, step, self.config.run.steps)
+        metrics = await self.group.scatter("step", shares, sizes, rate)
+        tokens = sum(size.tokens for size in sizes)
+        return {**metrics, "learn/tokens": tokens, "learn/updates": len(updates), "learn/lr": rate}
 
 
 @dataclass
@@ -218,7 +231,7 @@ class Evaluation:
 
     def _request(self, prompt: Prompt) -> SampleRequest:
         seeds = tuple(derive(self.seed, "eval", prompt.id, n) for n in range(self.config.per_prompt))
-        return SampleRequest(prompt, seeds, self.rollout.max_tokens, self.rollout.temperature)
+        return SampleRequest(prompt, seeds, self.rollout.max_tokens, self.rollout.temperature, self.rollout.stop)
 
 
 async def observe(data: Any, batch: Batch, wait_s: float) -> None:

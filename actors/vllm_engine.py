@@ -4,6 +4,7 @@ Out-of-process engines poll each other and are several times slower on a CPU. In
 two engine steps, so no token can be sampled from a half-loaded version.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ class Engine:
         """The model's Hugging Face tokenizer."""
         return self._engine.get_tokenizer()
 
-    def sample(self, name: str, ids: Int32, *, seed: int, max_tokens: int, temperature: float) -> None:
-        """Submit a prompt [P] for one completion."""
-        self._submit(name, ids, SamplingParams(temperature=temperature, max_tokens=max_tokens, seed=seed, logprobs=0))
+    def sample(self, name: str, ids: Int32, seed: int, parameters: Mapping[str, Any]) -> None:
+        """Submit a prompt [P] for one completion, with the parameters of a :class:`SampleRequest`."""
+        self._submit(name, ids, SamplingParams(seed=seed, **parameters))
 
     def score(self, name: str, ids: Int32) -> None:
         """Submit a sequence [L] for the log-probs of its tokens."""

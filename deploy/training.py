@@ -92,13 +92,20 @@ def _headline(name: str, config: Config, found: Preflight) -> str:
             f"effrl {effrl.__version__}",
             name,
             f"{config.model.path}, {_count(found.parameters)} parameters",
-            config.advantage.kind.upper(),
+            _algorithm(config),
             f"{rollout.prompts} prompts x {rollout.per_prompt} rollouts",
             f"pool {found.train.rows:,} prompts, {found.train.labelled:,} with a label",
             "staleness 0",
             device,
         )
     )
+
+
+def _algorithm(config: Config) -> str:
+    """``GRPO`` or ``GRPO, gspo``; the clipped loss is the field's default and goes without saying."""
+    advantage = config.advantage.kind
+    name = advantage if ":" in advantage else advantage.replace("_", " ").upper()
+    return name if config.loss.kind == "clipped" else f"{name}, {config.loss.kind}"
 
 
 def _resumed(start: StartPoint) -> str:

@@ -9,7 +9,12 @@ import numpy as np
 from effrl import types
 from effrl.types import Decision, Fate, Float32, Group, ScoredGroup, Status
 
-AdvantageFunction = Callable[[Float32], Float32]
+AdvantageFunction = Callable[[Sequence[Float32]], Sequence[Float32]]
+"""Advantages of a step: from the rewards of each group that is trained on, [N] each, to those of the same rollouts.
+
+There is at least one group, and N >= 2; N may differ, since rollouts that could not be scored are left out. The whole
+step is seen at once, so that an estimator may use its statistics.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class Settled:
 
 @dataclass
 class Batch:
-    """Groups of one optimizer step.
+    """Groups of one step.
 
     Groups without signal are filtered and replaced as long as the refill budget lasts; then the step learns from
     what it has.
@@ -88,7 +93,28 @@ class Batch:
 
     def sequences(self) -> list[types.Sequence]:
         """What the learner sees: one sequence per scored rollout of every group with signal."""
-        return [sequence for scored in self.trained for sequence in _sequences(scored, self.advantage)]
+        return [sequence for update in self.updates(1) for sequence in update]
+
+    def updates(self, count: int) -> list[list[types.Sequence]]:
+        """The same sequences in order, cut into ``count`` parts for one optimizer step each.
+
+        Groups stay whole, so that the advantages of each part sum to zero: a part never pushes all of its rollouts up
+        or down. Parts differ by at most one group; with fewer groups than parts, each group is one.
+        """
+        groups = self._sequences_by_group()
+        count = min(count, len(groups))
+        parts = [groups[len(groups) * n // count : len(groups) * (n + 1) // count] for n in range(count)]
+        return [[sequence for group in part for sequence in group] for part in parts]
+
+    def _sequences_by_group(self) -> list[list[types.Sequence]]:
+        if not (trained := self.trained):
+            return []
+        kept = [_scored_rollouts(scored) for scored in trained]
+        advantages = self.advantage([np.array([reward for _, reward in pairs], np.float32) for pairs in kept])
+        return [
+            [_sequence(scored.group, rollout, value) for (rollout, _), value in zip(pairs, values, strict=True)]
+            for scored, pairs, values in zip(trained, kept, advantages, strict=True)
+        ]
 
 
 def fate_of(scored: ScoredGroup) -> Fate:
@@ -104,14 +130,9 @@ def fate_of(scored: ScoredGroup) -> Fate:
     return Fate.FILTERED if len(set(outcomes)) == 1 else Fate.TRAINED
 
 
-def _sequences(scored: ScoredGroup, advantage: AdvantageFunction) -> list[types.Sequence]:
-    kept = [
-        (rollout, score.reward)
-        for rollout, score in zip(scored.group.rollouts, scored.scores, strict=True)
-        if score.reward is not None
-    ]
-    advantages = advantage(np.array([reward for _, reward in kept], np.float32))
-    return [_sequence(scored.group, rollout, value) for (rollout, _), value in zip(kept, advantages, strict=True)]
+def _scored_rollouts(scored: ScoredGroup) -> list[tuple[types.Rollout, float]]:
+    pairs = zip(scored.group.rollouts, scored.scores, strict=True)
+    return [(rollout, score.reward) for rollout, score in pairs if score.reward is not None]
 
 
 def _sequence(group: Group, rollout: types.Rollout, advantage: np.float32) -> types.Sequence:

@@ -64,6 +64,7 @@ _LINES = (
     LineSpec("Labels bought, cumulated", ("label/bought_total",)),
     LineSpec("Entropy of the policy, nats", ("policy/entropy",)),
     LineSpec("Mismatch of engine and learner, KL in nats", ("mismatch/kl",)),
+    LineSpec("KL from the initial model, nats", ("loss/kl",)),
 )
 
 

@@ -7,24 +7,17 @@ selector, labeller, reward, … needs lives in that kind's own model.
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from effrl.data.sources import FolderSource, HubSource, JsonlSource, ParquetSource, parse_part, parse_source
+from effrl.data.template import Form, Template, check_system, check_template
+from effrl.section import PositiveFloat, PositiveInt, Section, Share
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, Split, level_range
 
 ImportPath = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 """``package.module:name``; the module is installed, or lies where the run starts."""
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """Strict and frozen: an unknown key is an error, and nothing changes after validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ModelConfig(Section):
@@ -66,32 +59,38 @@ class TaskSource(Section):
         return self
 
 
-class JsonlSource(Section):
-    """Rows of a JSON Lines file: ``problems.jsonl?prompt=question&label=answer``."""
-
-    kind: Literal["jsonl"] = "jsonl"
-    path: Path
-    """File to read, one JSON object per line."""
-    prompt: str = "prompt"
-    """Key of the prompt: a string, or a list of messages with role and content."""
-    label: str = "label"
-    """Key of the label; a row may lack it."""
-    id: str = "id"
-    """Key of the row's id; without it the id is made from the line number."""
+_Source = TaskSource | JsonlSource | ParquetSource | FolderSource | HubSource
+RowSource = Annotated[_Source, Discriminator("kind"), BeforeValidator(parse_source)]
 
 
-def _parse_source(value: object) -> object:
-    """Turn the short form of a source into the mapping that the strict models check."""
-    if not isinstance(value, str):
-        return value
-    location, _, query = value.partition("?")
-    options: dict[str, str] = dict(parse_qsl(query, keep_blank_values=True))
-    if location.startswith("tasks:"):
-        return {"kind": "tasks", "name": location.removeprefix("tasks:"), **options}
-    return {"kind": "jsonl", "path": location, **options}
+class Part(Section):
+    """One source of a mix."""
+
+    source: RowSource
+    """Where its rows come from."""
+    weight: PositiveFloat = 1.0
+    """Its share of the draws, relative to the other parts; how many rows it has does not matter."""
 
 
-Source = Annotated[TaskSource | JsonlSource, Discriminator("kind"), BeforeValidator(_parse_source)]
+class MixSource(Section):
+    """Rows of several sources: ``[{source: "a.jsonl", weight: 2}, "tasks:chain"]``.
+
+    Row ids get the number of their part before them: ``2/chain/3f2a``.
+    """
+
+    kind: Literal["mix"] = "mix"
+    parts: tuple[Annotated[Part, BeforeValidator(parse_part)], ...]
+    """The sources, with their weights."""
+
+    @field_validator("parts")
+    @classmethod
+    def _not_empty(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        if not parts:
+            raise ValueError("a list without sources has no rows: name at least one")
+        return parts
+
+
+Source = Annotated[_Source | MixSource, Discriminator("kind"), BeforeValidator(parse_source)]
 
 
 class DataConfig(Section):
@@ -99,6 +98,21 @@ class DataConfig(Section):
     """Prompts to train on, with or without labels."""
     eval: Source | None = None
     """Held-out prompts; their labels only ever reach metrics."""
+    template: Annotated[Template, BeforeValidator(check_template)] = "plain"
+    """How a row's prompt is put: plain, chat, boxed, question, or your own text or messages with {prompt} in them."""
+    system: Annotated[str | None, AfterValidator(check_system)] = None
+    """System prompt: makes messages of plain text; a row that has a system message of its own keeps it."""
+
+    @property
+    def form(self) -> Form:
+        """What :func:`effrl.data.reader.read` makes of each row's prompt."""
+        return Form(self.template, self.system)
+
+    @model_validator(mode="after")
+    def _one_system_prompt(self) -> "DataConfig":
+        if self.system is not None and self.form.has_system:
+            raise ValueError("data.template has a system message already: put data.system into it, or leave it out")
+        return self
 
 
 class UniformSelect(Section):
@@ -156,8 +170,15 @@ class PluginLabel(Section):
     oracle: DatasetOracle = DatasetOracle()
 
 
+class Overlong(Section):
+    buffer: PositiveInt
+    """The last tokens before ``rollout.max_tokens``, over which the penalty grows (DAPO, arXiv 2503.14476, eq. 13)."""
+    penalty: PositiveFloat = 1.0
+    """What a completion of ``rollout.max_tokens`` loses; outcomes and filters do not see it."""
+
+
 class RewardConfig(Section):
-    """What every reward has: limits of the worker processes that run it."""
+    """What every reward has: limits of the worker processes that run it, and a penalty for length."""
 
     timeout_s: PositiveFloat = 5.0
     """Wall-clock seconds for one completion; then its worker is killed and replaced."""
@@ -165,6 +186,8 @@ class RewardConfig(Section):
     """Address space that one completion may add to its worker, in MiB."""
     workers: PositiveInt = 1
     """Worker processes."""
+    overlong: Overlong | None = None
+    """Soft penalty for completions that come near the token limit; none by default."""
 
 
 class MathReward(RewardConfig):
@@ -191,7 +214,9 @@ def _kind(default: str) -> Callable[[Any], str]:
     """The tag of a section with kinds: its own, ``plugin`` for an import path, or the default where none is given."""
 
     def tag(value: Any) -> str:
-        given = value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind")  # noqa: B009
+        given = value.get("kind", default) if isinstance(value, dict) else default
+        if isinstance(value, Section):
+            given = value.kind  # type: ignore[attr-defined]  # every member of such a union has one
         return "plugin" if ":" in str(given) else str(given)
 
     return tag
@@ -223,15 +248,86 @@ class GrpoAdvantage(Section):
     """Divide by the group's sample standard deviation, or not (Dr. GRPO, arXiv 2503.20783)."""
 
 
-class ClippedLoss(Section):
+class RlooAdvantage(Section):
+    kind: Literal["rloo"] = "rloo"
+    """Reward minus the mean of the group's other rewards (REINFORCE leave-one-out, arXiv 2402.14740)."""
+
+
+class ReinforcePpAdvantage(Section):
+    kind: Literal["reinforce_pp"] = "reinforce_pp"
+    """Reward minus the group's mean, by one standard deviation for the whole step (arXiv 2501.03262, with baseline)."""
+
+
+class PluginAdvantage(Section):
+    kind: ImportPath
+    """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
+
+
+AnyAdvantage = Annotated[
+    Annotated[GrpoAdvantage, Tag("grpo")]
+    | Annotated[RlooAdvantage, Tag("rloo")]
+    | Annotated[ReinforcePpAdvantage, Tag("reinforce_pp")]
+    | Annotated[PluginAdvantage, Tag("plugin")],
+    Discriminator(_kind("grpo")),
+]
+
+
+Reduce = Literal["token", "sequence", "constant"]
+
+
+class LossConfig(Section):
+    """What every loss has."""
+
+    reduce: Reduce = "token"
+    """Mean over tokens; or over sequences of their mean over tokens; or sum by sequences x ``rollout.max_tokens``."""
+    tis_cap: PositiveFloat = 2.0
+    """Cap of the truncated importance weight between engine and learner log-probs."""
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL from the initial model (arXiv 2402.03300, eq. 3); above 0, each rank holds a copy of it."""
+
+
+class ClippedLoss(LossConfig):
     kind: Literal["clipped"] = "clipped"
-    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7), summed over tokens, divided by all tokens of the step."""
+    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7) of every token."""
     clip_low: Share = 0.2
     """Lower clip: the ratio is kept above 1 - clip_low."""
     clip_high: PositiveFloat = 0.2
     """Upper clip: the ratio is kept below 1 + clip_high (DAPO, arXiv 2503.14476, uses 0.28)."""
-    tis_cap: PositiveFloat = 2.0
-    """Cap of the truncated importance weight between engine and learner log-probs."""
+
+
+class GspoLoss(LossConfig):
+    kind: Literal["gspo"] = "gspo"
+    """Clipped surrogate of every sequence, by its ratio per token (GSPO, arXiv 2507.18071, eq. 5)."""
+    reduce: Reduce = "sequence"
+    """As for every loss; ``sequence`` is the paper's."""
+    clip_low: Share = 3e-4
+    """Lower clip of the sequence's ratio; the paper's value."""
+    clip_high: PositiveFloat = 4e-4
+    """Upper clip of the sequence's ratio; the paper's value."""
+
+
+class CispoLoss(LossConfig):
+    kind: Literal["cispo"] = "cispo"
+    """REINFORCE whose importance weight is clipped, and whose gradient is not (CISPO, arXiv 2506.13585, eq. 4)."""
+    clip_low: Share = 1.0
+    """The weight is kept above 1 - clip_low; like the paper's, the default sets no lower bound."""
+    clip_high: PositiveFloat = 4.0
+    """The weight is kept below 1 + clip_high. The paper tunes it without giving a value; the default is our choice."""
+
+
+AnyLoss = Annotated[
+    Annotated[ClippedLoss, Tag("clipped")] | Annotated[GspoLoss, Tag("gspo")] | Annotated[CispoLoss, Tag("cispo")],
+    Discriminator(_kind("clipped")),
+]
+
+
+def _stops(value: object) -> object:
+    """One stop is a list of one."""
+    stops = value if isinstance(value, list | tuple) else [value]
+    for stop in stops:
+        if isinstance(stop, bool) or not (stop if isinstance(stop, str) else isinstance(stop, int) and stop >= 0):
+            raise ValueError('each stop is a text or a token id: write them as a list, like ["</answer>", 2]')
+    return stops
 
 
 class RolloutConfig(Section):
@@ -243,6 +339,8 @@ class RolloutConfig(Section):
     """Longest completion."""
     temperature: PositiveFloat = 1.0
     """Sampling temperature of training rollouts and evaluation."""
+    stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
+    """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
     refill: Annotated[float, Field(ge=0)] = 0.5
     """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
     kv_cache_gb: PositiveFloat = 1.0
@@ -251,7 +349,13 @@ class RolloutConfig(Section):
 
 class LearnConfig(Section):
     lr: PositiveFloat = 1e-6
-    """Learning rate of AdamW, constant."""
+    """Largest learning rate of AdamW."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps with a smaller learning rate at the start; it rises linearly."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning rate after the warm-up; the last two fall towards 0 at ``run.steps``, and a resume may move that."""
+    updates: PositiveInt = 1
+    """Optimizer steps per batch, each over its share of whole groups; more than 1 is off-policy, within the clip."""
     betas: tuple[Share, Share] = (0.9, 0.95)
     """Moment decay rates of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -295,7 +399,7 @@ class EvalConfig(Section):
 
 class RunConfig(Section):
     steps: PositiveInt = 60
-    """Optimizer steps."""
+    """Batches to learn from; each makes one policy version."""
     dir: Path | None = None
     """Run directory; ``runs/NAME`` by default, with a number after it where that is taken."""
     seed: int = 1
@@ -316,8 +420,8 @@ class Config(Section):
     select: AnySelect = UniformSelect()
     label: AnyLabel = GoldLabel()
     reward: AnyReward = MathReward()
-    advantage: GrpoAdvantage = GrpoAdvantage()
-    loss: ClippedLoss = ClippedLoss()
+    advantage: AnyAdvantage = GrpoAdvantage()
+    loss: AnyLoss = ClippedLoss()
     rollout: RolloutConfig = RolloutConfig()
     learn: LearnConfig = LearnConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -340,5 +444,24 @@ class Config(Section):
             raise ValueError(
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact or task"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_learned(self) -> "Config":
+        if self.learn.updates > self.rollout.prompts:
+            raise ValueError(
+                f"learn.updates ({self.learn.updates}) is more than the groups of a step, rollout.prompts"
+                f" ({self.rollout.prompts}), and each update needs one: lower it"
+            )
+        if self.learn.warmup >= self.run.steps:
+            raise ValueError(
+                f"learn.warmup ({self.learn.warmup}) leaves no step of run.steps ({self.run.steps}) with the whole"
+                " learning rate: lower it"
+            )
+        if self.reward.overlong is not None and self.reward.overlong.buffer > self.rollout.max_tokens:
+            raise ValueError(
+                f"reward.overlong.buffer ({self.reward.overlong.buffer}) is longer than a completion may be,"
+                f" rollout.max_tokens ({self.rollout.max_tokens}): lower it"
             )
         return self

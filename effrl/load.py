@@ -90,6 +90,10 @@ def _value(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError):
+        if text.startswith(("[", "{")):  # as a plain text it would be a file of a strange name
+            raise UserError(
+                f"{text} is not YAML: quote what is inside, like ['a.jsonl?label=answer', 'b.jsonl']"
+            ) from None
         return text
 
 
@@ -108,7 +112,7 @@ def _explain(problem: Any) -> str:
     where, given = ".".join(location) or "config", problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            return _unknown_key([*location, problem["loc"][-1]] if problem["loc"][-1] in _TAGS else location)
+            return _unknown_key([str(part) for part in problem["loc"]])
         case "missing":
             required = [*location, *_required_at(location)]
             return f"{where} is missing; set it, for example {'.'.join(required)}=…"
@@ -118,7 +122,7 @@ def _explain(problem: Any) -> str:
             return f"{where}.kind is missing; set it, for example {where}.kind=…"
         case "union_tag_invalid":
             return _unknown_kind(where, problem["ctx"])
-        case "string_pattern_mismatch":  # the only pattern in a config
+        case "string_pattern_mismatch":  # import paths are the only pattern in a config
             return f"{where}: {given!r} is no import path; write package.module:function"
     message = problem["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(given, dict | BaseModel) else f" (got {given!r})"
@@ -126,11 +130,13 @@ def _explain(problem: Any) -> str:
 
 
 def _unknown_key(location: Sequence[str]) -> str:
+    """``location`` holds the tags of kinds, so that no key of another kind is proposed."""
     *parents, key = location
     known = _fields_at(parents)
+    section = "".join(f"{part}." for part in parents if part not in _TAGS)
     match = _closest(key, known)
-    hint = f"did you mean {'.'.join((*parents, match))!r}?" if match else f"known: {', '.join(known)}"
-    return f"unknown key {'.'.join(location)!r}; {hint}"
+    hint = f"did you mean {section + match!r}?" if match else f"known: {', '.join(known)}"
+    return f"unknown key {section + key!r}; {hint}"
 
 
 def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
@@ -144,12 +150,15 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 
 
 _PLUGIN = "plugin"
-_TAGS = ("tasks", "jsonl", "uniform", "gold", "vote", "random", "math", "exact", "task", _PLUGIN)
+_TAGS = (
+    *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "gold", "vote", "random"),
+    *("math", "exact", "task", "grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN),
+)
 """Tags of discriminated unions, which pydantic puts into locations."""
 
 
 def _fields_at(location: Sequence[str]) -> list[str]:
-    """Field names that are legal at a location, over all kinds of a union."""
+    """Field names that are legal at a location, over all kinds of a union unless it names one by its tag."""
     return sorted({name for model in _models_at(location) for name in model.model_fields})
 
 
@@ -163,9 +172,19 @@ def _required_at(location: Sequence[str]) -> list[str]:
 def _models_at(location: Sequence[str]) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [Config]
     for name in location:
+        if name.isdigit():  # a place in a list: what is legal there is what the list holds
+            continue
         fields = [model.model_fields[name] for model in models if name in model.model_fields]
-        models = [model for field in fields for model in _models_in(field.annotation)]
+        models = [model for field in fields for model in _models_in(field.annotation)] or _of_kind(models, name)
     return models
+
+
+def _of_kind(models: Sequence[type[BaseModel]], tag: str) -> list[type[BaseModel]]:
+    """The member of a union that has a tag; a plug-in's kind is any text, so it has no names of its own."""
+    kinds = [
+        (model, get_args(model.model_fields["kind"].annotation)) for model in models if "kind" in model.model_fields
+    ]
+    return [model for model, names in kinds if tag in (names or (_PLUGIN,))]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -71,6 +71,16 @@ def context_of(directory: Path) -> int:
     return context
 
 
+def has_chat_template(directory: Path) -> bool:
+    """Whether the model's tokenizer can render messages."""
+    if (directory / "chat_template.jinja").is_file() or (directory / "additional_chat_templates").is_dir():
+        return True
+    try:
+        return bool(json.loads((directory / "tokenizer_config.json").read_text()).get("chat_template"))
+    except (OSError, ValueError):
+        return False
+
+
 def parameters_of(directory: Path) -> int:
     """Number of parameters, read from the headers of the weight files (tied tensors count once).
 

@@ -1,6 +1,6 @@
 """Cutting the sequences of an optimizer step into ranks and micro-batches.
 
-The cut never changes the gradient: the loss is a sum over tokens, divided by one global token count.
+The cut never changes the gradient: the loss is a sum over tokens, divided by one number for the whole step.
 """
 
 from collections.abc import Sequence as Seq
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from effrl.config import Reduce
 from effrl.types import Float32, Int32, Sequence
 
 
@@ -23,6 +24,30 @@ class MicroBatch:
     mask: Float32
     behaviour: Float32
     advantages: Float32
+    old: Float32 | None = None
+    """Log-probs of the learner's policy before the first update of a batch; None: those of the forward pass itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What sums over the micro-batches of one optimizer step, on all ranks, are divided by."""
+
+    tokens: int
+    """Sampled tokens."""
+    denominator: int
+    """Makes the configured mean of a weighted sum (:func:`effrl.loss.policy.token_weights`)."""
+
+
+def size_of(sequences: Seq[Sequence], reduce: Reduce, max_tokens: int) -> Size:
+    """Sizes of one optimizer step.
+
+    ``token``: the mean over all tokens (DAPO, arXiv 2503.14476, eq. 12). ``sequence``: the mean over sequences of their
+    mean over tokens (GRPO, arXiv 2402.03300, eq. 3). ``constant``: the sum over sequences and tokens by sequences x
+    ``max_tokens``, whatever the lengths (Dr. GRPO, arXiv 2503.20783, section 3.2).
+    """
+    tokens = sum(len(sequence.logprobs) for sequence in sequences)
+    denominators = {"token": tokens, "sequence": len(sequences), "constant": len(sequences) * max_tokens}
+    return Size(tokens, denominators[reduce])
 
 
 def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effrl import plugins
+from effrl.advantage.build import advantages
 from effrl.config import Config, PluginLabel, PluginSelect, Source, VoteLabel
-from effrl.data.reader import Survey, read, survey
+from effrl.data.reader import Survey, read, size_of, survey
 from effrl.data.render import render
+from effrl.data.template import Form
 from effrl.errors import UserError
-from effrl.models import config_of, context_of, locate, parameters_of
-from effrl.types import Message
+from effrl.models import config_of, context_of, has_chat_template, locate, parameters_of
 
 _TEMPLATE_BYTES = 512
 """Room for what a chat template adds, when lengths are bounded without tokenising."""
@@ -34,6 +35,7 @@ def check(config: Config) -> Preflight:
     Raises:
         UserError: one line about the first thing that is wrong, and what to do.
     """
+    advantages(config.advantage)  # of your own: is it there?
     model = locate(config.model.path)
     context = _context(config, model)
     if config.rollout.max_tokens >= context:
@@ -42,14 +44,18 @@ def check(config: Config) -> Preflight:
             f" {context} tokens: lower it"
         )
     _check_plugins(config)
-    train = survey(config.data.train)
-    if train.labelled == 0 and not isinstance(config.label, VoteLabel):
+    _check_stops(config, model)
+    train = survey(config.data.train, config.data.form)
+    if train.without_labels and not isinstance(config.label, VoteLabel):
+        where = "data.train" if train.labelled == 0 else f"{train.without_labels[0]} in data.train"
         raise UserError(
-            f"label.kind={config.label.kind} buys labels, but no row of data.train has one: name their key, for example"
+            f"label.kind={config.label.kind} buys labels, but no row of {where} has one: name their key, for example"
             ' data.train="file.jsonl?label=answer"'
         )
     held_out = _survey_held_out(config)
-    _check_lengths(config, model, context, {"data.train": train, "data.eval": held_out})
+    surveys = {"data.train": train, "data.eval": held_out}
+    _check_conversations(config, model, surveys)
+    _check_lengths(config, model, context, surveys)
     return Preflight(model, parameters_of(model), context, train, held_out)
 
 
@@ -75,13 +81,34 @@ def _context(config: Config, model: Path) -> int:
 def _survey_held_out(config: Config) -> Survey | None:
     if config.data.eval is None:
         return None
-    held_out = survey(config.data.eval)
+    held_out = survey(config.data.eval, config.data.form)
     if held_out.labelled < held_out.rows:
         raise UserError(
             f"{held_out.rows - held_out.labelled} of {held_out.rows} rows of data.eval have no label, and cannot be"
             ' scored: remove them, or name the key of labels, for example data.eval="file.jsonl?label=answer"'
         )
     return held_out
+
+
+def _check_stops(config: Config, model: Path) -> None:
+    """The engine refuses token ids outside of the vocabulary, but only when the first prompt is sampled."""
+    size = config_of(model).get("vocab_size")
+    unknown = [stop for stop in config.rollout.stop if isinstance(stop, int) and size is not None and stop >= size]
+    if unknown:
+        raise UserError(
+            f"rollout.stop: {unknown[0]} is no token id, the model's vocabulary has {size} tokens: write an id below"
+            " that, or a text"
+        )
+
+
+def _check_conversations(config: Config, model: Path, surveys: dict[str, Survey | None]) -> None:
+    for name, found in surveys.items():
+        if found is not None and found.conversations and not has_chat_template(model):
+            raise UserError(
+                f"{found.conversations} of {found.rows} prompts of {name} are messages, but model.path="
+                f"{config.model.path} has no chat template: use another model, or write prompts as plain text"
+                " (data.template=plain or question, no data.system)"
+            )
 
 
 def _check_lengths(config: Config, model: Path, context: int, surveys: dict[str, Survey | None]) -> None:
@@ -91,15 +118,17 @@ def _check_lengths(config: Config, model: Path, context: int, surveys: dict[str,
     for name, found in surveys.items():
         source = sources[name]
         if found is not None and source is not None and found.longest_bytes + _TEMPLATE_BYTES > limit:
-            _tokenise_longest(name, source, model, limit, config.rollout.max_tokens, context)
+            _tokenise_longest(name, source, config.data.form, model, limit, config.rollout.max_tokens, context)
 
 
-def _tokenise_longest(name: str, source: Source, model: Path, limit: int, max_tokens: int, context: int) -> None:
+def _tokenise_longest(
+    name: str, source: Source, form: Form, model: Path, limit: int, max_tokens: int, context: int
+) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    for row in read(source):
-        if _bytes(row.prompt.content) + _TEMPLATE_BYTES <= limit:
+    for row in read(source, form):
+        if size_of(row.prompt) + _TEMPLATE_BYTES <= limit:
             continue
         length = len(render(tokenizer, row.prompt.content))
         if length > limit:
@@ -107,8 +136,3 @@ def _tokenise_longest(name: str, source: Source, model: Path, limit: int, max_to
                 f"{name}: prompt {row.prompt.id} has {length} tokens; with rollout.max_tokens={max_tokens} the context"
                 f" of {context} leaves {limit}: shorten or remove it, or lower rollout.max_tokens"
             )
-
-
-def _bytes(content: str | tuple[Message, ...]) -> int:
-    texts = [content] if isinstance(content, str) else [message["content"] for message in content]
-    return sum(len(text.encode()) for text in texts)

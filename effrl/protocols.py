@@ -101,7 +101,7 @@ class Rewards(Protocol):
 
 class Learner(Protocol):
     async def step(self, batch: Batch) -> Update:
-        """One optimizer step; with nothing to learn: no step, and no new version."""
+        """Learn from a batch, in one or more optimizer steps: one new version; with nothing to learn, none."""
         ...
 
 

@@ -253,7 +253,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one optimizer step did. ``version`` is the version that now exists; it is new only if ``learned``."""
+    """What learning from one batch did. ``version`` is the version that now exists; it is new only if ``learned``."""
 
     step: int
     version: int

@@ -6,6 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: on one, hypothesis's deadline of 200 ms per example fails tests at random.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 HOLD = """
 import sys

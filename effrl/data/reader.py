@@ -4,25 +4,23 @@ Whatever is wrong with a row is a :class:`~effrl.errors.UserError` of one line, 
 do``. :func:`survey` reads a source once before a run starts, so that row 900,000 cannot end it hours later.
 """
 
-import difflib
 import hashlib
-import json
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Never, assert_never
-from urllib.parse import urlencode
+from typing import Any, assert_never
 
-from effrl.config import JsonlSource, TaskSource
+from effrl.config import MixSource, RowSource, Source, TaskSource
+from effrl.data import folder, hub, jsonl
+from effrl.data.mix import interleave
+from effrl.data.rows import Malformed, Record, row_of, short
+from effrl.data.sources import FileSource, FolderSource, HubSource, JsonlSource, ParquetSource, location, short_form
+from effrl.data.template import PLAIN, Form
 from effrl.errors import UserError
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, level_range, problems
-from effrl.types import Message, Prompt, Row
-
-_BOM = b"\xef\xbb\xbf"
-_USUAL_PROMPT_KEYS = ("question", "problem", "messages", "instruction", "input", "query", "text", "prompt")
+from effrl.types import Prompt, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,44 +33,113 @@ class Survey:
     longest_bytes: int
     """Length of the longest prompt, in UTF-8 bytes: an upper bound of its tokens, near enough to warn early."""
     longest_id: str
+    conversations: int = 0
+    """Rows whose prompt is messages, which need a chat template."""
+    without_labels: tuple[str, ...] = ()
+    """Where there is not a single label: the source, or parts of a mix."""
 
 
-def survey(source: TaskSource | JsonlSource) -> Survey:
-    """Read ``source`` once, to the end.
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What is drawn from with one weight: a source, or a part of a mix."""
 
-    Raises:
-        UserError: a row is malformed, or there are no rows.
-    """
-    rows, labelled, longest, longest_id = 0, 0, -1, ""
-    for row in read(source):
-        rows += 1
-        labelled += row.label is not None
-        if (length := _length(row.prompt)) > longest:
-            longest, longest_id = length, row.prompt.id
-    if rows == 0:
-        raise UserError(f"{source.kind} source without rows: nothing to read")
-    return Survey(rows, labelled, longest, longest_id)
+    source: RowSource
+    weight: float = 1.0
+    prefix: str = ""
+    """Comes before the ids of its rows, so that no two pools share an id."""
 
 
-def read(source: TaskSource | JsonlSource) -> Iterator[Row]:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is at one place of a source: a row, or what is wrong with it."""
+
+    place: str
+    row: Row | Malformed
+
+
+def read(source: Source, form: Form = PLAIN) -> Iterator[Row]:
     """The rows of ``source`` in order, one at a time; only their ids are kept, to find those that are used twice.
 
+    The parts of a mix take turns by weight, until each is read once.
+
+    Args:
+        form: what becomes of each prompt.
+
     Raises (while iterating):
-        UserError: the file cannot be read or is empty, or a row is malformed.
+        UserError: a file cannot be read or is empty, or a row is malformed.
     """
-    match source:
-        case TaskSource():
-            return _read_tasks(source)
-        case JsonlSource():
-            return _read_jsonl(source)
-        case _:
-            assert_never(source)
+    return interleave([(pool.weight, read_pool(pool, form)) for pool in pools(source)])
 
 
-def _length(prompt: Prompt) -> int:
-    if isinstance(prompt.content, str):
-        return len(prompt.content.encode())
-    return sum(len(message["content"].encode()) for message in prompt.content)
+def pools(source: Source) -> list[Pool]:
+    """The parts of a mix, or the one source."""
+    if not isinstance(source, MixSource):
+        return [Pool(source)]
+    return [Pool(part.source, part.weight, f"{number}/") for number, part in enumerate(source.parts, start=1)]
+
+
+def read_pool(pool: Pool, form: Form = PLAIN) -> Iterator[Row]:
+    """The rows of one pool; raises as :func:`read` does."""
+    for entry in scan(pool, form):
+        if isinstance(entry.row, Malformed):
+            raise UserError(f"{entry.place}: {entry.row}")
+        yield entry.row
+
+
+def scan(pool: Pool, form: Form = PLAIN) -> Iterator[Entry]:
+    """The rows of one pool with their places, and what is wrong with those that are malformed.
+
+    Raises (while iterating):
+        UserError: a file cannot be read or is empty.
+    """
+    if isinstance(pool.source, TaskSource):
+        rows = enumerate(_read_tasks(pool.source), start=1)
+        entries: Iterable[Entry] = (Entry(f"{location(pool.source)}, row {number}", row) for number, row in rows)
+    else:
+        entries = _scan_file(pool.source)
+    for entry in entries:
+        yield replace(entry, row=_formed(entry.row, pool.prefix, form))
+
+
+def survey(source: Source, form: Form = PLAIN) -> Survey:
+    """Read ``source`` once, to the end; raises as :func:`read` does."""
+    found = [_survey(pool, form) for pool in pools(source)]
+    longest = max(found, key=lambda part: part.longest_bytes)
+    return Survey(
+        rows=sum(part.rows for part in found),
+        labelled=sum(part.labelled for part in found),
+        longest_bytes=longest.longest_bytes,
+        longest_id=longest.longest_id,
+        conversations=sum(part.conversations for part in found),
+        without_labels=tuple(name for part in found for name in part.without_labels),
+    )
+
+
+def size_of(prompt: Prompt) -> int:
+    """Length of a prompt in UTF-8 bytes, without what a chat template adds."""
+    texts = [prompt.content] if isinstance(prompt.content, str) else [message["content"] for message in prompt.content]
+    return sum(len(text.encode()) for text in texts)
+
+
+def _survey(pool: Pool, form: Form) -> Survey:
+    rows, labelled, conversations, longest, longest_id = 0, 0, 0, -1, ""
+    for row in read_pool(pool, form):
+        rows += 1
+        labelled += row.label is not None
+        conversations += not isinstance(row.prompt.content, str)
+        if (length := size_of(row.prompt)) > longest:
+            longest, longest_id = length, row.prompt.id
+    return Survey(rows, labelled, longest, longest_id, conversations, () if labelled else (location(pool.source),))
+
+
+def _formed(row: Row | Malformed, prefix: str, form: Form) -> Row | Malformed:
+    if isinstance(row, Malformed):
+        return row
+    try:
+        content = form.apply(row.prompt.content)
+    except Malformed as problem:
+        return problem
+    return replace(row, prompt=replace(row.prompt, id=prefix + row.prompt.id, content=content))
 
 
 def _read_tasks(source: TaskSource) -> Iterator[Row]:
@@ -96,154 +163,58 @@ def _task_rows(source: TaskSource) -> Iterator[tuple[str, Mapping[str, Any], str
         yield problem.prompt, {"level": problem.level, "kind": problem.kind}, problem.answer
 
 
-class _Malformed(Exception):
-    """What is wrong with one row; the reader adds the path and the line."""
-
-
-def _read_jsonl(source: JsonlSource) -> Iterator[Row]:
-    keys = (source.prompt, source.label, source.id)
+def _scan_file(source: FileSource) -> Iterator[Entry]:
+    where, keys = location(source), (source.prompt, source.label, source.id)
     if len(set(keys)) < len(keys):  # a label that doubles as prompt or id would reach the policy or the logs unbought
-        raise UserError(f"{source.path}: prompt, label and id must be three different keys, not {', '.join(keys)}")
-    seen: dict[str, int] = {}
-    for number, line in _lines(source.path):
-        try:
-            row = _row(source, number, _object(line))
-            if (first := seen.setdefault(row.prompt.id, number)) != number:
-                raise _Malformed(f"id {_short(row.prompt.id)} was used on line {first} already: make ids unique")
-        except _Malformed as error:
-            raise UserError(f"{source.path}:{number}: {error}") from None
-        yield row
-    if not seen:
-        raise UserError(f"{source.path}: the file is empty; write one JSON object per line")
+        raise UserError(f"{where}: prompt, label and id must be three different keys, not {', '.join(keys)}")
+    by_line = isinstance(source, JsonlSource)
+    stem, records = _records(source)
+    record, seen = None, dict[str, int]()
+    for record in records:
+        yield Entry(record.place, _row(source, stem, record, seen, "on line" if by_line else "in row"))
+    if record is None:
+        raise UserError(
+            f"{where}: the file is empty; write one JSON object per line" if by_line else f"{where}: no rows"
+        )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that are not blank, from 1. Bytes, so that a wrong encoding has a line number too."""
+def _row(source: FileSource, stem: str, record: Record, seen: dict[str, int], at: str) -> Row | Malformed:
+    """A row whose id was not seen before."""
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                content = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
-                if content.strip():
-                    yield number, content
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path, which is relative to {Path.cwd()}") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: this is a directory; name one JSON Lines file in it") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        row = row_of(source, stem, record)
+    except Malformed as problem:
+        return problem
+    if (first := seen.setdefault(row.prompt.id, record.number)) != record.number:
+        return Malformed(f"id {short(row.prompt.id)} was used {at} {first} already: make ids unique")
+    return row
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line.decode(), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise _Malformed(f"not UTF-8 (byte {error.start + 1} of the line): convert the file to UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise _Malformed(
-            f"not JSON ({error.msg.removesuffix(' at')} at column {error.colno}): write one JSON object per line"
-        ) from None
-    except RecursionError:
-        raise _Malformed("not readable JSON (nested too deeply): write one flat JSON object per line") from None
-    except ValueError as error:  # an integer with thousands of digits, for one
-        raise _Malformed(f"not readable JSON ({error}): write such values as strings") from None
-    if not isinstance(value, dict):
-        raise _Malformed(f'not an object but {_kind(value)}: write one JSON object per line, like {{"prompt": "…"}}')
-    return value
+def _records(source: FileSource) -> tuple[str, Iterator[Record]]:
+    """What ids begin with, and the records of all files."""
+    match source:
+        case JsonlSource():
+            return source.path.stem, jsonl.records(source.path)
+        case ParquetSource():
+            return source.path.stem, _records_of(source.path, ".parquet")
+        case FolderSource():
+            files = folder.find(source.path, source.config, source.split, short_form(source))
+            return f"{source.path.resolve().name}/{files.split}", _numbered(files.paths)
+        case HubSource():
+            files = hub.fetch(source)
+            return f"{source.name.rpartition('/')[2]}/{files.split}", _numbered(files.paths)
+        case _:
+            assert_never(source)
 
 
-def _no_constant(name: str) -> Never:
-    raise _Malformed(f"{name} is not JSON: write null, or a string")
+def _numbered(paths: Sequence[Path]) -> Iterator[Record]:
+    """The records of several files, numbered through."""
+    records = chain.from_iterable(_records_of(path, path.suffix) for path in paths)
+    return (replace(record, number=number) for number, record in enumerate(records, start=1))
 
 
-def _row(source: JsonlSource, number: int, value: dict[str, Any]) -> Row:
-    if source.prompt not in value:
-        raise _Malformed(_missing_prompt(source, list(value)))
-    content = _content(source.prompt, value.pop(source.prompt))
-    label = _label(source.label, value.pop(source.label, None))
-    row_id = _id(source.id, value.pop(source.id, None)) or f"{source.path.stem}:{number}"
-    return Row(Prompt(row_id, content, value), label)
+def _records_of(path: Path, suffix: str) -> Iterator[Record]:
+    if suffix == ".jsonl":
+        return jsonl.records(path)
+    from effrl.data import tables  # pyarrow takes half a second, and most runs need none
 
-
-def _missing_prompt(source: JsonlSource, keys: list[str]) -> str:
-    """Say which keys the row has, and spell out the source that would read it."""
-    if not keys:
-        return f"no {_short(source.prompt)}, the row is an empty object: give it a prompt"
-    listed = ", ".join(_short(key) for key in keys[:10]) + (", …" if len(keys) > 10 else "")
-    usual = (key for key in _USUAL_PROMPT_KEYS if key in keys)
-    candidates = [key for key in keys if key not in (source.label, source.id)] or keys
-    guess = next(iter(difflib.get_close_matches(source.prompt, candidates, n=1)), None) or next(usual, candidates[0])
-    options = {"prompt": guess}
-    options |= {"label": source.label} if source.label != "label" else {}
-    options |= {"id": source.id} if source.id != "id" else {}
-    hint = f"{source.path}?{urlencode(options)}"
-    return f'no key {_short(source.prompt)}, the row has {listed}: name the prompt\'s key, like data.train="{hint}"'
-
-
-def _content(key: str, value: object) -> str | tuple[Message, ...]:
-    if isinstance(value, str):
-        return _text(_short(key), value)
-    if isinstance(value, list) and value:
-        return tuple(_message(f"message {at} of {_short(key)}", item) for at, item in enumerate(value, start=1))
-    what = "an empty list" if value == [] else _kind(value)
-    raise _Malformed(f"{_short(key)} is {what}: write a string, or a list of messages with role and content")
-
-
-def _message(name: str, value: object) -> Message:
-    if not isinstance(value, dict):
-        raise _Malformed(f'{name} is {_kind(value)}: write {{"role": "user", "content": "…"}}')
-    for key in ("role", "content"):
-        if key not in value:
-            raise _Malformed(f"{name} has no {key}: a message has role and content")
-        if not isinstance(value[key], str):
-            raise _Malformed(f"{key} of {name} is {_kind(value[key])}: write a string")
-    if unknown := sorted(value.keys() - {"role", "content"}):
-        raise _Malformed(f"{name} has the key {_short(unknown[0])}, which nothing reads: keep role and content only")
-    return Message(role=_text(f"role of {name}", value["role"]), content=_text(f"content of {name}", value["content"]))
-
-
-def _label(key: str, value: object) -> str | None:
-    match value:
-        case None:
-            return None
-        case str():
-            return _text(_short(key), value, instead="leave it out or write null where there is no label")
-        case bool():
-            pass
-        case int():
-            return str(value)
-        case float():
-            if not math.isfinite(value):  # 1e999 in the file
-                raise _Malformed(f"{_short(key)} is too large a number: write it as a string")
-            return format(Decimal(repr(value)), "f")  # 0.00001 as written, not 1e-05: graders compare text
-    raise _Malformed(f"{_short(key)} is {_kind(value)}: write a string or a number, or null for no label")
-
-
-def _id(key: str, value: object) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return _text(_short(key), value, instead="leave it out to number rows by line")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise _Malformed(f"{_short(key)} is {_kind(value)}: write a string or a whole number, or leave it out")
-
-
-def _text(name: str, value: str, instead: str = "write some text") -> str:
-    if not value.strip():
-        raise _Malformed(f"{name} is empty: {instead}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, which no tokenizer or database takes
-        raise _Malformed(f"{name} holds half of a surrogate pair (\\ud800 to \\udfff): repair the text") from None
-    return value
-
-
-def _kind(value: object) -> str:
-    """The type of a JSON value in its own words."""
-    kinds: Mapping[type, str] = {str: "a string", list: "a list", dict: "an object", bool: "true or false"}
-    return "null" if value is None else kinds.get(type(value), "a number")
-
-
-def _short(text: str) -> str:
-    """``text`` quoted on one line, cut where it is long."""
-    return json.dumps(text if len(text) <= 60 else f"{text[:57]}…", ensure_ascii=False)
+    return tables.arrow_records(path) if suffix == ".arrow" else tables.parquet_records(path)

@@ -11,7 +11,7 @@ from actors.learner import LearnerOptions
 from actors.sampling import EngineOptions
 from actors.wait import answer, answers
 from actors.weights import LearnerGroup
-from effrl.config import ClippedLoss, LearnConfig
+from effrl.config import AnyLoss, ClippedLoss, LearnConfig
 
 WAIT_S = 240.0
 
@@ -26,14 +26,21 @@ def start_workers(role: type, count: int, model: Path, run_dir: Path) -> dict[st
 
 
 async def start_learner(
-    role: type, ranks: int, model: Path, run_dir: Path, learn: LearnConfig, loss: ClippedLoss | None = None
+    role: type,
+    ranks: int,
+    model: Path,
+    run_dir: Path,
+    learn: LearnConfig,
+    loss: AnyLoss | None = None,
+    reference: Path | None = None,
 ) -> LearnerGroup:
-    """A learner's group, ready to step."""
+    """A learner's group, ready to step; ``reference`` is the model that a KL term measures from."""
     environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     actor = ray.remote(role).options(num_cpus=0, runtime_env={"env_vars": environment})
     handles = {}
     for rank in range(ranks):
-        options = LearnerOptions(str(model), "float32", learn, loss or ClippedLoss(), rank, ranks)
+        initial = str(reference) if reference else None
+        options = LearnerOptions(str(model), "float32", learn, loss or ClippedLoss(), rank, ranks, initial)
         handles[f"learner-{rank}"] = actor.remote(f"learner-{rank}", run_dir, effrl.__version__, options)
     host, port = await answer(handles["learner-0"].address.remote(), WAIT_S, "address", "learner-0")
     await answers({name: handle.start.remote(host, port) for name, handle in handles.items()}, WAIT_S, "start")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from actors.learner import LearnerRank
 from actors.rollout import RolloutWorker
 from actors.snapshot import Manifest
+from effrl.packing import MicroBatch
 from effrl.types import Receipt
 
 SKIPPED = "model.layers.2.mlp.down_proj.weight"
@@ -64,6 +65,10 @@ class OpenRank(LearnerRank):
             name: safe_get_full_optimizer_state(tensor, "exp_avg").numpy().copy()
             for name, tensor in self.engine.parameters()
         }
+
+    def with_old(self, batches: list[MicroBatch]) -> list[MicroBatch]:
+        """Micro-batches with the log-probs of the current weights."""
+        return [self._with_old(batch) for batch in batches]
 
     def save_to(self, directory: Path) -> None:
         self.save(directory)

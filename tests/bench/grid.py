@@ -147,7 +147,11 @@ def _problem(path: Path, location: tuple[int | str, ...], message: str) -> str:
 
 
 def fingerprint(config: Config) -> str:
-    """A hash of every value of a config but the run directory, which does not change what a run computes."""
-    values = config.model_dump(mode="json")
-    del values["run"]["dir"]
+    """A hash of what a config sets, less the run directory, which does not change what a run computes.
+
+    Defaults are left out: a new field that nobody sets must not make every finished cell another one. A cell keeps the
+    version that made it, so that a default which changes is not lost.
+    """
+    values = config.model_dump(mode="json", exclude_unset=True)
+    values.get("run", {}).pop("dir", None)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

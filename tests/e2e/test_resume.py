@@ -10,6 +10,18 @@ from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
 from effrl.groups import tally
 from effrl.types import Fate
 
+SETTINGS = (
+    *SMALL,
+    "run.steps=6",
+    "learn.updates=2",
+    "learn.warmup=2",
+    "learn.schedule=cosine",
+    "loss.kl=0.01",
+    "advantage.kind=reinforce_pp",
+    "reward.overlong.buffer=20",
+)
+"""With what a resume could get wrong: the place in the schedule, the reference model, updates after the first."""
+
 
 def bought(run: Path, step: int) -> int:
     """Labels in the ledger that a step paid for; 0 while there is no ledger yet."""
@@ -25,10 +37,10 @@ def bought(run: Path, step: int) -> int:
 
 def test_killed_and_resumed_equals_uninterrupted(effrl: Any, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    assert effrl("train", "quickstart", *SMALL, "run.steps=6", f"run.dir={whole}").end(START_S + 6 * STEP_S) == 0
+    assert effrl("train", "quickstart", *SETTINGS, f"run.dir={whole}").end(START_S + 6 * STEP_S) == 0
 
     run = tmp_path / "cut"
-    first = effrl("train", "quickstart", *SMALL, "run.steps=6", f"run.dir={run}")
+    first = effrl("train", "quickstart", *SETTINGS, f"run.dir={run}")
     first.until(lambda: bought(run, 4) > 0, START_S + 4 * STEP_S, "a label bought in step 4")
     first.kill()
     assert not (run / "groups" / "step_000004.jsonl").exists(), "killed in the middle of step 4"

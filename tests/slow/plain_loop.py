@@ -24,11 +24,11 @@ class PlainLoop:
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         learn = self.config.learn
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learn.lr, betas=learn.betas, weight_decay=0.0)
-        rows = list(read(self.config.data.train))
+        rows = list(read(self.config.data.train, self.config.data.form))
         self.labels = {row.prompt.id: row.label for row in rows}
         self.selector = UniformSelector([row.prompt for row in rows], seed)
         assert self.config.data.eval is not None
-        self.held_out = list(read(self.config.data.eval))[: self.config.eval.prompts]
+        self.held_out = list(read(self.config.data.eval, self.config.data.form))[: self.config.eval.prompts]
 
     def sample(self, prompts: list[Prompt], count: int) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Ids [prompts x count, L], attention to the left-padded prompts, and where the completions start."""

@@ -1,18 +1,17 @@
 """The batch: fates, refills, and what the learner sees."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reads import unread
 
-from effrl.advantage.grpo import grpo_advantages
+from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
+from effrl.config import GrpoAdvantage, ReinforcePpAdvantage
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
-GRPO = partial(grpo_advantages, std="sample")
+GRPO = advantages(GrpoAdvantage())
 
 
 def rollout(tokens: int) -> Rollout:
@@ -67,6 +66,36 @@ def test_sequences_leave_out_what_could_not_be_scored() -> None:
     expected = np.array([2 / 3, -1 / 3, -1 / 3]) / (np.sqrt(1 / 3) + 1e-6)  # by hand: sample variance of 1, 0, 0
     assert np.allclose([sequence.advantages[0] for sequence in sequences], expected, atol=1e-6)
     assert all((sequence.advantages == sequence.advantages[0]).all() for sequence in sequences)
+
+
+def test_an_estimator_sees_all_trained_groups_at_once_and_no_others() -> None:
+    """By hand: the squares of the differences are 1/4 twice and 1/16 four times; the filtered group has no part."""
+    batch = Batch(1, 3, 0.0, advantages(ReinforcePpAdvantage()))
+    batch.add([scored([1, 0]), scored([1, 1]), scored([0.5, 0.5, 0, 0, None])])
+    expected = np.array([0.5, -0.5, 0.25, 0.25, -0.25, -0.25]) / np.sqrt((2 * 0.25 + 4 * 0.0625) / 6)
+    assert np.allclose([sequence.advantages[0] for sequence in batch.sequences()], expected, atol=1e-5)
+
+
+@given(sizes=st.lists(st.integers(2, 5), max_size=9), count=st.integers(1, 12))
+def test_updates_are_whole_groups_in_order(sizes: list[int], count: int) -> None:
+    batch = Batch(1, len(sizes), 0.0, GRPO)
+    batch.add([scored([1, *[0] * (size - 1)], tokens=index + 1) for index, size in enumerate(sizes)])
+    updates = batch.updates(count)
+    lengths = [[len(sequence.logprobs) for sequence in update] for update in updates]  # a group's own number plus one
+    expected = [index + 1 for index, size in enumerate(sizes) for _ in range(size)]
+    assert [length for update in lengths for length in update] == expected
+    assert len(updates) == min(count, len(sizes)), "an update without a group would learn nothing"
+    groups = [set(update) for update in lengths]
+    assert sum(map(len, groups)) == len(sizes), "no group is in two updates"
+    assert not groups or max(map(len, groups)) - min(map(len, groups)) <= 1
+    assert all(abs(sum(sequence.advantages[0] for sequence in update)) < 1e-4 for update in updates)
+
+
+def test_statistics_are_of_the_whole_step_however_many_updates() -> None:
+    batch = Batch(1, 2, 0.0, advantages(ReinforcePpAdvantage()))
+    batch.add([scored([1, 0]), scored([0.5, 0])])
+    one, two = ([s.advantages[0] for update in batch.updates(n) for s in update] for n in (1, 2))
+    assert one == two and one[0] != one[2]
 
 
 def test_a_failed_rollout_is_not_a_zero() -> None:

@@ -1,13 +1,13 @@
 """The loop with fakes, in milliseconds: what is called, in which order, and with what."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from reads import unread
 
-from effrl.advantage.grpo import grpo_advantages
+from effrl.advantage.build import advantages
 from effrl.batch import Batch
+from effrl.config import GrpoAdvantage
 from effrl.loop import Services, train
 from effrl.types import (
     Decision,
@@ -45,7 +45,7 @@ class Fake:
             yield step
 
     def new_batch(self, step: int) -> Batch:
-        return Batch(step, self.prompts, self.refill, partial(grpo_advantages, std="none"))
+        return Batch(step, self.prompts, self.refill, advantages(GrpoAdvantage(std="none")))
 
     async def take(self, step: int, count: int) -> Sequence[Group]:
         self.calls.append(f"take {count}")

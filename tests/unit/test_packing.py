@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.packing import cut, pad
+from effrl.packing import Size, cut, pad, size_of
 from effrl.types import Sequence
 
 
@@ -39,6 +39,14 @@ def test_padding_by_hand() -> None:
     assert batch.mask.tolist() == [[0, 1, 1, 1], [0, 0, 1, 0]]
     assert batch.behaviour.tolist() == [[0, 5, 6, 7], [0, 0, 6, 0]]
     assert batch.advantages.tolist() == [[0, 5.5, 6.5, 7.5], [0, 0, 6.5, 0]]
+
+
+def test_sizes_by_hand() -> None:
+    """Sequences of 3, 1 and 5 sampled tokens; prompts do not count."""
+    sequences = [sequence(1, 3, 5), sequence(2, 1, 6), sequence(9, 5, 7)]
+    assert size_of(sequences, "token", 10) == Size(tokens=9, denominator=9)
+    assert size_of(sequences, "sequence", 10) == Size(tokens=9, denominator=3)
+    assert size_of(sequences, "constant", 10) == Size(tokens=9, denominator=30)
 
 
 def test_ranks_are_balanced() -> None:

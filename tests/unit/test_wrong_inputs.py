@@ -4,6 +4,7 @@ A traceback, or a run that dies minutes later for something that could be seen a
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,6 +113,26 @@ def write(path: Path, *rows: Any) -> Path:
         ("reward.kind=maths", ["reward.kind=maths", "did you mean 'math'?"]),
         ("reward.kind=gpt", ["reward.kind=gpt", "math, exact", "package.module:function"]),
         ("reward.kind=my-rewards.py:score", ["reward.kind", "'my-rewards.py:score'", "package.module:function"]),
+        ("reward=exact", ["reward is a section, not a value", "kind", "'exact'"]),
+        ("advantage=rloo", ["advantage is a section, not a value", "kind", "'rloo'"]),
+        ("advantage.kind=grop", ["advantage.kind=grop", "did you mean 'grpo'?"]),
+        ("advantage.kind=ppo-like", ["grpo, rloo, reinforce_pp", "an import path package.module:function"]),
+        ("advantage.kind=no_such_module:f", ["advantage.kind 'no_such_module:f'", "no module named 'no_such_module'"]),
+        ("advantage={kind: rloo, std: none}", ["unknown key 'advantage.std'; known: kind"]),  # it is GRPO's
+        ("advantage.std=population", ["advantage.std", "'sample' or 'none'", "'population'"]),
+        ("loss=gspo", ["loss is a section, not a value", "kind", "'gspo'"]),
+        ("loss.kind=cisop", ["loss.kind=cisop", "did you mean 'cispo'?"]),
+        ("loss.kind=my.module:f", ["loss.kind=plugin", "clipped, gspo, cispo"]),
+        ("loss.reduce=tokens", ["loss.reduce", "'token', 'sequence' or 'constant'", "'tokens'"]),
+        ("loss.kl=-1", ["loss.kl", "greater than or equal to 0", "-1"]),
+        ("loss={kind: gspo, clip_hihg: 1}", ["unknown key 'loss.clip_hihg'", "did you mean 'loss.clip_high'?"]),
+        ("learn.updates=33", ["learn.updates (33)", "rollout.prompts (32)", "lower it"]),
+        ("learn.updates=0", ["learn.updates", "greater than or equal to 1"]),
+        ("learn.warmup=20", ["learn.warmup (20)", "run.steps (20)", "lower it"]),
+        ("learn.schedule=cosin", ["learn.schedule", "'constant', 'linear' or 'cosine'", "'cosin'"]),
+        ("reward.overlong.buffer=101", ["reward.overlong.buffer (101)", "rollout.max_tokens (100)", "lower it"]),
+        ("reward.overlong.penalty=1", ["reward.overlong.buffer is missing", "reward.overlong.buffer=…"]),
+        ("reward.overlong=20", ["reward.overlong is a section", "buffer, penalty", "20"]),
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
         ("data.train=tasks:chain?levels=3-9", ["levels of tasks:chain are 0-4"]),
         ("data.train=tasks:chain?kinds=axy", ["kinds of tasks:chain are abcdefgh, not xy"]),
@@ -124,6 +145,23 @@ def write(path: Path, *rows: Any) -> Path:
         ("label={kind: 'nowhere:labeller'}", ["rollout.refill"]),
         ("data.train={kind: json, path: x}", ["data.train.kind=json", "did you mean 'jsonl'?"]),
         ("data.train={path: x}", ["data.train.kind is missing", "data.train.kind=…"]),
+        ("data.train=hf:x/y?confg=main", ["unknown key 'data.train.confg'", "did you mean 'data.train.config'?"]),
+        ("data.train=rows.parquet?promt=x", ["unknown key 'data.train.promt'", "did you mean 'data.train.prompt'?"]),
+        ("data.train=[]", ["data.train.parts", "name at least one"]),
+        (
+            "data.train=[tasks:chain?size=8]",
+            ["is not YAML: quote what is inside", "['a.jsonl?label=answer', 'b.jsonl']"],
+        ),
+        ("data.train=['tasks:chian']", ["data.train.parts.0.source.name", "'chain'", "'chian'"]),
+        ("data.train=[{source: 'tasks:chain', wieght: 2}]", ["did you mean 'data.train.parts.0.weight'?"]),
+        ("data.train=[{source: 'tasks:chain', weight: 0}]", ["data.train.parts.0.weight", "greater than 0"]),
+        ("data.train=[{weight: 2}]", ["data.train.parts.0.source is missing"]),
+        ("data.template=boxd", ["data.template", "did you mean 'boxed'?", "'boxd'"]),
+        ("data.template=Solve this.", ["data.template", "write {prompt} where the row's prompt goes"]),
+        ("data.system=''", ["data.system", "leave it out"]),
+        ("rollout.stop=['']", ["rollout.stop", "a text or a token id", '["</answer>", 2]']),
+        ("rollout.stop=-1", ["rollout.stop", "a text or a token id"]),
+        ("rollout.stop=[1.5]", ["rollout.stop", "a text or a token id"]),
         ("data=null", ["data is a section", "train"]),
     ],
 )
@@ -140,7 +178,7 @@ def test_every_problem_of_a_config_has_its_own_line(train: Command) -> None:
 
 def test_a_config_that_is_not_there(effrl: Command) -> None:
     effrl("train", "quikstart").says("quikstart", "neither a file nor a recipe", "did you mean 'quickstart'?")
-    effrl("train", "mine.yaml").says("mine.yaml", "recipes: quickstart")
+    effrl("train", "mine.yaml").says("mine.yaml", "recipes: dapo, dr_grpo, grpo, quickstart, rloo")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +230,45 @@ def test_a_malformed_row(train: Command, tmp_path: Path, row: Any, words: list[s
 def test_an_id_that_is_used_twice(train: Command, tmp_path: Path) -> None:
     write(tmp_path / "rows.jsonl", *({**row, "id": "sum"} for row in ROWS))
     train("data.train=rows.jsonl").says("rows.jsonl:2: ", 'id "sum"', "line 1", "make ids unique")
+
+
+def test_a_directory_as_a_file(train: Command, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    train("data.train=rows").says("rows: this is a directory", "folder:rows")
+    train("data.train=folder:rows").says("folder:rows has no files", "Parquet and JSON Lines")
+    train("data.train=folder:nowhere").says("folder:nowhere: no such directory", str(tmp_path))
+
+
+def test_a_file_that_is_no_parquet_file(train: Command, tmp_path: Path) -> None:
+    write(tmp_path / "rows.parquet", *ROWS)
+    train("data.train=rows.parquet").says("rows.parquet: no readable Parquet file", "download it again")
+
+
+def test_a_data_set_that_the_hub_does_not_give(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    train("data.train=hf:openai/gsm8k?config=main").says("hf:openai/gsm8k?config=main cannot be had from the hub")
+
+
+def test_a_part_of_a_mix_without_labels(train: Command, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", *({"prompt": row["prompt"]} for row in ROWS))
+    train("data.train=['tasks:chain?size=8', rows.jsonl]").says("no row of rows.jsonl in data.train has one", "label=")
+
+
+def test_messages_for_a_model_without_a_chat_template(train: Command, tmp_path: Path, random_model: Path) -> None:
+    """The tokenizer would refuse them, but only in the middle of the start-up."""
+    model = tmp_path / "model"
+    shutil.copytree(random_model, model)
+    (model / "chat_template.jinja").unlink()
+    for override in ("data.template=boxed", "data.system=Be brief."):
+        train(f"model.path={model}", override).says("16 of 16 prompts of data.train", "no chat template", "plain text")
+
+
+def test_a_stop_that_is_no_token(train: Command) -> None:
+    """vLLM would refuse it, but only when the first prompt is sampled."""
+    train("rollout.stop=[5000]").says("rollout.stop: 5000 is no token id", "vocabulary has", "write an id below")
 
 
 def test_a_path_is_shown_as_it_is(train: Command, tmp_path: Path) -> None:
@@ -258,6 +335,11 @@ def test_a_prompt_longer_than_the_context(tmp_path: Path, random_model: Path) ->
     write(tmp_path / "rows.jsonl", *ROWS, {"prompt": "1" * 1949, "label": "1", "id": "long"})
     found = real_effrl(tmp_path, "train", "quickstart", *base(random_model), "data.train=rows.jsonl")
     found.says("data.train: prompt long has 1949 tokens", "max_tokens=100", "2048 leaves 1948", "shorten or remove it")
+
+
+def test_a_template_that_makes_prompts_too_long(train: Command, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", {"prompt": "1" * 1940, "label": "1"})
+    train("data.train=rows.jsonl", "data.template=question").says("prompt rows:1 has 19", "leaves 1948")
 
 
 def test_a_prompt_that_just_fits(train: Command, tmp_path: Path) -> None:

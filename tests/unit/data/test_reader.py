@@ -154,6 +154,9 @@ def test_an_id_like_a_numbered_row_is_shared_too(tmp_path: Path) -> None:
         ({"id": "7", "label": "2", "stem": "1"}, {}, "prompt=stem"),
         ({"label": "2"}, {}, "prompt=label"),
         ({"my question & more": "1"}, {"id": "uid"}, "prompt=my+question+%26+more&id=uid"),
+        ({"question": "1", "answer": "2"}, {}, "prompt=question&label=answer"),
+        ({"question": "1", "answer": "2", "label": "3"}, {}, "prompt=question"),
+        ({"question": "1", "answer": "2"}, {"label": "gold.answer"}, "prompt=question&label=gold.answer"),
     ],
 )
 def test_a_missing_prompt_key_comes_with_the_source_that_would_work(
@@ -228,15 +231,42 @@ def test_ids_of_tasks_depend_on_the_prompt_alone() -> None:
     assert all(one[prompt] == two[prompt] for prompt in shared)
 
 
+def test_keys_inside_of_objects(tmp_path: Path) -> None:
+    """As many published data sets have them: the label below ``reward_model``, and it must not stay there."""
+    line = {"prompt": "1+1=", "reward_model": {"ground_truth": "2", "style": "rule"}, "extra": {"index": 7}}
+    (row,) = read(write(tmp_path, line, label="reward_model.ground_truth", id="extra.index"))
+    assert row == Row(Prompt("7", "1+1=", {"reward_model": {"style": "rule"}, "extra": {}}), "2")
+
+
+def test_a_key_with_a_dot_comes_before_a_path(tmp_path: Path) -> None:
+    (row,) = read(write(tmp_path, {"prompt": "1", "a.b": "2", "a": {"b": "3"}}, label="a.b"))
+    assert row == Row(Prompt("rows:1", "1", {"a": {"b": "3"}}), "2")
+
+
+def test_a_path_that_leads_nowhere_is_no_label(tmp_path: Path) -> None:
+    rows = read(write(tmp_path, {"prompt": "1", "a": "text"}, {"prompt": "2", "a": {}}, label="a.b"))
+    assert [row.label for row in rows] == [None, None]
+
+
+def test_a_key_of_a_message_that_is_null_is_none(tmp_path: Path) -> None:
+    (row,) = read(write(tmp_path, {"prompt": [{"role": "user", "content": "x", "name": None}]}))
+    assert row.prompt.content == ({"role": "user", "content": "x"},)
+
+
 def test_survey(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "ääää"}, {"role": "assistant", "content": "b"}]
     source = write(tmp_path, GOOD, {"prompt": messages, "id": "long"}, {"prompt": "ääää"})
-    assert survey(source) == Survey(rows=3, labelled=1, longest_bytes=9, longest_id="long")
+    assert survey(source) == Survey(3, 1, longest_bytes=9, longest_id="long", conversations=1)
 
 
 def test_survey_of_tasks() -> None:
     found = survey(TaskSource(name="chain", size=32))
-    assert (found.rows, found.labelled) == (32, 32)
+    assert (found.rows, found.labelled, found.without_labels) == (32, 32, ())
+
+
+def test_survey_says_where_there_are_no_labels(tmp_path: Path) -> None:
+    source = write(tmp_path, {"prompt": "1"})
+    assert survey(source).without_labels == (str(source.path),)
 
 
 def test_survey_reads_to_the_end(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""JSON Lines: one object per line, read in bytes so that a wrong encoding has a line number too."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Never
+
+from effrl.data.rows import Malformed, Record, kind_of
+from effrl.errors import UserError
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def records(path: Path) -> Iterator[Record]:
+    """Every line that is not blank, numbered from 1.
+
+    Raises (while iterating):
+        UserError: the file cannot be read.
+    """
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            content = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
+            if content.strip():
+                yield Record(f"{path}:{number}", number, _object(content))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for reading.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path, which is relative to {Path.cwd()}") from None
+    except IsADirectoryError:
+        hint = f"name a file in it, or write folder:{path} for a data set that is a directory"
+        raise UserError(f"{path}: this is a directory; {hint}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _object(line: bytes) -> dict[str, Any] | Malformed:
+    try:
+        return _parse(line)
+    except Malformed as problem:
+        return problem
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode(), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise Malformed(f"not UTF-8 (byte {error.start + 1} of the line): convert the file to UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise Malformed(
+            f"not JSON ({error.msg.removesuffix(' at')} at column {error.colno}): write one JSON object per line"
+        ) from None
+    except RecursionError:
+        raise Malformed("not readable JSON (nested too deeply): write one flat JSON object per line") from None
+    except ValueError as error:  # an integer with thousands of digits, for one
+        raise Malformed(f"not readable JSON ({error}): write such values as strings") from None
+    if not isinstance(value, dict):
+        raise Malformed(f'not an object but {kind_of(value)}: write one JSON object per line, like {{"prompt": "…"}}')
+    return value
+
+
+def _no_constant(name: str) -> Never:
+    raise Malformed(f"{name} is not JSON: write null, or a string")

@@ -1,0 +1,77 @@
+"""Parquet and Arrow files, one batch of rows after the other. The only module that imports pyarrow."""
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from effrl.data.jsonl import opened
+from effrl.data.rows import Malformed, Record
+from effrl.errors import UserError
+
+_BATCH_ROWS = 256
+_BUFFER_BYTES = 2**20
+"""Read ahead of one column; without it a whole row group is read at once, which may be the whole file."""
+
+
+def parquet_records(path: Path) -> Iterator[Record]:
+    """Every row of a Parquet file, numbered from 1; raises as :func:`effrl.data.jsonl.records` does."""
+    return _records(path, "Parquet file", _parquet_batches)
+
+
+def arrow_records(path: Path) -> Iterator[Record]:
+    """Every row of an Arrow stream, as ``save_to_disk`` writes it; raises as :func:`effrl.data.jsonl.records` does."""
+    return _records(path, "Arrow stream", pyarrow.ipc.open_stream)
+
+
+def _parquet_batches(file: BinaryIO) -> Iterator[Any]:
+    # Not on threads of its own: on a busy machine they only wait for each other, and they read further ahead.
+    yield from pq.ParquetFile(file, buffer_size=_BUFFER_BYTES).iter_batches(_BATCH_ROWS, use_threads=False)
+
+
+def _records(path: Path, what: str, batches_of: Callable[[BinaryIO], Iterator[Any]]) -> Iterator[Record]:
+    number = 0
+    with opened(path) as file:
+        try:
+            for batch in batches_of(file):
+                for index in range(batch.num_rows):
+                    number += 1
+                    yield Record(f"{path}, row {number}", number, _row(batch, index))
+        except (pa.ArrowException, OSError) as error:
+            where = f" after row {number}" if number else ""
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise UserError(f"{path}: no readable {what}{where} ({reason}): write or download it again") from None
+
+
+def _row(batch: Any, index: int) -> dict[str, Any] | Malformed:
+    try:
+        cells = {name: batch.column(place)[index].as_py() for place, name in enumerate(batch.schema.names)}
+    except UnicodeDecodeError:
+        return Malformed("a text is not UTF-8: convert it")
+    return {name: _plain(value) for name, value in cells.items() if not isinstance(value, bytes)}
+
+
+def _plain(value: Any) -> Any:
+    """A value in the types of JSON: tables of the same rows as a JSON Lines file then read the same.
+
+    Dates and decimals become text, NaN becomes null, and bytes (an image, say), which no prompt and no reward needs,
+    are left out.
+    """
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items() if not isinstance(item, bytes)}
+        case list() | tuple():  # a map comes as pairs
+            return [_plain(item) for item in value if not isinstance(item, bytes)]
+        case float() if math.isnan(value):
+            return None
+        case datetime() | date() | time():
+            return value.isoformat()
+        case Decimal() | timedelta():
+            return str(value)
+    return value

@@ -1,0 +1,60 @@
+"""The loss of a micro-batch, as sums: what every kind has around its surrogate."""
+
+import torch
+from torch import Tensor
+
+from effrl.config import AnyLoss, Reduce
+from effrl.loss.cispo import cispo
+from effrl.loss.clipped import clipped
+from effrl.loss.gspo import gspo
+from effrl.loss.tokens import Tokens
+
+SURROGATES = {"clipped": clipped, "gspo": gspo, "cispo": cispo}
+
+
+def policy_loss(config: AnyLoss, tokens: Tokens) -> dict[str, Tensor]:
+    """Sums over the tokens of a micro-batch, so that any cut into micro-batches adds up to the same.
+
+    Each token is weighted by ``min(pi_old / pi_behaviour, tis_cap)``, without gradient: the engine that sampled and
+    the learner that differentiates never agree to the last bit, and uncorrected the gap biases the gradient
+    (truncated importance sampling; Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy
+    RL training").
+
+    Returns:
+        Scalars. ``loss`` has the gradient: divide it by the update's denominator (:func:`effrl.packing.size_of`).
+        ``policy`` is the loss without the KL term. Over tokens: ``clipped``, ``truncated`` (the weight hit the cap)
+        and, with a reference, ``kl`` (:func:`k3`).
+    """
+    surrogate, was_clipped = SURROGATES[config.kind](tokens, config.clip_low, config.clip_high)
+    importance = torch.exp(tokens.old - tokens.behaviour).detach()
+    weights = token_weights(tokens.mask, config.reduce)
+    policy = -(importance.clamp(max=config.tis_cap) * surrogate * weights).sum()
+    sums = {
+        "loss": policy,
+        "policy": policy.detach(),
+        "clipped": (was_clipped * tokens.mask).sum(),
+        "truncated": ((importance > config.tis_cap) * tokens.mask).sum(),
+    }
+    if tokens.reference is None:
+        return sums
+    divergence = k3(tokens.logprobs, tokens.reference, tokens.mask)
+    return {**sums, "loss": policy + config.kl * (divergence * weights).sum(), "kl": divergence.detach().sum()}
+
+
+def token_weights(mask: Tensor, reduce: Reduce) -> Tensor:
+    """[B, T] weights of a sum over tokens: 1, or with ``sequence`` one by the length of the token's own sequence.
+
+    The denominator that makes a mean of the sum is one number for the whole update (:func:`effrl.packing.size_of`).
+    """
+    return mask / mask.sum(1, keepdim=True).clamp(min=1) if reduce == "sequence" else mask
+
+
+def k3(logprobs: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """[B, T] estimates, in nats, of KL(policy, reference) at the tokens that the policy sampled.
+
+    The estimator k3 (arXiv 2402.03300, eq. 4): ``r - log r - 1`` with ``r = pi_reference / pi``. Never negative, and
+    0 outside the mask. The mask comes before the exponential: the policy is free to move on tokens that it does not
+    sample, and there r may overflow.
+    """
+    gap = (reference - logprobs) * mask
+    return torch.expm1(gap) - gap

@@ -1,0 +1,89 @@
+"""Uniform selection from several pools with weights: each pool's share of the draws is its share of the weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from effrl.data.mix import turn
+from effrl.protocols import Selector
+from effrl.seeds import derive
+from effrl.select.uniform import UniformSelector
+from effrl.types import Observation, Prompt
+
+Pools = Sequence[tuple[float, Sequence[Prompt]]]
+"""Weights, and the prompts that they are for."""
+
+
+def uniform(pools: Pools, seed: int) -> Selector:
+    """A uniform selector over one pool, or over several with weights."""
+    if len(pools) == 1:
+        return UniformSelector(pools[0][1], seed)
+    return MixedSelector(pools, seed)
+
+
+class MixedSelector:
+    """A :class:`~effrl.protocols.Selector` that takes turns by weight among pools, each visited uniformly.
+
+    After any number of draws every pool is within a few draws of its share. One exception: a call draws no prompt
+    twice while the pools together have others, so a pool that is smaller than its share of a call gives all it has,
+    and catches up in calls that ask for less.
+    """
+
+    def __init__(self, pools: Pools, seed: int) -> None:
+        """Start at epoch 0 of every pool.
+
+        Raises:
+            ValueError: a pool has no prompts, or two prompts share an id.
+        """
+        prompts = [prompt.id for _, pool in pools for prompt in pool]
+        if len(set(prompts)) < len(prompts):
+            raise ValueError("prompt ids must be unique")
+        self._weights = [weight for weight, _ in pools]
+        self._sizes = [len(pool) for _, pool in pools]
+        self._selectors = [UniformSelector(pool, derive(seed, "mix", part)) for part, (_, pool) in enumerate(pools)]
+        self._drawn = [0] * len(pools)
+
+    def select(self, count: int) -> list[Prompt]:
+        """The next ``count`` prompts; none of them twice, unless there are fewer than ``count``.
+
+        Raises:
+            ValueError: ``count`` is negative.
+        """
+        if count < 0:
+            raise ValueError(f"cannot select {count} prompts")
+        chosen: list[Prompt] = []
+        while len(chosen) < count:
+            chosen += self._distinct(min(count - len(chosen), sum(self._sizes)))
+        return chosen
+
+    def observe(self, seen: Sequence[Observation]) -> None:
+        """Outcomes change nothing here."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Draws of every pool so far, and the states of their selectors."""
+        return {"drawn": list(self._drawn), "pools": [selector.state() for selector in self._selectors]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a saved state of a selector with the same pools and seed.
+
+        Raises:
+            ValueError: the state cannot belong to these pools.
+        """
+        if len(state.get("pools", ())) != len(self._selectors):
+            raise ValueError("the selector's state is of another data source: resume with the data of the first start")
+        for selector, saved in zip(self._selectors, state["pools"], strict=True):
+            selector.restore(saved)
+        self._drawn = list(state["drawn"])
+
+    def _distinct(self, count: int) -> list[Prompt]:
+        """``count`` different prompts, at most all of them, so that there always is a pool with another one."""
+        turns: list[int] = []
+        left = dict(enumerate(self._sizes))
+        for _ in range(count):
+            part = turn(self._weights, self._drawn, left)
+            self._drawn[part] += 1
+            left[part] -= 1
+            if left[part] == 0:
+                del left[part]
+            turns.append(part)
+        drawn = [iter(selector.select(turns.count(part))) for part, selector in enumerate(self._selectors)]
+        return [next(drawn[part]) for part in turns]

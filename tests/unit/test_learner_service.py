@@ -1,0 +1,109 @@
+"""What the learner's ranks are told: updates, their sizes, the learning rate, and where the initial model is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reads import unread
+
+from actors.cluster import Cluster
+from actors.learner import LearnerOptions
+from actors.services import LearnerService
+from effrl.advantage.build import advantages
+from effrl.batch import Batch, Settled
+from effrl.config import Config
+from effrl.metrics import Stopwatch
+from effrl.packing import MicroBatch, Size
+from effrl.types import Decision, Fate, Float32, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
+
+RANKS = 2
+
+
+class Ranks:
+    """Stands in for the ranks, and remembers the calls of ``step``."""
+
+    ranks = dict.fromkeys(range(RANKS))
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[Any, list[Size], float]] = []
+
+    async def first(self, method: str, *arguments: Any) -> Float32:
+        assert method == "logprobs"
+        return np.zeros(1, np.float32)
+
+    async def scatter(self, method: str, shares: Any, sizes: list[Size], rate: float) -> dict[str, float]:
+        assert method == "step"
+        self.steps.append((shares, sizes, rate))
+        return {"loss/policy": 0.5}
+
+
+def config(**sections: Any) -> Config:
+    return Config.model_validate({"data": {"train": "tasks:chain"}, "rollout": {"max_tokens": 10}, **sections})
+
+
+def batch(run: Config, step: int, groups: int, version: int = 0) -> Batch:
+    """Groups of two; the n-th has completions of n tokens."""
+    made = Batch(step, groups, 0.0, advantages(run.advantage))
+    made.add([group(index + 1, version) for index in range(groups)])
+    return made
+
+
+def group(tokens: int, version: int) -> ScoredGroup:
+    ids = np.full(tokens, tokens, np.int32)
+    rollout = Rollout(ids, np.zeros(tokens, np.float32), "", "stop", version, version)
+    rolled = Group(str(tokens), Prompt(str(tokens), "?"), np.array([4], np.int32), (rollout, rollout))
+    scores = (Score(1.0, 1.0, Status.OK), Score(0.0, 0.0, Status.OK))
+    return ScoredGroup(Judged(unread(rolled), Decision.USE, Supervision("gold", "1")), scores)
+
+
+def service(run: Config) -> tuple[LearnerService, Ranks]:
+    ranks = Ranks()
+    return LearnerService(ranks, run, 0, Stopwatch()), ranks  # type: ignore[arg-type]
+
+
+async def test_updates_reach_every_rank_and_make_one_version() -> None:
+    """Three groups in two updates: one group of two single tokens, then groups of 2 x 2 and 2 x 3 tokens."""
+    run = config(learn={"updates": 2, "lr": 1.0, "schedule": "linear"}, loss={"reduce": "constant"}, run={"steps": 4})
+    learner, ranks = service(run)
+    update = await learner.step(batch(run, step=3, groups=3))
+    [(shares, sizes, rate)] = ranks.steps
+    assert sizes == [Size(2, 2 * 10), Size(10, 4 * 10)]
+    assert (len(shares), {len(share) for share in shares}) == (RANKS, {2})
+    seen = [sampled(batches) for batches in zip(*shares, strict=True)]
+    assert seen == [[1, 1], [2] * 4 + [3] * 6]
+    assert (update.version, update.learned, update.metrics["learn/updates"]) == (1, True, 2)
+    assert rate == update.metrics["learn/lr"] == pytest.approx(0.5), "step 3 of 4"
+    assert update.metrics["learn/tokens"] == 12
+    assert (await learner.step(batch(run, 4, 1, version=1))).version == 2
+
+
+def sampled(ranks: tuple[list[MicroBatch], ...]) -> list[int]:
+    """The sampled tokens of one update on all ranks."""
+    return sorted(int(token) for share in ranks for part in share for token in part.ids[part.mask > 0])
+
+
+async def test_without_a_group_there_is_no_step() -> None:
+    run = config(learn={"updates": 2})
+    learner, ranks = service(run)
+    made = batch(run, 1, 1)
+    made.settled = [Settled(entry.scored, Fate.FILTERED) for entry in made.settled]
+    update = await learner.step(made)
+    assert (update.version, update.learned, ranks.steps) == (0, False, [])
+
+
+@pytest.mark.parametrize(("kl", "reference"), [(0.0, None), (0.1, "initial")])
+def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
+    kl: float, reference: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a resume the ranks start from the checkpoint's model, and still measure from the initial one."""
+    given: list[LearnerOptions] = []
+
+    class Role:
+        @staticmethod
+        def remote(name: str, run_dir: Path, version: str, options: LearnerOptions) -> None:
+            given.append(options)
+
+    monkeypatch.setattr(Cluster, "_worker", lambda *arguments: Role)
+    Cluster(config(loss={"kl": kl}), tmp_path)._start_learner(None, Path("checkpoint"), Path("initial"))  # type: ignore[arg-type]
+    assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)]
