@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at a config without running it.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+data_app = typer.Typer(help="Check data sources, and write them.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 console = Console()
 errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 
@@ -112,6 +114,30 @@ def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
         f" context {found.context}",
         highlight=False,
     )
+
+
+@data_app.command("check")
+def data_check(
+    targets: Annotated[list[str], typer.Argument(help="Sources, or a config with its overrides.")],
+    model: Annotated[str | None, typer.Option(help="Measure prompts of sources in tokens of this model.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Leave this room for completions.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Problems of each kind to show.")] = 10,
+) -> None:
+    """Find everything that is wrong with data: effrl data check rows.jsonl, or effrl data check my.yaml."""
+    from deploy import data
+
+    data.check(targets, model, max_tokens, limit, console)
+
+
+@data_app.command("make")
+def data_make(
+    source: Annotated[str, typer.Argument(help="Any source, such as tasks:chain?size=512.")],
+    out: Annotated[Path, typer.Argument(help="JSON Lines file to write; it must not exist.")],
+) -> None:
+    """Write the rows of a source: effrl data make 'hf:openai/gsm8k?config=main&prompt=question' gsm8k.jsonl."""
+    from deploy import data
+
+    data.make(source, out, console)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from effrl.config import Config
+from effrl.config import Config, Source
 from effrl.errors import UserError
 
 _RECIPES = resources.files("effrl") / "recipes"
@@ -36,6 +36,11 @@ def validate(raw: Mapping[str, Any], origin: str) -> Config:
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
         raise UserError("\n".join(f"{origin}: {problem}" for problem in problems)) from error
+
+
+def source(text: str) -> Source:
+    """A source by its short form; raises as :func:`load` does."""
+    return validate({"data": {"train": text}}, text).data.train
 
 
 def dump(config: Config) -> str:

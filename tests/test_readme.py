@@ -70,11 +70,19 @@ def test_commands_exist(command: list[str]) -> None:
         assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return
     assert program == "effrl"
-    group = [name, arguments.pop(0)] if name == "config" else [name]
+    group = [name, arguments.pop(0)] if name in ("config", "data") else [name]
     result = CliRunner().invoke(app, [*group, "--help"])
     assert result.exit_code == 0, result.output
     if arguments and arguments[0] == "quickstart":
         load.load(arguments[0], arguments[1:])
+
+
+def test_sources_are_read_as_they_are_written() -> None:
+    """The rows of the table; those with an ellipsis leave something to the reader."""
+    [table] = re.findall(r"\| source \|.*?\n\n", README, re.DOTALL)
+    forms = re.findall(r"^\| `([^`…]+)`", table, re.MULTILINE)
+    kinds = {load.source(form).kind for form in forms}
+    assert kinds == {"jsonl", "parquet", "folder", "hf", "tasks"}
 
 
 def test_links_lead_somewhere() -> None:
