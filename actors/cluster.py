@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group
@@ -58,15 +58,18 @@ def ray_session() -> Iterator[None]:
 
 @dataclass
 class Cluster:
-    """Handles of all actors, by role."""
+    """Handles of all actors, by role; a context manager that leaves none behind."""
 
     config: Config
     run_dir: Path
+    placement: PlacementGroup | None = None
     rollout: dict[str, Any] = field(default_factory=dict)
     learner: dict[str, Any] = field(default_factory=dict)
     data: Any = None
     oracle: Any = None
     reward: Any = None
+    took_over: bool = False
+    """Whether the engines come from another run, whose weights they still serve."""
 
     @property
     def actors(self) -> dict[str, Any]:
@@ -81,11 +84,10 @@ class Cluster:
         """
         began = time.monotonic()
         cluster = self.config.cluster
-        check_fit(cluster, nodes_of(ray.nodes()))
-        group = placement_group([needs(cluster)] * cluster.nodes, strategy="STRICT_SPREAD")
-        await answer(group.ready(), cluster.start_s, "room for the workers", "Ray")
+        group = self.placement or await self._reserve()
         self._start_control()
-        self._start_rollout(group, model, context, version)
+        if not self.took_over:
+            self._start_rollout(group, model, context, version)
         self._start_learner(group, model, initial)
         readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
         await answers(readiness, cluster.start_s, "start-up")
@@ -95,16 +97,32 @@ class Cluster:
             f" rank(s), DeepSpeed {_version('deepspeed')} ZeRO-1 · ready in {time.monotonic() - began:.0f} s"
         )
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Kill every actor that was started."""
-        for actor in self.actors.values():
-            if actor is not None:
-                ray.kill(actor)
+        _kill(self.actors)
+
+    def successor(self, config: Config, run_dir: Path) -> "Cluster":
+        """The cluster of a next run, which takes over the engines; everything else is killed, and starts anew.
+
+        An engine has no memory of a run but its weights, which are published and proven before it samples again: so
+        this changes no result. Model, placement and engine settings of ``config`` must be those of this cluster.
+        """
+        _kill({name: actor for name, actor in self.actors.items() if name not in self.rollout})
+        return Cluster(config, run_dir, self.placement, self.rollout, took_over=True)
+
+    async def _reserve(self) -> PlacementGroup:
+        cluster = self.config.cluster
+        check_fit(cluster, nodes_of(ray.nodes()))
+        self.placement = placement_group([needs(cluster)] * cluster.nodes, strategy="STRICT_SPREAD")
+        await answer(self.placement.ready(), cluster.start_s, "room for the workers", "Ray")
+        return self.placement
 
     def _start_control(self) -> None:
         config = self.config
-        labelled_only = config.label.kind == "gold"
-        self.data = self._control(DataActor, "data", config.data.train, labelled_only, config.run.seed)
+        self.data = self._control(DataActor, "data", config, [os.getcwd()])
         self.oracle = self._control(OracleActor, "oracle", config.data.train, config.data.eval, config.label.budget)
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 
@@ -173,6 +191,12 @@ class Cluster:
             scheduling_strategy=place,
             runtime_env={"env_vars": variables},
         )
+
+
+def _kill(actors: Mapping[str, Any]) -> None:
+    for actor in actors.values():
+        if actor is not None:
+            ray.kill(actor)
 
 
 def _version(*names: str) -> str:

@@ -6,21 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from actors.role import Role
-from effrl.config import Source
+from effrl import plugins
+from effrl.config import Config, PluginSelect, UniformSelect
 from effrl.data.reader import read
+from effrl.protocols import Selector
 from effrl.select.uniform import UniformSelector
-from effrl.types import Prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What one step found out about a prompt."""
-
-    prompt_id: str
-    passes: float
-    """Sum of outcomes."""
-    tries: int
-    """Scored rollouts."""
+from effrl.types import Observation, Prompt
 
 
 @dataclass(slots=True)
@@ -35,10 +26,12 @@ class PromptState:
 class DataActor(Role):
     """Hands out prompts and remembers what became of them."""
 
-    def __init__(self, name: str, run_dir: Path, version: str, source: Source, labelled_only: bool, seed: int) -> None:
+    def __init__(self, name: str, run_dir: Path, version: str, config: Config, search_path: Sequence[str]) -> None:
         super().__init__(name, run_dir, version)
-        rows = (row for row in read(source) if row.label is not None or not labelled_only)
-        self.selector = UniformSelector([row.prompt for row in rows], seed)
+        plugins.search(search_path)
+        labelled_only = config.label.kind == "gold"
+        rows = (row for row in read(config.data.train) if row.label is not None or not labelled_only)
+        self.selector = _selector(config, [row.prompt for row in rows])
         self.states: dict[str, PromptState] = {}
 
     def select(self, count: int) -> list[Prompt]:
@@ -48,10 +41,11 @@ class DataActor(Role):
     def observe(self, step: int, observations: Sequence[Observation]) -> None:
         """Remember outcomes, those of groups without signal included."""
         for seen in observations:
-            state = self.states.setdefault(seen.prompt_id, PromptState())
+            state = self.states.setdefault(seen.prompt.id, PromptState())
             state.passes += seen.passes
             state.tries += seen.tries
             state.last_step = step
+        self.selector.observe(observations)
 
     def state(self) -> dict[str, Any]:
         """JSON-serialisable state for a checkpoint."""
@@ -64,3 +58,12 @@ class DataActor(Role):
         """Go on from a checkpoint's state."""
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
+
+
+def _selector(config: Config, prompts: Sequence[Prompt]) -> Selector:
+    match config.select:
+        case UniformSelect():
+            return UniformSelector(prompts, config.run.seed)
+        case PluginSelect(kind=kind):
+            made: Selector = plugins.load("select.kind", kind)(prompts, config.run.seed)
+            return made

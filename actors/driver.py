@@ -12,11 +12,12 @@ from actors.cluster import Cluster
 from actors.journal import Journal
 from actors.services import (
     Evaluation,
-    GoldLabeller,
     LearnerService,
+    OracleService,
     RewardService,
     RolloutService,
     Sampler,
+    TimedLabeller,
     WeightService,
 )
 from actors.wait import answer
@@ -27,6 +28,7 @@ from effrl.checkpoint import Checkpoints
 from effrl.config import Config
 from effrl.data.reader import read
 from effrl.groups import GroupStore
+from effrl.label.build import labeller
 from effrl.loop import Services, train
 from effrl.metrics import Metrics, MetricsLog, Stopwatch, TensorBoardSink
 from effrl.preflight import Preflight
@@ -48,27 +50,21 @@ class Driver:
     preflight: Preflight
     start: StartPoint
     progress: Progress
+    cluster: Cluster
 
     def __post_init__(self) -> None:
         self.clock = Stopwatch(tell=self.progress.stage)
-        self.cluster = Cluster(self.config, self.directory.path.resolve())
         self.held_out = self._held_out()
         self.advantages = advantages(self.config.advantage)
         self.stepping = False
         self.stopping = False
 
     async def run(self) -> None:
-        """Everything between a connected Ray and a finished run; actors are gone when it returns or raises."""
+        """Everything between a connected Ray and a finished run; the actors are the caller's to stop."""
         attempt = asyncio.current_task()
         assert attempt is not None, "runs as a task"
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
-        try:
-            await self._train()
-        finally:
-            self.cluster.stop()
-
-    async def _train(self) -> None:
         ready = await self.cluster.start(
             self.start.model, self.preflight.model, self.preflight.context, self.start.version
         )
@@ -79,6 +75,8 @@ class Driver:
             restored = self.cluster.data.restore.remote(self.start.data_state)
             await answer(restored, self._wait_s, "restoring its state", "data")
         sync = WeightSync(learner, self.cluster.rollout, self._wait_s, self.config.run.sync_tolerance)
+        if self.cluster.took_over:
+            await sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(sync)
         journal = self._journal(learner)
         services = self._services(learner, sync, journal)
@@ -109,7 +107,7 @@ class Driver:
             steps=lambda: self._steps(journal),
             new_batch=self._new_batch,
             rollouts=RolloutService(cluster.data, sampler, config.rollout, seed, self.start.attempt, clock, wait_s),
-            labeller=GoldLabeller(cluster.oracle, clock, wait_s),
+            labeller=TimedLabeller(labeller(config, OracleService(cluster.oracle, wait_s)), clock),
             rewards=rewards,
             learner=LearnerService(learner, config, self.start.version, clock),
             weights=WeightService(sync, clock),

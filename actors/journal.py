@@ -35,7 +35,7 @@ class Journal:
     actors: Mapping[str, Any]
     wait_s: float
     label_budget_spent: bool = False
-    """Whether the last step got no label at all."""
+    """Whether the last step got no label at all, and no later one can get any."""
     _unsaved: Update | None = None
 
     def rolled(self, step: int, groups: Sequence[Group]) -> None:
@@ -57,7 +57,8 @@ class Journal:
             self._unsaved = update
             if batch.step % self.config.save_every == 0:
                 await self.finish()
-        self.label_budget_spent = batch.fates()[Fate.DROPPED] == len(batch.settled)
+        everything_dropped = batch.fates()[Fate.DROPPED] == len(batch.settled)
+        self.label_budget_spent = everything_dropped and account["label/budget_left"] == 0
 
     async def finish(self) -> None:
         """Write a checkpoint of the last committed step, unless there is one: nothing that was learned is lost."""

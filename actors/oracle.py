@@ -28,6 +28,11 @@ class OracleActor(Role):
             "train", step, prompt_ids, "dataset", self.vault.buy, "dataset", budget_total=self.budget.total
         )
 
+    def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
+        """The labels among these that were bought already; the ledger alone is asked, not the vault."""
+        owned = self.ledger.owned(prompt_ids)
+        return [owned.get(prompt_id) for prompt_id in prompt_ids]
+
     def monitor(self, prompt_ids: Sequence[str]) -> list[str | None]:
         """Labels of held-out prompts: they are only ever compared with answers for metrics."""
         return self.held_out.monitor(prompt_ids)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from actors.data import Observation
 from actors.sampling import Sampled, SampleRequest
 from actors.wait import answer, answers
 from actors.weights import LearnerGroup, WeightSync
@@ -18,19 +17,21 @@ from effrl.config import Config, EvalConfig, RolloutConfig
 from effrl.errors import RunError
 from effrl.metrics import Stopwatch
 from effrl.packing import cut, size_of
-from effrl.reward.sandbox import ScoringTask
+from effrl.protocols import Labeller
+from effrl.reward.messages import ScoringTask
+from effrl.reward.reading import membership
 from effrl.schedule import learning_rate
 from effrl.seeds import derive
 from effrl.types import (
-    Decision,
     Group,
     Judged,
+    Observation,
     Prompt,
     Publication,
+    ReadGroup,
     Rollout,
     Score,
     ScoredGroup,
-    Supervision,
     Update,
 )
 
@@ -78,28 +79,34 @@ class RolloutService:
 
 
 @dataclass
-class GoldLabeller:
-    """Buys the true label of every group; groups whose label cannot be had are dropped."""
+class OracleService:
+    """Buys labels from the oracle actor."""
 
-    oracle: Any
-    clock: Stopwatch
+    actor: Any
     wait_s: float
 
-    async def assign(self, step: int, groups: Sequence[Group]) -> list[Judged]:
-        with self.clock.stage("label"):
-            ids = [group.prompt.id for group in groups]
-            labels = await answer(self.oracle.buy.remote(step, ids), self.wait_s, "labels", "oracle")
-        return [self._judge(group, label) for group, label in zip(groups, labels, strict=True)]
+    async def buy(self, step: int, prompt_ids: Sequence[str]) -> list[str | None]:
+        return await answer(self.actor.buy.remote(step, prompt_ids), self.wait_s, "labels", "oracle")
 
-    def _judge(self, group: Group, label: str | None) -> Judged:
-        if label is None:
-            return Judged(group, Decision.DROP, reason="no label: the budget is spent")
-        return Judged(group, Decision.USE, Supervision("gold", label))
+    async def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
+        return await answer(self.actor.owned.remote(prompt_ids), self.wait_s, "owned labels", "oracle")
+
+
+@dataclass
+class TimedLabeller:
+    """The run's labeller, with its time on the clock."""
+
+    labeller: Labeller
+    clock: Stopwatch
+
+    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:
+        with self.clock.stage("label"):
+            return await self.labeller.assign(step, groups)
 
 
 @dataclass
 class RewardService:
-    """Scores rollouts in the reward actor."""
+    """Reads and scores rollouts in the reward actor."""
 
     actor: Any
     clock: Stopwatch
@@ -107,12 +114,19 @@ class RewardService:
     shape: Callable[[ScoredGroup], ScoredGroup]
     """From outcomes to rewards."""
 
+    async def read(self, groups: Sequence[Group]) -> list[ReadGroup]:
+        with self.clock.stage("read"):
+            texts = [(tuple(rollout.text for rollout in group.rollouts), group.prompt.meta) for group in groups]
+            read = await answer(self.actor.read.remote(texts), self.wait_s, "answers", "reward")
+        return [ReadGroup(group, *found) for group, found in zip(groups, read, strict=True)]
+
     async def outcome(self, judged: Sequence[Judged]) -> list[ScoredGroup]:
+        """Grade what has a label; whoever is supervised by a pseudo-label is rewarded for its cluster."""
+        graded = [entry for entry in judged if entry.supervision and entry.supervision.cluster is None]
         with self.clock.stage("score"):
-            labels = [entry.supervision.answer if entry.supervision else None for entry in judged]
-            used = [(entry.group, label) for entry, label in zip(judged, labels, strict=True) if label is not None]
-            scores = iter(await self.score(used))
-        scored = [ScoredGroup(entry, () if entry.supervision is None else next(scores)) for entry in judged]
+            labels = [(entry.group, entry.supervision.answer) for entry in graded if entry.supervision]
+            scores = dict(zip((entry.group.id for entry in graded), await self.score(labels), strict=True))
+        scored = [ScoredGroup(entry, scores.get(entry.group.id, membership(entry))) for entry in judged]
         return [self.shape(group) for group in scored]
 
     async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
@@ -223,7 +237,7 @@ class Evaluation:
 async def observe(data: Any, batch: Batch, wait_s: float) -> None:
     """Tell the data actor the outcomes of a step, groups without signal included."""
     seen = [
-        Observation(scored.group.prompt.id, float(sum(outcomes)), len(outcomes))
+        Observation(scored.group.prompt, float(sum(outcomes)), len(outcomes))
         for scored in (settled.scored for settled in batch.settled)
         if (outcomes := [score.outcome for score in scored.scores if score.outcome is not None])
     ]

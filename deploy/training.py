@@ -64,15 +64,15 @@ def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirecto
 
 def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: StartPoint, console: Console) -> None:
     """Run the driver; whatever happens, the terminal says how it ended and where the results are."""
-    from actors.cluster import ray_session
+    from actors.cluster import Cluster, ray_session
     from actors.driver import Driver
 
     began = time.monotonic()
     with Progress(config.run.steps, console) as progress:
         progress.resume(metrics.read(directory.metrics))
         try:
-            with ray_session():
-                asyncio.run(Driver(config, directory, found, start, progress).run())
+            with ray_session(), Cluster(config, directory.path.resolve()) as cluster:
+                asyncio.run(Driver(config, directory, found, start, progress, cluster).run())
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
         except UserError:

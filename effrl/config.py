@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from effrl.tasks.source import FAMILIES, Split
+from effrl.tasks import gym
+from effrl.tasks.source import FAMILIES, Split, level_range
 
 ImportPath = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 """``package.module:name``; the module is installed, or lies where the run starts."""
@@ -36,17 +37,33 @@ class ModelConfig(Section):
 
 
 class TaskSource(Section):
-    """Rows that the project makes: ``tasks:chain?split=eval&size=128``."""
+    """Rows that the project makes: ``tasks:chain?split=dev&size=128&levels=0-2``."""
 
     kind: Literal["tasks"] = "tasks"
-    name: Literal[FAMILIES]  # type: ignore[valid-type]
-    """Task family."""
+    name: Literal[(*FAMILIES, *gym.NAMES)]  # type: ignore[valid-type]
+    """Task family of :mod:`effrl.tasks`, or a data set of reasoning-gym."""
     split: Split = "train"
     """Splits never share a problem, whatever their seeds."""
     size: PositiveInt = 4096
     """Distinct problems to draw."""
     seed: int = 0
     """Seed of the draw."""
+    levels: str | None = None
+    """First and last level, such as ``0-2``, or one level; all by default."""
+    kinds: str | None = None
+    """Kinds to draw, such as ``abc``; one that stands there twice is drawn twice as often. All by default."""
+
+    @model_validator(mode="after")
+    def _of_the_family(self) -> "TaskSource":
+        if self.name in gym.NAMES:
+            if self.levels or self.kinds:
+                raise ValueError(f"tasks:{self.name} has no levels and no kinds: leave them out")
+            return self
+        family = FAMILIES[self.name]
+        level_range(self.name, self.levels)
+        if unknown := set(self.kinds or family.KINDS) - set(family.KINDS):
+            raise ValueError(f"kinds of tasks:{self.name} are {family.KINDS}, not {''.join(sorted(unknown))}")
+        return self
 
 
 class JsonlSource(Section):
@@ -89,6 +106,11 @@ class UniformSelect(Section):
     """Every prompt once per epoch, in a seeded order."""
 
 
+class PluginSelect(Section):
+    kind: ImportPath
+    """Import path of your own selector (see :class:`effrl.protocols.Selector`)."""
+
+
 class Budget(Section):
     total: PositiveInt | None = None
     """Labels that the run may buy in all; no limit by default."""
@@ -103,6 +125,34 @@ class GoldLabel(Section):
     kind: Literal["gold"] = "gold"
     """Buy the true label of every group."""
     budget: Budget = Budget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class StepBudget(Budget):
+    per_step: Share = 0.2
+    """Labels that a step may buy, as a share of its prompts; fractions add up over the steps (CARE's p)."""
+
+
+class VoteLabel(Section):
+    kind: Literal["vote"] = "vote"
+    """Majority votes of a group's own rollouts instead of labels (TTRL, arXiv 2504.16084): nothing is bought."""
+    budget: Budget = Budget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class RandomLabel(Section):
+    kind: Literal["random"] = "random"
+    """Buy the labels of groups chosen at random: what active labelling must beat."""
+    rest: Literal["vote", "drop"] = "vote"
+    """Groups without a label are supervised by their majority vote, or dropped."""
+    budget: StepBudget = StepBudget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class PluginLabel(Section):
+    kind: ImportPath
+    """Import path of your own labeller (see :class:`effrl.protocols.Labeller`)."""
+    budget: StepBudget = StepBudget()
     oracle: DatasetOracle = DatasetOracle()
 
 
@@ -136,6 +186,11 @@ class ExactReward(RewardConfig):
     """Equality of final answers as text, spaces at the ends aside."""
 
 
+class TaskReward(RewardConfig):
+    kind: Literal["task"] = "task"
+    """The verifier of the task family that made the prompt; for ``tasks:NAME`` sources."""
+
+
 class PluginReward(RewardConfig):
     kind: ImportPath
     """Import path of your own reward function, ``package.module:function`` (see :class:`effrl.protocols.Reward`)."""
@@ -153,8 +208,21 @@ def _kind(default: str) -> Callable[[Any], str]:
     return tag
 
 
+AnySelect = Annotated[
+    Annotated[UniformSelect, Tag("uniform")] | Annotated[PluginSelect, Tag("plugin")], Discriminator(_kind("uniform"))
+]
+AnyLabel = Annotated[
+    Annotated[GoldLabel, Tag("gold")]
+    | Annotated[VoteLabel, Tag("vote")]
+    | Annotated[RandomLabel, Tag("random")]
+    | Annotated[PluginLabel, Tag("plugin")],
+    Discriminator(_kind("gold")),
+]
 AnyReward = Annotated[
-    Annotated[MathReward, Tag("math")] | Annotated[ExactReward, Tag("exact")] | Annotated[PluginReward, Tag("plugin")],
+    Annotated[MathReward, Tag("math")]
+    | Annotated[ExactReward, Tag("exact")]
+    | Annotated[TaskReward, Tag("task")]
+    | Annotated[PluginReward, Tag("plugin")],
     Discriminator(_kind("math")),
 ]
 
@@ -324,8 +392,8 @@ class Config(Section):
 
     model: ModelConfig = ModelConfig()
     data: DataConfig
-    select: UniformSelect = UniformSelect()
-    label: GoldLabel = GoldLabel()
+    select: AnySelect = UniformSelect()
+    label: AnyLabel = GoldLabel()
     reward: AnyReward = MathReward()
     advantage: AnyAdvantage = GrpoAdvantage()
     loss: AnyLoss = ClippedLoss()
@@ -341,6 +409,16 @@ class Config(Section):
             raise ValueError(
                 f"rollout.max_tokens ({self.rollout.max_tokens}) leaves no room for a prompt within"
                 f" model.context ({self.model.context}): lower the one or raise the other"
+            )
+        if isinstance(self.label.budget, StepBudget) and self.rollout.refill > 0:
+            raise ValueError(
+                f"rollout.refill ({self.rollout.refill}) would draw groups that the step's labels were not meant for:"
+                f" set rollout.refill=0 with label.kind={self.label.kind}"
+            )
+        if isinstance(self.label, VoteLabel | RandomLabel) and isinstance(self.reward, PluginReward):
+            raise ValueError(
+                f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
+                " tell: use reward.kind math, exact or task"
             )
         return self
 

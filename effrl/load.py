@@ -146,7 +146,10 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 
 
 _PLUGIN = "plugin"
-_TAGS = ("tasks", "jsonl", "math", "exact", "grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN)
+_TAGS = (
+    *("tasks", "jsonl", "uniform", "gold", "vote", "random", "math", "exact", "task"),
+    *("grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN),
+)
 """Tags of discriminated unions, which pydantic puts into locations."""
 
 

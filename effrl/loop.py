@@ -1,4 +1,4 @@
-"""The loop: select → roll out → label → score → learn → publish, step after step.
+"""The loop: select → roll out → read → label → score → learn → publish, step after step.
 
 Everything it calls is a protocol (:mod:`effrl.protocols`): :mod:`actors` makes them true on a cluster, tests with
 fakes in milliseconds.
@@ -41,7 +41,8 @@ async def train(s: Services) -> None:
         while batch.missing:
             groups = await s.rollouts.take(step, batch.missing)
             s.journal.rolled(step, groups)
-            judged = await s.labeller.assign(step, groups)
+            read = await s.rewards.read(groups)
+            judged = await s.labeller.assign(step, read)
             batch.add(await s.rewards.outcome(judged))
         update = await s.learner.step(batch)
         publication = await s.weights.publish(update)

@@ -7,16 +7,19 @@ from typing import Any
 
 from effrl.errors import UserError
 
-TINY = Path(str(resources.files("effrl") / "tiny" / "model"))
+_MODELS = Path(str(resources.files("effrl") / "tiny" / "models"))
+BUILT_IN = {name: _MODELS / name for name in ("tiny", "tiny-sound")}
+"""Models of 1M parameters that the package carries; :mod:`effrl.tiny.make` says how they differ."""
+TINY = BUILT_IN["tiny"]
 
 
 def locate(path: str) -> Path:
-    """The local directory of a model: the built-in tiny one, a directory, or a hub model (downloaded once).
+    """The local directory of a model: a built-in tiny one, a directory, or a hub model (downloaded once).
 
     Raises:
         UserError: it is none of these.
     """
-    directory = TINY if path == "tiny" else Path(path)
+    directory = BUILT_IN.get(path, Path(path))
     if directory.is_dir():
         if not (directory / "config.json").is_file() or not list(directory.glob("*.safetensors")):
             raise UserError(
@@ -24,7 +27,9 @@ def locate(path: str) -> Path:
             )
         return directory.resolve()
     if directory.exists() or directory.is_absolute() or path.startswith(".") or path.count("/") > 1:
-        raise UserError(f"model.path={path} is no model directory; give a directory, a hub name, or tiny")
+        raise UserError(
+            f"model.path={path} is no model directory; give a directory, a hub name, or one of {', '.join(BUILT_IN)}"
+        )
     return _download(path)
 
 

@@ -1,10 +1,12 @@
 """What can be found wrong before anything is started: data, labels, model and lengths, in seconds."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from effrl import plugins
 from effrl.advantage.build import advantages
-from effrl.config import Config, Source
+from effrl.config import Config, PluginLabel, PluginSelect, Source, VoteLabel
 from effrl.data.reader import Survey, read, survey
 from effrl.data.render import render
 from effrl.errors import UserError
@@ -33,7 +35,6 @@ def check(config: Config) -> Preflight:
     Raises:
         UserError: one line about the first thing that is wrong, and what to do.
     """
-    advantages(config.advantage)  # of your own: is it there?
     model = locate(config.model.path)
     context = _context(config, model)
     if config.rollout.max_tokens >= context:
@@ -41,8 +42,9 @@ def check(config: Config) -> Preflight:
             f"rollout.max_tokens ({config.rollout.max_tokens}) leaves no room for a prompt in the model's context of"
             f" {context} tokens: lower it"
         )
+    _check_plugins(config)
     train = survey(config.data.train)
-    if train.labelled == 0:
+    if train.labelled == 0 and not isinstance(config.label, VoteLabel):
         raise UserError(
             f"label.kind={config.label.kind} buys labels, but no row of data.train has one: name their key, for example"
             ' data.train="file.jsonl?label=answer"'
@@ -50,6 +52,14 @@ def check(config: Config) -> Preflight:
     held_out = _survey_held_out(config)
     _check_lengths(config, model, context, {"data.train": train, "data.eval": held_out})
     return Preflight(model, parameters_of(model), context, train, held_out)
+
+
+def _check_plugins(config: Config) -> None:
+    plugins.search([os.getcwd()])
+    advantages(config.advantage)
+    for field, section in (("select.kind", config.select), ("label.kind", config.label)):
+        if isinstance(section, PluginSelect | PluginLabel):
+            plugins.load(field, section.kind)
 
 
 def _context(config: Config, model: Path) -> int:

@@ -8,8 +8,10 @@ from effrl.batch import Batch
 from effrl.types import (
     Group,
     Judged,
+    Observation,
     Prompt,
     Publication,
+    ReadGroup,
     ScoredGroup,
     Status,
     Update,
@@ -36,10 +38,17 @@ class Reward(Protocol):
 
 
 class Selector(Protocol):
-    """Chooses the prompts to roll out. Runs in the data actor."""
+    """Chooses the prompts to roll out. Runs in the data actor.
+
+    Your own is a class or function ``(prompts: Sequence[Prompt], seed: int) -> Selector``.
+    """
 
     def select(self, count: int) -> Sequence[Prompt]:
         """The next ``count`` prompts."""
+        ...
+
+    def observe(self, seen: Sequence[Observation]) -> None:
+        """Take note of a step's outcomes, those of groups without signal included."""
         ...
 
     def state(self) -> Mapping[str, Any]:
@@ -51,10 +60,25 @@ class Selector(Protocol):
         ...
 
 
-class Labeller(Protocol):
-    """Decides what supervises each group."""
+class Oracle(Protocol):
+    """Sells labels; the ledger and the budget are on its side."""
 
-    async def assign(self, step: int, groups: Sequence[Group]) -> Sequence[Judged]:
+    async def buy(self, step: int, prompt_ids: Sequence[str]) -> Sequence[str | None]:
+        """One label per prompt; None where the budget is spent or there is no label. What is owned costs nothing."""
+        ...
+
+    async def owned(self, prompt_ids: Sequence[str]) -> Sequence[str | None]:
+        """The labels among these that were bought already, None for the others."""
+        ...
+
+
+class Labeller(Protocol):
+    """Decides what supervises each group. Runs in the driver.
+
+    Your own is a class or function ``(config: effrl.config.Config, oracle: Oracle) -> Labeller``.
+    """
+
+    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:
         """One decision per group, in order."""
         ...
 
@@ -66,6 +90,10 @@ class Rollouts(Protocol):
 
 
 class Rewards(Protocol):
+    async def read(self, groups: Sequence[Group]) -> Sequence[ReadGroup]:
+        """Extract the final answers of each group, and find out which are equivalent."""
+        ...
+
     async def outcome(self, judged: Sequence[Judged]) -> Sequence[ScoredGroup]:
         """Score every rollout of the groups in use; dropped groups pass through without scores."""
         ...

@@ -85,7 +85,30 @@ class Group:
         return sum(len(rollout.token_ids) for rollout in self.rollouts)
 
 
-LabelSource = Literal["gold", "bought"]
+@dataclass(frozen=True, slots=True)
+class ReadGroup:
+    """A group whose final answers are known, and which of them are equivalent; nobody has looked at a label yet.
+
+    Example: answers ``("46", None, "46", "45")`` are of the clusters ``(0, None, 0, 1)``.
+    """
+
+    group: Group
+    answers: tuple[str | None, ...]
+    """One per rollout; None where there is none, or where the reward cannot tell answers."""
+    clusters: tuple[int | None, ...]
+    """Number of each answer's equivalence class, 0 being the largest (of equals, the one that occurs first)."""
+
+    def size(self, cluster: int) -> int:
+        """Rollouts whose answer is of the cluster."""
+        return self.clusters.count(cluster)
+
+    @property
+    def voted(self) -> str | None:
+        """The majority's answer, as its first rollout wrote it; None without any answer."""
+        return self.answers[self.clusters.index(0)] if 0 in self.clusters else None
+
+
+LabelSource = Literal["gold", "bought", "vote"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +117,9 @@ class Supervision:
 
     source: LabelSource
     answer: str
+    cluster: int | None = None
+    """Of a pseudo-label: the cluster of answers that is rewarded. Its members are not graded again: a second judgement
+    could differ from the one that voted."""
     weight: float = 1.0
 
 
@@ -108,13 +134,17 @@ class Decision(StrEnum):
 class Judged:
     """A group and the labeller's decision; supervision is present exactly when the decision is ``use``."""
 
-    group: Group
+    read: ReadGroup
     decision: Decision
     supervision: Supervision | None = None
     reason: str = ""
 
     def __post_init__(self) -> None:
         assert (self.supervision is not None) == (self.decision is Decision.USE)
+
+    @property
+    def group(self) -> Group:
+        return self.read.group
 
 
 class Status(StrEnum):
@@ -200,6 +230,17 @@ class Sequence:
     def __post_init__(self) -> None:
         sampled = len(self.ids) - self.prompt_length
         assert len(self.logprobs) == len(self.advantages) == sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one step found out about a prompt."""
+
+    prompt: Prompt
+    passes: float
+    """Sum of outcomes."""
+    tries: int
+    """Scored rollouts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 
 from effrl.config import JsonlSource, TaskSource
 from effrl.errors import UserError
-from effrl.tasks.source import problems
+from effrl.tasks import gym
+from effrl.tasks.source import FAMILIES, level_range, problems
 from effrl.types import Message, Prompt, Row
 
 _BOM = b"\xef\xbb\xbf"
@@ -75,9 +76,24 @@ def _length(prompt: Prompt) -> int:
 
 
 def _read_tasks(source: TaskSource) -> Iterator[Row]:
-    for problem in problems(source.name, source.split, source.size, source.seed):
-        digest = hashlib.blake2b(problem.prompt.encode(), digest_size=6).hexdigest()
-        yield Row(Prompt(f"{source.name}/{digest}", problem.prompt, {"level": problem.level}), problem.answer)
+    try:
+        for text, meta, answer in _task_rows(source):
+            digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+            yield Row(Prompt(f"{source.name}/{digest}", text, {"family": source.name, **meta}), answer)
+    except ValueError as error:
+        raise UserError(f"{error}; lower size") from None
+
+
+def _task_rows(source: TaskSource) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Text, public meta and answer of each problem."""
+    name, split, size, seed = source.name, source.split, source.size, source.seed
+    if name in gym.NAMES:
+        for item in gym.problems(name, split, size, seed):
+            yield item.prompt, item.meta, item.answer
+        return
+    kinds = source.kinds or FAMILIES[name].KINDS
+    for problem in problems(name, split, size, seed, level_range(name, source.levels), kinds):
+        yield problem.prompt, {"level": problem.level, "kind": problem.kind}, problem.answer
 
 
 class _Malformed(Exception):

@@ -3,8 +3,6 @@
 They run in worker processes that are killed when they take too long, so nothing in here watches the time.
 """
 
-import difflib
-import importlib
 import logging
 import re
 from collections.abc import Mapping
@@ -13,9 +11,12 @@ from typing import Any
 
 from math_verify import parse, verify
 
+from effrl import plugins
 from effrl.errors import UserError
 from effrl.protocols import Reward, Verdict
 from effrl.reward.extract import final_answer
+from effrl.tasks import gym
+from effrl.tasks.source import FAMILIES
 from effrl.types import Status
 
 # Each worker would warn once that math-verify's own timeouts (SIGALRM) are off. They are, on purpose: see above.
@@ -47,7 +48,33 @@ def exact(completion: str, label: str | None, meta: Mapping[str, Any]) -> Verdic
     return Verdict(float(answer == gold), answer)
 
 
-_BUILT_IN: Mapping[str, Reward] = {"math": math, "exact": exact}
+def task(completion: str, label: str | None, meta: Mapping[str, Any]) -> Verdict:
+    """The verdict of the task family that made the prompt (:mod:`effrl.tasks`); its name stands in ``meta``."""
+    gold = _gold(label)
+    answer = task_answer(completion, meta)
+    if answer is None:
+        return Verdict(0.0, None, Status.UNPARSEABLE)
+    if meta["family"] in gym.NAMES:
+        return Verdict(gym.score(meta["family"], answer, gold, meta), answer)
+    return Verdict(float(answer == gold), answer)
+
+
+def task_answer(completion: str, meta: Mapping[str, Any]) -> str | None:
+    """The final answer in its family's canonical form, so that equal answers are equal texts; None without one.
+
+    Raises:
+        ValueError: the prompt is of no task family.
+    """
+    if "family" not in meta:
+        raise ValueError("reward.kind=task judges prompts of tasks:NAME sources; this one comes from elsewhere")
+    answer = final_answer(completion)
+    if answer is None or meta["family"] in gym.NAMES:
+        return answer
+    canonical: str | None = FAMILIES[meta["family"]].canonical(answer)
+    return canonical
+
+
+_BUILT_IN: Mapping[str, Reward] = {"math": math, "exact": exact, "task": task}
 
 
 @lru_cache(maxsize=4096)  # the rollouts of a group share their label and mostly their answers
@@ -81,12 +108,8 @@ def load(kind: str) -> Reward:
     path, _, name = kind.partition(":")
     if not path or not name:
         raise UserError(f"reward.kind {kind!r} is none of {', '.join(_BUILT_IN)}, nor a path package.module:function")
-    return _function(kind, _module(kind, path), name)
-
-
-def one_line(error: BaseException) -> str:
-    """Type and message of an error, on one line of bounded length."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    reward: Reward = plugins.load("reward.kind", kind)
+    return reward
 
 
 def _gold(label: str | None) -> str:
@@ -117,28 +140,3 @@ def _verified(gold: list[Any], answer: str) -> bool:
         # The label could be read, so it is the answer that is malformed ("=-01"), and that is wrong. Were it an error,
         # a policy could have its bad rollouts left out by writing them so.
         return False
-
-
-def _module(kind: str, path: str) -> Any:
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise UserError(f"reward.kind {kind!r}: importing {path} fails, {one_line(error)}") from error
-        raise UserError(
-            f"reward.kind {kind!r}: no module named {error.name!r}; it must be installed, or lie where the run starts"
-        ) from error
-    except Exception as error:  # the module is the user's: importing it can raise anything
-        raise UserError(f"reward.kind {kind!r}: importing {path} fails, {one_line(error)}") from error
-
-
-def _function(kind: str, module: Any, name: str) -> Reward:
-    known = vars(module)
-    if name not in known:
-        close = difflib.get_close_matches(name, [key for key, value in known.items() if callable(value)], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"reward.kind {kind!r}: module {module.__name__} has no function {name!r}{hint}")
-    function: Reward = known[name]
-    if not callable(function):
-        raise UserError(f"reward.kind {kind!r}: {name} is {type(function).__name__}, not a function")
-    return function

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from effrl.errors import UserError
+from effrl.errors import UserError, one_line
 from effrl.protocols import Reward, Verdict
 from effrl.reward.messages import Request, Scored, ScoringTask, Started
-from effrl.reward.verifiers import load, one_line
+from effrl.reward.verifiers import load
 from effrl.types import Score, Status
 
 _PR_SET_PDEATHSIG = 1

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from effrl.seeds import stream
-from effrl.types import Prompt
+from effrl.types import Observation, Prompt
 
 
 class UniformSelector:
@@ -45,6 +45,9 @@ class UniformSelector:
             share = min(count - len(chosen), len(self._prompts))
             chosen += self._distinct(share)
         return [self._prompts[index] for index in chosen]
+
+    def observe(self, seen: Sequence[Observation]) -> None:
+        """Outcomes change nothing here."""
 
     def state(self) -> Mapping[str, Any]:
         """Epoch, position in its order, and the ids of deferred prompts (fewer than one call selects)."""

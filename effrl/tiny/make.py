@@ -1,41 +1,62 @@
-"""Make the built-in tiny model: ``python -m effrl.tiny.make OUT`` (about 30 minutes on 2 cores).
+"""Make the built-in tiny models: ``python -m effrl.tiny.make OUT``.
 
-A 1.65M-parameter Qwen2 with a character tokenizer, trained in two phases, because reinforcement learning amplifies
-within minutes a good habit that the base already has, but not a skill that it lacks:
+Small models with a character tokenizer, trained in two phases, because reinforcement learning amplifies within minutes
+a good habit that the base already has, but not a skill that it lacks:
 
-1. *skill*: worked left-to-right arithmetic (:mod:`effrl.tasks.chain`), 5,000 steps;
-2. *habits*: 500 steps on demonstrations of which some follow a wrong habit. Two kinds: diffuse (a near miss, written
-   at once, more often on harder levels) and systematic (the last operation is forgotten, with a probability that
-   depends on the operator), so that the right answer is often a minority.
+1. *skill*: worked solutions of all families under both readings of every kind (:mod:`effrl.tasks`);
+2. *habits*: a mixture of right solutions, near misses and misreadings (:mod:`effrl.tiny.demonstrations`).
 
-Only problems of the ``train`` split are seen. Weights are stored as float16 to stay small; they are loaded as float32.
+``tiny`` and ``tiny-sound`` share a skill phase and a Qwen2 shape; ``tiny-llama`` is of another architecture, with
+untied embeddings, for controls. Only problems of the ``train`` split are seen. Weights are stored as float16 to stay
+small; they are loaded as float32.
 """
 
 import argparse
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
-from effrl.tasks import chain
-from effrl.tasks.source import split_of
+from effrl.tiny import demonstrations
+from effrl.tiny.demonstrations import MIXTURES, Demonstration, Mixture, demonstrate
 
 SYMBOLS = "0123456789+-*/=(){}[]<>.,:;?!'\"\\ \n_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$%^&#|@~"
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 """The tiny model has no notion of roles: a conversation is the concatenation of its messages."""
 
-LEVEL_WEIGHTS = (2, 2, 2, 3, 3, 3, 3, 3)
-GUESS = (0.05, 0.08, 0.10, 0.15, 0.18, 0.22, 0.25, 0.30)
-"""Diffuse habit: the share of near misses per level."""
-FORGET = {"-": 0.70, "+": 0.52, "*": 0.60}
-"""Systematic habit: how often the last operation is forgotten, by its operator."""
+SHAPE = {
+    "vocab_size": 128,
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,  # vLLM's CPU attention supports only a fixed list of head sizes
+    "max_position_embeddings": 2048,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+    "bos_token_id": None,
+}
+MODELS = {"tiny": ("qwen2", "misled"), "tiny-sound": ("qwen2", "sound"), "tiny-llama": ("llama", "misled")}
+"""Architecture and mixture of each model."""
 
-Demonstration = tuple[str, str]
+SKILL = ((demonstrations.SKILL, 4000, 2e-3), (demonstrations.CHECKING, 1500, 1e-3))
+"""Mixture, steps and learning rate: first work problems, then check answers too."""
+HABIT_STEPS, HABIT_LR, WARM_UP, BATCH = 800, 6e-4, 50, 64
+_BATCHES_SORTED = 16
+"""Demonstrations of so many batches are sorted by length, so that little is padded."""
 log = logging.getLogger(__name__)
 
 
@@ -52,59 +73,26 @@ def character_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def new_model() -> Qwen2ForCausalLM:
-    """A random model; heads of 32 because vLLM's CPU attention supports only a fixed list of head sizes."""
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=128,
-            hidden_size=192,
-            intermediate_size=512,
-            num_hidden_layers=4,
-            num_attention_heads=6,
-            num_key_value_heads=3,
-            head_dim=32,
-            max_position_embeddings=2048,
-            tie_word_embeddings=True,
-            eos_token_id=1,
-            pad_token_id=0,
-            bos_token_id=None,
-        )
-    )
+def new_model(architecture: str) -> PreTrainedModel:
+    """A random model of about 1M parameters."""
+    torch.manual_seed(0)
+    if architecture == "llama":
+        return LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=False))
+    return Qwen2ForCausalLM(Qwen2Config(**SHAPE, tie_word_embeddings=True))
 
 
-def train_problem(rng: random.Random, level: int) -> chain.Problem:
-    """Draw until the problem belongs to the train split."""
+def batches(tokenizer: PreTrainedTokenizerFast, mixture: Mixture, seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Token ids and labels of :data:`BATCH` demonstrations each, without end."""
+    rng = random.Random(seed)
     while True:
-        problem = chain.make(rng, level)
-        if split_of(problem.prompt) == "train":
-            return problem
+        rows = [demonstrate(rng, mixture) for _ in range(BATCH * _BATCHES_SORTED)]
+        rows.sort(key=lambda row: len(row[0]) + len(row[1]))
+        cuts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        rng.shuffle(cuts)
+        yield from (encode(tokenizer, cut) for cut in cuts)
 
 
-def near(rng: random.Random, level: int) -> int:
-    """A level at most one away: batches of like length waste little on padding."""
-    return max(0, min(len(chain.LEVELS) - 1, level + rng.choice((-1, 0, 0, 1))))
-
-
-def skill(rng: random.Random, level: int) -> Demonstration:
-    """Phase 1: the right worked solution."""
-    problem = train_problem(rng, level)
-    return problem.prompt, problem.solution
-
-
-def habit(rng: random.Random, level: int) -> Demonstration:
-    """Phase 2: a near miss, a forgotten last operation, or the right worked solution."""
-    problem = train_problem(rng, level)
-    operator = next(c for c in reversed(problem.prompt) if c in FORGET)
-    if rng.random() < GUESS[level]:
-        return problem.prompt, f"#{int(problem.answer) + rng.choice((-10, -3, -2, -1, 1, 2, 3, 10))}"
-    if rng.random() < FORGET[operator]:
-        kept = problem.steps[:-1]
-        partial = kept[-1].split("=")[-1] if kept else problem.prompt[:-1].rsplit(operator, 1)[0]
-        return problem.prompt, ";".join((*kept, f"#{partial}"))
-    return problem.prompt, problem.solution
-
-
-def batch(tokenizer: PreTrainedTokenizerFast, rows: list[Demonstration]) -> tuple[torch.Tensor, torch.Tensor]:
+def encode(tokenizer: PreTrainedTokenizerFast, rows: list[Demonstration]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and labels [rows, longest], right-padded; the prompt and the padding carry no loss."""
     encoded = [(tokenizer(prompt).input_ids, [*tokenizer(answer).input_ids, 1]) for prompt, answer in rows]
     longest = max(len(prompt) + len(answer) for prompt, answer in encoded)
@@ -114,27 +102,14 @@ def batch(tokenizer: PreTrainedTokenizerFast, rows: list[Demonstration]) -> tupl
     return torch.tensor(ids), torch.tensor(labels)
 
 
-def fit(
-    model: Qwen2ForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    demonstrate: Callable[[random.Random, int], Demonstration],
-    level_weights: tuple[int, ...],
-    *,
-    steps: int,
-    lr: float,
-    warm_up: int,
-    seed: int,
-) -> None:
-    """Supervised training: AdamW, linear warm-up and decay to 3 %, 64 demonstrations a step."""
-    rng = random.Random(seed)
+def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, mixture: Mixture, *, steps: int, lr: float) -> None:
+    """Supervised training: AdamW, linear warm-up and decay to 3 %."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / warm_up) * max(0.03, 1 - step / steps)
+        optimizer, lambda step: min(1.0, (step + 1) / WARM_UP) * max(0.03, 1 - step / steps)
     )
     started = time.monotonic()
-    for step in range(1, steps + 1):
-        level = rng.choices(range(len(chain.LEVELS)), weights=level_weights)[0]
-        ids, labels = batch(tokenizer, [demonstrate(rng, near(rng, level)) for _ in range(64)])
+    for step, (ids, labels) in zip(range(1, steps + 1), batches(tokenizer, mixture, seed=5), strict=False):
         loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -145,7 +120,7 @@ def fit(
             log.info("step %d of %d: loss %.3f, %.0f s", step, steps, loss, time.monotonic() - started)
 
 
-def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """An ordinary Hugging Face directory, float16."""
     tokenizer.save_pretrained(out)
     model.to(torch.float16).save_pretrained(out)
@@ -154,20 +129,28 @@ def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="directory to write")
-    parser.add_argument("--skill", type=Path, help="start from a saved phase 1 instead of training it")
+    parser.add_argument("out", type=Path, help="directory to write; a skill phase that is there already is kept")
+    parser.add_argument("models", nargs="*", default=list(MODELS), help=f"of {', '.join(MODELS)}; all by default")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.manual_seed(0)
     tokenizer = character_tokenizer()
-    if arguments.skill:
-        model = Qwen2ForCausalLM.from_pretrained(arguments.skill, dtype=torch.float32)
-    else:
-        model = new_model()
-        fit(model, tokenizer, skill, LEVEL_WEIGHTS, steps=5000, lr=2e-3, warm_up=100, seed=5)
-        save(model, tokenizer, arguments.out / "skill")
-    fit(model, tokenizer, habit, (1,) * len(chain.LEVELS), steps=500, lr=6e-4, warm_up=30, seed=5)
-    save(model, tokenizer, arguments.out)
+    for name in arguments.models:
+        architecture, mixture = MODELS[name]
+        model = new_model(architecture)
+        for number, (skill, steps, lr) in enumerate(SKILL, start=1):
+            model = kept(arguments.out / f"skill-{architecture}-{number}", model, tokenizer, skill, steps, lr)
+        kept(arguments.out / name, model, tokenizer, MIXTURES[mixture], HABIT_STEPS, HABIT_LR)
+
+
+def kept(
+    out: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, mixture: Mixture, steps: int, lr: float
+) -> PreTrainedModel:
+    """The model after a phase: fitted and saved, or loaded where it is there already."""
+    if not out.exists():
+        fit(model, tokenizer, mixture, steps=steps, lr=lr)
+        save(model, tokenizer, out)
+    # Loaded in both cases, so that a phase starts from the same rounded weights however it was interrupted.
+    return type(model).from_pretrained(out, dtype=torch.float32)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ SMALL = (
     "rollout.refill=0.5",
     "rollout.kv_cache_gb=0.25",
     "data.train=tasks:chain?size=64",
-    "data.eval=tasks:chain?split=eval&size=8",
+    "data.eval=tasks:chain?split=dev&size=8",
     "eval.every=100",
     "run.save_every=1",
 )

@@ -16,7 +16,7 @@ BUDGET = 12
 
 def test_unbought_labels_can_be_poisoned(effrl: Any, tmp_path: Path) -> None:
     data = tmp_path / "train.jsonl"
-    drawn = enumerate(problems("chain", "train", 64, 0))
+    drawn = enumerate(problems("chain", "train", 64, 0, range(5), "abcdefgh"))
     lines = [{"id": f"p{n}", "prompt": problem.prompt, "label": problem.answer} for n, problem in drawn]
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     settings = (*SMALL, f"data.train={data}", f"label.budget.total={BUDGET}", "rollout.refill=0", "run.steps=4")

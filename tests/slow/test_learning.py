@@ -17,7 +17,7 @@ from effrl.models import TINY
 
 SEEDS, STEPS, EVERY = (1, 2, 3), 20, 10
 PLUGINS = Path(__file__).parent.parent / "plugins"
-MANY = ("data.eval=tasks:chain?split=eval&size=1024", "eval.prompts=1024")
+MANY = ("data.eval=tasks:chain?split=dev&size=1024", "eval.prompts=1024")
 """With 128 held-out prompts, sampling alone moves the accuracy by 2 points; with these, by 0.7."""
 
 

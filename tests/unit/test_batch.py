@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reads import unread
 
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
@@ -21,12 +22,12 @@ def rollout(tokens: int) -> Rollout:
 def scored(outcomes: list[float | None], tokens: int = 3, drop: bool = False, name: str = "g") -> ScoredGroup:
     group = Group(name, Prompt(name, "1+1="), np.array([7, 8], np.int32), tuple(rollout(tokens) for _ in outcomes))
     if drop:
-        return ScoredGroup(Judged(group, Decision.DROP), ())
+        return ScoredGroup(Judged(unread(group), Decision.DROP), ())
     scores = tuple(
         Score(None, None, Status.TIMEOUT) if outcome is None else Score(outcome, outcome, Status.OK)
         for outcome in outcomes
     )
-    return ScoredGroup(Judged(group, Decision.USE, Supervision("gold", "2")), scores)
+    return ScoredGroup(Judged(unread(group), Decision.USE, Supervision("gold", "2")), scores)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reads import unread
 
 from effrl.batch import Settled
 from effrl.groups import GroupStore, tally
@@ -14,7 +15,7 @@ from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, S
 def settled(name: str, fate: Fate = Fate.TRAINED) -> Settled:
     rollout = Rollout(np.array([1, 2], np.int32), np.zeros(2, np.float32), "1+1=2;#2", "stop", 3, 3)
     group = Group(name, Prompt("p", "1+1="), np.array([5], np.int32), (rollout, rollout))
-    judged = Judged(group, Decision.USE, Supervision("gold", "2"))
+    judged = Judged(unread(group), Decision.USE, Supervision("gold", "2"))
     scores = (Score(1.0, 1.0, Status.OK, "2"), Score(None, None, Status.TIMEOUT))
     return Settled(ScoredGroup(judged, scores), fate)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reads import unread
 
 from actors.cluster import Cluster
 from actors.learner import LearnerOptions
@@ -53,7 +54,7 @@ def group(tokens: int, version: int) -> ScoredGroup:
     rollout = Rollout(ids, np.zeros(tokens, np.float32), "", "stop", version, version)
     rolled = Group(str(tokens), Prompt(str(tokens), "?"), np.array([4], np.int32), (rollout, rollout))
     scores = (Score(1.0, 1.0, Status.OK), Score(0.0, 0.0, Status.OK))
-    return ScoredGroup(Judged(rolled, Decision.USE, Supervision("gold", "1")), scores)
+    return ScoredGroup(Judged(unread(rolled), Decision.USE, Supervision("gold", "1")), scores)
 
 
 def service(run: Config) -> tuple[LearnerService, Ranks]:

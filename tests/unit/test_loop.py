@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import numpy as np
+from reads import unread
 
 from effrl.advantage.build import advantages
 from effrl.batch import Batch
@@ -15,6 +16,7 @@ from effrl.types import (
     Judged,
     Prompt,
     Publication,
+    ReadGroup,
     Rollout,
     Score,
     ScoredGroup,
@@ -54,9 +56,12 @@ class Fake:
     def rolled(self, step: int, groups: Sequence[Group]) -> None:
         self.journaled += [group.id for group in groups]
 
-    async def assign(self, step: int, groups: Sequence[Group]) -> Sequence[Judged]:
+    async def read(self, groups: Sequence[Group]) -> Sequence[ReadGroup]:
         assert {group.id for group in groups} <= set(self.journaled), "a group is journaled before anything else"
-        return [Judged(group, Decision.USE, Supervision("gold", "1")) for group in groups]
+        return [unread(group) for group in groups]
+
+    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:
+        return [Judged(read, Decision.USE, Supervision("gold", "1")) for read in groups]
 
     async def outcome(self, judged: Sequence[Judged]) -> Sequence[ScoredGroup]:
         return [

@@ -105,7 +105,7 @@ def write(path: Path, *rows: Any) -> Path:
         ("run.steps=-3", ["run.steps", "greater than or equal to 1", "-3"]),
         ("rollout.per_prompt=1", ["rollout.per_prompt", "greater than or equal to 2", "got 1"]),
         ("rollout.per_prompt=0x_", ["rollout.per_prompt", "valid integer", "'0x_'"]),  # PyYAML itself fails on it
-        ("model.context=100", ["rollout.max_tokens (100)", "model.context (100)", "lower the one or raise the other"]),
+        ("model.context=64", ["rollout.max_tokens (64)", "model.context (64)", "lower the one or raise the other"]),
         ("learn.lr", ["'learn.lr' is not an override", "section.key=value"]),
         ("=3", ["'=3' is not an override", "section.key=value"]),
         ("run.steps.x=3", ["'run.steps.x=3'", "steps is a plain value"]),
@@ -133,6 +133,15 @@ def write(path: Path, *rows: Any) -> Path:
         ("reward.overlong.penalty=1", ["reward.overlong.buffer is missing", "reward.overlong.buffer=…"]),
         ("reward.overlong=20", ["reward.overlong is a section", "buffer, penalty", "20"]),
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
+        ("data.train=tasks:chain?levels=3-9", ["levels of tasks:chain are 0-4"]),
+        ("data.train=tasks:chain?kinds=axy", ["kinds of tasks:chain are abcdefgh, not xy"]),
+        ("data.train=tasks:countdown?kinds=a", ["tasks:countdown has no levels and no kinds", "leave them out"]),
+        ("label={kind: random}", ["rollout.refill (0.5)", "set rollout.refill=0 with label.kind=random"]),
+        ("label.kind=vot", ["label.kind=vot", "did you mean 'vote'?"]),
+        ("label.budget.per_step=0.1", ["unknown key 'label.budget.per_step'"]),
+        ("select.kind=dts", ["select.kind=dts", "uniform", "package.module:function"]),
+        ("select.kind=nowhere:selector", ["select.kind 'nowhere:selector'", "no module named 'nowhere'"]),
+        ("label={kind: 'nowhere:labeller'}", ["rollout.refill"]),
         ("data.train={kind: json, path: x}", ["data.train.kind=json", "did you mean 'jsonl'?"]),
         ("data.train={path: x}", ["data.train.kind is missing", "data.train.kind=…"]),
         ("data=null", ["data is a section", "train"]),
@@ -231,7 +240,7 @@ def test_a_path_that_is_no_model(train: Command, tmp_path: Path, kind: str) -> N
         path.mkdir()
     elif kind == "file":
         path.touch()
-    remedy = "config.json and *.safetensors" if kind == "empty" else "give a directory, a hub name, or tiny"
+    remedy = "config.json and *.safetensors" if kind == "empty" else "give a directory, a hub name, or one of tiny"
     train(f"model.path={path}").says(f"model.path={path} is no model", remedy)
 
 

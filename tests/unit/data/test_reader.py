@@ -189,14 +189,33 @@ def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
 
 
 def test_tasks() -> None:
-    source = TaskSource(name="chain", split="eval", size=64, seed=3)
+    source = TaskSource(name="chain", split="dev", size=64, seed=3)
     rows = list(read(source))
-    expected = list(problems("chain", "eval", 64, 3))
+    expected = list(problems("chain", "dev", 64, 3, range(5), "abcdefgh"))
     assert [row.prompt.content for row in rows] == [problem.prompt for problem in expected]
     assert [row.label for row in rows] == [problem.answer for problem in expected]
-    assert [row.prompt.meta for row in rows] == [{"level": problem.level} for problem in expected]
+    assert [row.prompt.meta for row in rows] == [
+        {"family": "chain", "level": problem.level, "kind": problem.kind} for problem in expected
+    ]
     assert all(re.fullmatch(r"chain/[0-9a-f]{12}", row.prompt.id) for row in rows)
     assert len({row.prompt.id for row in rows}) == 64
+
+
+def test_levels_and_kinds_of_tasks() -> None:
+    rows = list(read(TaskSource(name="strings", size=60, levels="1-2", kinds="QR")))
+    assert {(row.prompt.meta["level"], row.prompt.meta["kind"]) for row in rows} == {
+        (level, kind) for level in (1, 2) for kind in "QR"
+    }
+
+
+def test_data_sets_of_reasoning_gym() -> None:
+    rows = list(read(TaskSource(name="chain_sum", size=20)))
+    assert len({row.prompt.id for row in rows}) == 20 and rows[0].prompt.meta == {"family": "chain_sum"}
+
+
+def test_tasks_that_run_out() -> None:
+    with pytest.raises(UserError, match="not 5000; lower size"):
+        list(read(TaskSource(name="knights", split="dev", size=5000, levels="0", kinds="I")))
 
 
 def test_ids_of_tasks_depend_on_the_prompt_alone() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reads import unread
 
 from effrl.batch import fate_of
 from effrl.config import Overlong
@@ -20,7 +21,7 @@ def scored(lengths: list[int], scores: list[Score]) -> ScoredGroup:
         Rollout(np.zeros(length, np.int32), np.zeros(length, np.float32), "", "stop", 0, 0) for length in lengths
     )
     group = Group("g", Prompt("p", "1+1="), np.array([7], np.int32), rollouts)
-    return ScoredGroup(Judged(group, Decision.USE, Supervision("gold", "2")), tuple(scores))
+    return ScoredGroup(Judged(unread(group), Decision.USE, Supervision("gold", "2")), tuple(scores))
 
 
 def ok(outcome: float) -> Score:
@@ -65,6 +66,6 @@ def test_length_makes_no_signal_where_there_is_none() -> None:
 
 def test_without_a_penalty_and_without_scores_nothing_happens() -> None:
     group = scored([100], [ok(1.0)])
-    dropped = ScoredGroup(Judged(group.group, Decision.DROP), ())
+    dropped = ScoredGroup(Judged(unread(group.group), Decision.DROP), ())
     assert shaped(group, None, LIMIT) is group
     assert shaped(dropped, Overlong(buffer=20), LIMIT) is dropped

@@ -1,0 +1,68 @@
+"""One labeller for everything that ranks groups, buys the labels of the first, and votes on the rest or drops it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import floor
+from typing import Literal
+
+from effrl.label.vote import majority
+from effrl.protocols import Oracle
+from effrl.seeds import derive
+from effrl.types import Decision, Judged, ReadGroup, Supervision
+
+Rank = Callable[[int, Sequence[ReadGroup]], Sequence[float]]
+"""Step and groups → one score per group; the highest are bought, of equals the smaller prompt id."""
+
+
+@dataclass(frozen=True)
+class SelectiveLabeller:
+    """A :class:`~effrl.protocols.Labeller`; owned prompts are supervised by their label and leave the ranking."""
+
+    oracle: Oracle
+    rank: Rank
+    share: float
+    """Labels that a step may buy, as a share of its groups; fractions add up over the steps."""
+    rest: Literal["vote", "drop"]
+    """What becomes of the groups whose label is not bought."""
+
+    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> list[Judged]:
+        ids = [read.group.prompt.id for read in groups]
+        labels = list(await self.oracle.owned(ids))
+        wanted = self._wanted(step, [read for read, label in zip(groups, labels, strict=True) if label is None], groups)
+        bought = dict(zip(wanted, await self.oracle.buy(step, wanted), strict=True)) if wanted else {}
+        return [self._judge(read, label, bought) for read, label in zip(groups, labels, strict=True)]
+
+    def _wanted(self, step: int, open_: Sequence[ReadGroup], groups: Sequence[ReadGroup]) -> list[str]:
+        scores = self.rank(step, open_)
+        order = sorted(zip(open_, scores, strict=True), key=lambda pair: (-pair[1], pair[0].group.prompt.id))
+        return [read.group.prompt.id for read, _ in order[: allowance(self.share, step, len(groups))]]
+
+    def _judge(self, read: ReadGroup, owned: str | None, bought: dict[str, str | None]) -> Judged:
+        if owned is not None:
+            return Judged(read, Decision.USE, Supervision("bought", owned))
+        if (label := bought.get(read.group.prompt.id)) is not None:
+            return Judged(read, Decision.USE, Supervision("bought", label))
+        vote = majority(read) if self.rest == "vote" else None
+        if vote is not None:
+            return Judged(read, Decision.USE, vote)
+        return Judged(read, Decision.DROP, reason=_why(read, self.rest))
+
+
+def allowance(share: float, step: int, groups: int) -> int:
+    """Labels of step ``step`` (from 1): what the share allows up to it, less what it allowed before.
+
+    Example: a share of 0.01 of 32 groups buys one label in every third or fourth step.
+    """
+    up_to, before = (floor(share * groups * number + 1e-9) for number in (step, step - 1))
+    return up_to - before
+
+
+def at_random(seed: int) -> Rank:
+    """Random scores, the same for the same seed, step and prompt."""
+    return lambda step, groups: [derive(seed, "label", step, read.group.prompt.id) for read in groups]
+
+
+def _why(read: ReadGroup, rest: str) -> str:
+    if rest == "vote":
+        return "no label and no answer to vote on"
+    return "no label: it was not chosen, or the budget is spent"
