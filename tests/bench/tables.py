@@ -79,7 +79,9 @@ def _overall_row(study: Study, arm: str, grid: Grid) -> list[str]:
         [(list(values.values()), list(base.values())) for values, base in zip(scores, others, strict=True)]
     )
     difference = paired_difference(_over_families(scores), _over_families(others))
-    return [arm, runs, quartile, estimate(difference, signed=True), f"{improvement:.2f}"]
+    # The runs of the row are not its pairs: a seed is one observation, whatever the number of families.
+    seeds = "" if difference is None else f" (n = {difference.n})"
+    return [arm, runs, quartile, estimate(difference, signed=True) + seeds, f"{improvement:.2f}"]
 
 
 def _finals(study: Study, results: Sequence[Result]) -> dict[int, float]:

@@ -101,7 +101,7 @@ def test_numbers_by_hand(monkeypatch: pytest.MonkeyPatch, engines: type[FakeEngi
     assert cells(text, "double") == ["double", "3", "0.270", "0.800 ± 0.497", "+0.200 [-0.048, +0.448]", *costs]
     assert cells(text, "grpo")[:5] == ["grpo", "3", "0.270", "0.600 ± 0.248", "-"]
     assert cells(text, "double", table=1) == [
-        "double", "3", "0.800 [0.600, 1.000]", "+0.200 [-0.048, +0.448]", "0.83",
+        "double", "3", "0.800 [0.600, 1.000]", "+0.200 [-0.048, +0.448] (n = 3)", "0.83",
     ]  # fmt: skip
 
 
@@ -131,6 +131,19 @@ def test_an_unfinished_study_says_what_is_missing(monkeypatch: pytest.MonkeyPatc
     assert cells(text, "grpo")[:5] == ["grpo", "0", "-", "-", "-"]
     assert cells(text, "double", table=2) == ["double", "2", "-", "-", "-"], "one of two families is missing"
     assert "](chain.png)" in text and "](strings.png)" not in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_over_all_families_a_seed_counts_where_it_finished_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_study(Path())
+    command(monkeypatch, "run", "study.yaml", "--only-family", "strings", "--seeds", "1,3")
+    text = page(monkeypatch, STUDY, "--only-family", "chain")
+    assert cells(text, "renamed", table=2)[1:] == [
+        "5",
+        cells(text, "grpo", table=2)[2],
+        "+0.000 [+0.000, +0.000] (n = 2)",
+        "0.50",
+    ]
 
 
 @pytest.mark.usefixtures("undrawn")
