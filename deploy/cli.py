@@ -1,6 +1,5 @@
 """The command line: ``effrl``, or ``python -m effrl``."""
 
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -148,7 +147,6 @@ def version() -> None:
 
 def main() -> NoReturn:
     """Run a command; exit code 2 for the user's mistake, 1 for a failed run, 130 after Ctrl-C."""
-    sys.path.append(os.getcwd())  # where the user's own functions lie; last, so that no file there shadows a library
     sys.exit(_guarded(app))
 
 

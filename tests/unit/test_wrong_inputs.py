@@ -130,7 +130,7 @@ def write(path: Path, *rows: Any) -> Path:
         ("learn.updates=0", ["learn.updates", "greater than or equal to 1"]),
         ("learn.warmup=20", ["learn.warmup (20)", "run.steps (20)", "lower it"]),
         ("learn.schedule=cosin", ["learn.schedule", "'constant', 'linear' or 'cosine'", "'cosin'"]),
-        ("reward.overlong.buffer=101", ["reward.overlong.buffer (101)", "rollout.max_tokens (100)", "lower it"]),
+        ("reward.overlong.buffer=65", ["reward.overlong.buffer (65)", "rollout.max_tokens (64)", "lower it"]),
         ("reward.overlong.penalty=1", ["reward.overlong.buffer is missing", "reward.overlong.buffer=…"]),
         ("reward.overlong=20", ["reward.overlong is a section", "buffer, penalty", "20"]),
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
