@@ -7,9 +7,10 @@ from typing import Any
 
 from actors.role import Role
 from effrl import plugins
-from effrl.config import Config, PluginSelect, UniformSelect
+from effrl.config import Config
 from effrl.data.reader import Pool, pools, read_pool
 from effrl.data.template import Form
+from effrl.kinds import PluginSelect, UniformSelect
 from effrl.protocols import Selector
 from effrl.select.mixed import uniform
 from effrl.types import Observation, Prompt

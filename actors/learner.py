@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from actors.role import Role
 from actors.snapshot import Manifest, pack
 from effrl import types
-from effrl.config import AnyLoss, LearnConfig
+from effrl.config import LearnConfig
+from effrl.kinds import AnyLoss
 from effrl.loss.policy import k3, policy_loss
 from effrl.loss.tokens import Tokens
 from effrl.packing import MicroBatch, Size, pad

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.role import Role
-from effrl.config import Budget, Source
+from effrl.config import Source
 from effrl.data.reader import read
+from effrl.kinds import Budget
 from effrl.label.ledger import Ledger
 from effrl.label.vault import LabelVault
 

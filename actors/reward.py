@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.role import Role
-from effrl.config import AnyReward
+from effrl.kinds import AnyReward
 from effrl.reward.reading import answers_of, cluster, equivalence
 from effrl.reward.sandbox import Sandbox, ScoringTask
 from effrl.types import Score

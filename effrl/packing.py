@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from effrl.config import Reduce
+from effrl.kinds import Reduce
 from effrl.types import Float32, Int32, Sequence
 
 

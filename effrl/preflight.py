@@ -6,11 +6,12 @@ from pathlib import Path
 
 from effrl import plugins
 from effrl.advantage.build import advantages
-from effrl.config import Config, PluginLabel, PluginSelect, Source, VoteLabel
+from effrl.config import Config, Source
 from effrl.data.reader import Survey, read, size_of, survey
 from effrl.data.render import render
 from effrl.data.template import Form
 from effrl.errors import UserError
+from effrl.kinds import PluginLabel, PluginSelect, VoteLabel
 from effrl.models import config_of, context_of, has_chat_template, locate, parameters_of
 
 _TEMPLATE_BYTES = 512

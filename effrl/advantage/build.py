@@ -10,8 +10,8 @@ from effrl.advantage.grpo import grpo_advantages
 from effrl.advantage.reinforce_pp import reinforce_pp_advantages
 from effrl.advantage.rloo import rloo_advantages
 from effrl.batch import AdvantageFunction
-from effrl.config import AnyAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
 from effrl.errors import RunError, one_line
+from effrl.kinds import AnyAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
 from effrl.types import Float32
 
 

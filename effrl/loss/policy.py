@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from effrl.config import AnyLoss, Reduce
+from effrl.kinds import AnyLoss, Reduce
 from effrl.loss.cispo import cispo
 from effrl.loss.clipped import clipped
 from effrl.loss.gspo import gspo

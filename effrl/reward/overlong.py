@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from effrl.config import Overlong
+from effrl.kinds import Overlong
 from effrl.types import Score, ScoredGroup
 
 

@@ -12,8 +12,8 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
-from effrl.config import AnyReward
 from effrl.errors import UserError
+from effrl.kinds import AnyReward
 from effrl.reward.messages import Scored, ScoringTask, Started
 from effrl.reward.process import START_SECONDS, WorkerProcess
 from effrl.types import Score, Status

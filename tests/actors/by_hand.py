@@ -11,7 +11,8 @@ from actors.learner import LearnerOptions
 from actors.sampling import EngineOptions
 from actors.wait import answer, answers
 from actors.weights import LearnerGroup
-from effrl.config import AnyLoss, ClippedLoss, LearnConfig
+from effrl.config import LearnConfig
+from effrl.kinds import AnyLoss, ClippedLoss
 
 WAIT_S = 240.0
 

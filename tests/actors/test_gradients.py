@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from planted import OpenRank
 
 from actors.weights import LearnerGroup
-from effrl.config import AnyLoss, CispoLoss, ClippedLoss, GspoLoss, LearnConfig
+from effrl.config import LearnConfig
+from effrl.kinds import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
 from effrl.packing import MicroBatch, cut, pad, size_of
 from effrl.types import Sequence
 

@@ -14,8 +14,8 @@ from effrl.advantage.build import advantages
 from effrl.advantage.grpo import grpo_advantages
 from effrl.advantage.reinforce_pp import reinforce_pp_advantages
 from effrl.advantage.rloo import rloo_advantages
-from effrl.config import AnyAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
 from effrl.errors import RunError, UserError
+from effrl.kinds import AnyAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
 from effrl.types import Float32
 
 KINDS = [GrpoAdvantage(), GrpoAdvantage(std="none"), RlooAdvantage(), ReinforcePpAdvantage()]

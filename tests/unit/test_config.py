@@ -12,8 +12,9 @@ from pydantic.fields import FieldInfo
 
 import effrl
 from effrl import load
-from effrl.config import Config, ExactReward, JsonlSource, MathReward, PluginReward, Section, TaskSource
+from effrl.config import Config, JsonlSource, Section, TaskSource
 from effrl.errors import UserError
+from effrl.kinds import ExactReward, MathReward, PluginReward
 
 ROOT = Path(effrl.__file__).parents[1]
 MINIMAL = {"data": {"train": "tasks:chain"}}

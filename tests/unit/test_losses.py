@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from effrl.config import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
+from effrl.kinds import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
 from effrl.packing import size_of

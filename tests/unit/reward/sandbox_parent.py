@@ -2,7 +2,7 @@
 
 import sys
 
-from effrl.config import PluginReward
+from effrl.kinds import PluginReward
 from effrl.reward.sandbox import Sandbox, ScoringTask
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reads import unread
 
 from effrl.batch import fate_of
-from effrl.config import Overlong
+from effrl.kinds import Overlong
 from effrl.reward.overlong import shaped, soft_overlong
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 

@@ -1,0 +1,221 @@
+"""The sections of a config that come in kinds: select, label, reward, advantage and loss.
+
+``kind`` names one of ours, or by an import path the user's own. What only one kind needs lives in its own model, with
+the paper's value as default and its source in the docstring.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from effrl.section import PositiveFloat, PositiveInt, Section, Share
+
+ImportPath = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+"""``package.module:name``; the module is installed, or lies where the run starts."""
+
+
+class UniformSelect(Section):
+    kind: Literal["uniform"] = "uniform"
+    """Every prompt once per epoch, in a seeded order."""
+
+
+class PluginSelect(Section):
+    kind: ImportPath
+    """Import path of your own selector (see :class:`effrl.protocols.Selector`)."""
+
+
+class Budget(Section):
+    total: PositiveInt | None = None
+    """Labels that the run may buy in all; no limit by default."""
+
+
+class DatasetOracle(Section):
+    kind: Literal["dataset"] = "dataset"
+    """Labels come from the data source's own label column."""
+
+
+class GoldLabel(Section):
+    kind: Literal["gold"] = "gold"
+    """Buy the true label of every group."""
+    budget: Budget = Budget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class StepBudget(Budget):
+    per_step: Share = 0.2
+    """Labels that a step may buy, as a share of its prompts; fractions add up over the steps (CARE's p)."""
+
+
+class VoteLabel(Section):
+    kind: Literal["vote"] = "vote"
+    """Majority votes of a group's own rollouts instead of labels (TTRL, arXiv 2504.16084): nothing is bought."""
+    budget: Budget = Budget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class RandomLabel(Section):
+    kind: Literal["random"] = "random"
+    """Buy the labels of groups chosen at random: what active labelling must beat."""
+    rest: Literal["vote", "drop"] = "vote"
+    """Groups without a label are supervised by their majority vote, or dropped."""
+    budget: StepBudget = StepBudget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class PluginLabel(Section):
+    kind: ImportPath
+    """Import path of your own labeller (see :class:`effrl.protocols.Labeller`)."""
+    budget: StepBudget = StepBudget()
+    oracle: DatasetOracle = DatasetOracle()
+
+
+class Overlong(Section):
+    buffer: PositiveInt
+    """The last tokens before ``rollout.max_tokens``, over which the penalty grows (DAPO, arXiv 2503.14476, eq. 13)."""
+    penalty: PositiveFloat = 1.0
+    """What a completion of ``rollout.max_tokens`` loses; outcomes and filters do not see it."""
+
+
+class RewardConfig(Section):
+    """What every reward has: limits of the worker processes that run it, and a penalty for length."""
+
+    timeout_s: PositiveFloat = 5.0
+    """Wall-clock seconds for one completion; then its worker is killed and replaced."""
+    memory_mb: PositiveInt = 2048
+    """Address space that one completion may add to its worker, in MiB."""
+    workers: PositiveInt = 1
+    """Worker processes."""
+    overlong: Overlong | None = None
+    """Soft penalty for completions that come near the token limit; none by default."""
+
+
+class MathReward(RewardConfig):
+    kind: Literal["math"] = "math"
+    """Equivalence of final answers by math-verify; a final answer is the last ``\\boxed{x}``, ``#### x`` or ``#x``."""
+
+
+class ExactReward(RewardConfig):
+    kind: Literal["exact"] = "exact"
+    """Equality of final answers as text, spaces at the ends aside."""
+
+
+class TaskReward(RewardConfig):
+    kind: Literal["task"] = "task"
+    """The verifier of the task family that made the prompt; for ``tasks:NAME`` sources."""
+
+
+class PluginReward(RewardConfig):
+    kind: ImportPath
+    """Import path of your own reward function, ``package.module:function`` (see :class:`effrl.protocols.Reward`)."""
+
+
+def _kind(default: str) -> Callable[[Any], str]:
+    """The tag of a section with kinds: its own, ``plugin`` for an import path, or the default where none is given."""
+
+    def tag(value: Any) -> str:
+        given = value.get("kind", default) if isinstance(value, dict) else default
+        if isinstance(value, Section):
+            given = value.kind  # type: ignore[attr-defined]  # every member of such a union has one
+        return "plugin" if ":" in str(given) else str(given)
+
+    return tag
+
+
+AnySelect = Annotated[
+    Annotated[UniformSelect, Tag("uniform")] | Annotated[PluginSelect, Tag("plugin")], Discriminator(_kind("uniform"))
+]
+AnyLabel = Annotated[
+    Annotated[GoldLabel, Tag("gold")]
+    | Annotated[VoteLabel, Tag("vote")]
+    | Annotated[RandomLabel, Tag("random")]
+    | Annotated[PluginLabel, Tag("plugin")],
+    Discriminator(_kind("gold")),
+]
+AnyReward = Annotated[
+    Annotated[MathReward, Tag("math")]
+    | Annotated[ExactReward, Tag("exact")]
+    | Annotated[TaskReward, Tag("task")]
+    | Annotated[PluginReward, Tag("plugin")],
+    Discriminator(_kind("math")),
+]
+
+
+class GrpoAdvantage(Section):
+    kind: Literal["grpo"] = "grpo"
+    """Group-relative advantage (GRPO, arXiv 2402.03300, eq. in section 4.1.2)."""
+    std: Literal["sample", "none"] = "sample"
+    """Divide by the group's sample standard deviation, or not (Dr. GRPO, arXiv 2503.20783)."""
+
+
+class RlooAdvantage(Section):
+    kind: Literal["rloo"] = "rloo"
+    """Reward minus the mean of the group's other rewards (REINFORCE leave-one-out, arXiv 2402.14740)."""
+
+
+class ReinforcePpAdvantage(Section):
+    kind: Literal["reinforce_pp"] = "reinforce_pp"
+    """Reward minus the group's mean, by one standard deviation for the whole step (arXiv 2501.03262, with baseline)."""
+
+
+class PluginAdvantage(Section):
+    kind: ImportPath
+    """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
+
+
+AnyAdvantage = Annotated[
+    Annotated[GrpoAdvantage, Tag("grpo")]
+    | Annotated[RlooAdvantage, Tag("rloo")]
+    | Annotated[ReinforcePpAdvantage, Tag("reinforce_pp")]
+    | Annotated[PluginAdvantage, Tag("plugin")],
+    Discriminator(_kind("grpo")),
+]
+
+
+Reduce = Literal["token", "sequence", "constant"]
+
+
+class LossConfig(Section):
+    """What every loss has."""
+
+    reduce: Reduce = "token"
+    """Mean over tokens; or over sequences of their mean over tokens; or sum by sequences x ``rollout.max_tokens``."""
+    tis_cap: PositiveFloat = 2.0
+    """Cap of the truncated importance weight between engine and learner log-probs."""
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL from the initial model (arXiv 2402.03300, eq. 3); above 0, each rank holds a copy of it."""
+
+
+class ClippedLoss(LossConfig):
+    kind: Literal["clipped"] = "clipped"
+    """Clipped surrogate (PPO, arXiv 1707.06347, eq. 7) of every token."""
+    clip_low: Share = 0.2
+    """Lower clip: the ratio is kept above 1 - clip_low."""
+    clip_high: PositiveFloat = 0.2
+    """Upper clip: the ratio is kept below 1 + clip_high (DAPO, arXiv 2503.14476, uses 0.28)."""
+
+
+class GspoLoss(LossConfig):
+    kind: Literal["gspo"] = "gspo"
+    """Clipped surrogate of every sequence, by its ratio per token (GSPO, arXiv 2507.18071, eq. 5)."""
+    reduce: Reduce = "sequence"
+    """As for every loss; ``sequence`` is the paper's."""
+    clip_low: Share = 3e-4
+    """Lower clip of the sequence's ratio; the paper's value."""
+    clip_high: PositiveFloat = 4e-4
+    """Upper clip of the sequence's ratio; the paper's value."""
+
+
+class CispoLoss(LossConfig):
+    kind: Literal["cispo"] = "cispo"
+    """REINFORCE whose importance weight is clipped, and whose gradient is not (CISPO, arXiv 2506.13585, eq. 4)."""
+    clip_low: Share = 1.0
+    """The weight is kept above 1 - clip_low; like the paper's, the default sets no lower bound."""
+    clip_high: PositiveFloat = 4.0
+    """The weight is kept below 1 + clip_high. The paper tunes it without giving a value; the default is our choice."""
+
+
+AnyLoss = Annotated[
+    Annotated[ClippedLoss, Tag("clipped")] | Annotated[GspoLoss, Tag("gspo")] | Annotated[CispoLoss, Tag("cispo")],
+    Discriminator(_kind("clipped")),
+]
