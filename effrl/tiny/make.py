@@ -73,7 +73,7 @@ def character_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def new_model(architecture: str) -> PreTrainedModel:
+def new_model(architecture: str = "qwen2") -> PreTrainedModel:
     """A random model of about 1M parameters."""
     torch.manual_seed(0)
     if architecture == "llama":
