@@ -332,18 +332,18 @@ def test_a_context_longer_than_the_models(train: Command) -> None:
 
 def test_a_prompt_longer_than_the_context(tmp_path: Path, random_model: Path) -> None:
     """As a process of its own: tokenizers like to warn of long texts on stderr, which would be a second line."""
-    write(tmp_path / "rows.jsonl", *ROWS, {"prompt": "1" * 1949, "label": "1", "id": "long"})
+    write(tmp_path / "rows.jsonl", *ROWS, {"prompt": "1" * 1985, "label": "1", "id": "long"})
     found = real_effrl(tmp_path, "train", "quickstart", *base(random_model), "data.train=rows.jsonl")
-    found.says("data.train: prompt long has 1949 tokens", "max_tokens=100", "2048 leaves 1948", "shorten or remove it")
+    found.says("data.train: prompt long has 1985 tokens", "max_tokens=64", "2048 leaves 1984", "shorten or remove it")
 
 
 def test_a_template_that_makes_prompts_too_long(train: Command, tmp_path: Path) -> None:
-    write(tmp_path / "rows.jsonl", {"prompt": "1" * 1940, "label": "1"})
-    train("data.train=rows.jsonl", "data.template=question").says("prompt rows:1 has 19", "leaves 1948")
+    write(tmp_path / "rows.jsonl", {"prompt": "1" * 1976, "label": "1"})
+    train("data.train=rows.jsonl", "data.template=question").says("prompt rows:1 has ", "leaves 1984")
 
 
 def test_a_prompt_that_just_fits(train: Command, tmp_path: Path) -> None:
-    write(tmp_path / "rows.jsonl", {"prompt": "1" * 1948, "label": "1"})
+    write(tmp_path / "rows.jsonl", {"prompt": "1" * 1984, "label": "1"})
     with pytest.raises(AssertionError, match="about to start"):
         train("data.train=rows.jsonl")
 
