@@ -17,7 +17,7 @@ from actors.weights import LearnerGroup, WeightSync
 from effrl.canary import choose
 from effrl.config import LearnConfig
 from effrl.errors import WeightsNotServedError
-from effrl.packing import cut
+from effrl.packing import cut, size_of
 from effrl.seeds import derive
 from effrl.types import Prompt, Sequence, Update
 
@@ -41,12 +41,12 @@ async def sequences_from(workers: dict[str, Any], seed: int) -> list[Sequence]:
     ]
 
 
-async def update(learner: LearnerGroup, sequences: list[Sequence], version: int) -> Update:
+async def update(learner: LearnerGroup, sequences: list[Sequence], version: int, lr: float) -> Update:
     """One optimizer step."""
     canary = choose(sequences)
     before = await learner.first("logprobs", canary)
-    tokens = sum(len(sequence.logprobs) for sequence in sequences)
-    metrics = await learner.scatter("step", cut(sequences, len(learner.ranks), 4096), tokens)
+    shares = [[share] for share in cut(sequences, len(learner.ranks), 4096)]
+    metrics = await learner.scatter("step", shares, [size_of(sequences, "token", 24)], lr)
     return Update(version, version, True, metrics, canary, before)
 
 
@@ -55,7 +55,7 @@ async def test_ten_publishes_to_one_and_two_workers(
     local_ray: None, models: dict[str, Path], tmp_path: Path, head: str
 ) -> None:
     workers = start_workers(FaultyWorker, 2, models[head], tmp_path)
-    learner = await start_learner(LearnerRank, 1, models[head], tmp_path, LearnConfig(lr=1e-4))
+    learner = await start_learner(LearnerRank, 1, models[head], tmp_path, LearnConfig())
     try:
         await ready(workers)
         kinds, unproven = await WeightSync(learner, workers, WAIT_S, 1e-4).drill(
@@ -67,7 +67,7 @@ async def test_ten_publishes_to_one_and_two_workers(
             sync = WeightSync(learner, served, WAIT_S, 1e-4)
             for _ in range(10):
                 version += 1
-                done = await update(learner, await sequences_from(served, version), version)
+                done = await update(learner, await sequences_from(served, version), version, 1e-4)
                 assert done.metrics["mismatch/kl"] < 1e-6, "the engine samples from what the learner holds"
                 publication = await sync.publish(done)
                 assert publication is not None and publication.verified is True
@@ -82,7 +82,7 @@ async def test_ten_publishes_to_one_and_two_workers(
 async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path], tmp_path: Path) -> None:
     workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
     [worker] = workers.values()
-    learner = await start_learner(LearnerRank, 1, models["tied"], tmp_path, LearnConfig(lr=1e-6))
+    learner = await start_learner(LearnerRank, 1, models["tied"], tmp_path, LearnConfig())
     sync = WeightSync(learner, workers, WAIT_S, 1e-4)
     prompts = [np.arange(5, 25, dtype=np.int32)]
     try:
@@ -97,7 +97,7 @@ async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path
             await sync.hand_out(0)
             await sync.drill(0, prompts)
         # The canary of an ordinary step sees a publish that does nothing, even at a learning rate of 1e-6.
-        done = await update(learner, await sequences_from(workers, 1), 1)
+        done = await update(learner, await sequences_from(workers, 1), 1, 1e-6)
         await answer(worker.plant.remote("nothing"), WAIT_S, "planting", "rollout-0")
         with pytest.raises(WeightsNotServedError, match="version 1"):
             await sync.publish(done)
