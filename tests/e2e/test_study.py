@@ -31,7 +31,7 @@ def cell(results: Path, arm: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_the_same_arm_twice_is_the_same_cell(tmp_path: Path) -> None:
     settings = [*SMALL, "reward.kind=task", "rollout.refill=0", "run.steps=3", "eval.every=1", "eval.prompts=8"]
     (tmp_path / "twice.yaml").write_text(STUDY.format(overrides=json.dumps(settings)))
