@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -182,7 +183,7 @@ class Cluster:
         bundle = index // workers.per_node
         place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
         # Stages alternate, so workers of one kind share all cores of their node among themselves.
-        threads = max(1, (os.cpu_count() or 1) // workers.per_node)
+        threads = max(1, _usable_cores() // workers.per_node)
         device = {} if workers.gpus else CPU_ENVIRONMENT
         variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
         return ray.remote(role).options(
@@ -191,6 +192,11 @@ class Cluster:
             scheduling_strategy=place,
             runtime_env={"env_vars": variables},
         )
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on: under ``taskset`` fewer than the machine has, and threads would crowd."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _kill(actors: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Fair, repeatable comparisons: ``python -m tests.bench.study run tests/bench/studies/noop.yaml``.
+"""Fair, repeatable comparisons: ``python -m tests.bench.study run tests/bench/studies/controls.yaml``.
 
 - :mod:`tests.bench.grid`: what a study is; :mod:`tests.bench.results`: what is kept of a run
 - :mod:`tests.bench.runner`: runs the cells; :mod:`tests.bench.statistics`: what few seeds tell

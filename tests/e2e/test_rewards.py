@@ -9,10 +9,16 @@ from runs import SMALL, groups, rows
 from effrl.groups import tally
 
 REWARD = """
-import ctypes, zlib
+import ctypes
+from pathlib import Path
+
+CALLS = Path(__file__).with_name("calls")
 
 def chaotic(completion, label, meta):
-    kind = zlib.crc32(completion.encode()) % 12
+    with CALLS.open("ab") as calls:  # each kind of chaos has its turn, whatever the model says
+        calls.write(b".")
+        calls.flush()
+        kind = calls.tell() % 12
     if kind == 0:
         while True:
             pass
