@@ -34,14 +34,21 @@ class DataActor(Role):
         labelled_only = config.label.kind == "gold"
         weighted = [(pool.weight, _prompts(pool, config.data.form, labelled_only)) for pool in pools(config.data.train)]
         self.selector = _selector(config, weighted)
+        self.prompts = {prompt.id: prompt for _, part in weighted for prompt in part}
         self.states: dict[str, PromptState] = {}
+        self.leased: dict[int, list[str]] = {}
+        self.returned: list[str] = []
 
-    def select(self, count: int) -> list[Prompt]:
-        """The next prompts to roll out."""
-        return list(self.selector.select(count))
+    def select(self, step: int, count: int) -> list[Prompt]:
+        """The next prompts to roll out, for a step; first those that a resume took back."""
+        back, self.returned = self.returned[:count], self.returned[count:]
+        drawn = [self.prompts[name] for name in back] + list(self.selector.select(count - len(back)))
+        self.leased.setdefault(step, []).extend(prompt.id for prompt in drawn)
+        return drawn
 
     def observe(self, step: int, observations: Sequence[Observation]) -> None:
-        """Remember outcomes, those of groups without signal included."""
+        """Remember the outcomes of a committed step, those of groups without signal included."""
+        self.leased.pop(step, None)
         for seen in observations:
             state = self.states.setdefault(seen.prompt.id, PromptState())
             state.passes += seen.passes
@@ -54,12 +61,14 @@ class DataActor(Role):
         return {
             "selector": self.selector.state(),
             "prompts": {prompt_id: asdict(state) for prompt_id, state in self.states.items()},
+            "leased": [*(name for names in self.leased.values() for name in names), *self.returned],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's state."""
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
+        self.returned = list(state["leased"])
 
 
 def _selector(config: Config, weighted: Sequence[tuple[float, list[Prompt]]]) -> Selector:

@@ -79,10 +79,14 @@ class Driver:
             await sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(sync)
         journal = self._journal(learner)
-        services = self._services(learner, sync, journal)
+        rollouts = self._rollouts()
+        services = self._services(learner, sync, journal, rollouts)
         if self.start.step == 0:
             await journal.base(self.start.version, await services.evaluate(0))
-        await train(services)
+        try:
+            await train(services)
+        finally:
+            await rollouts.cancel()
         await journal.finish()
 
     async def _drill(self, sync: WeightSync) -> None:
@@ -97,28 +101,41 @@ class Driver:
             f" {time.monotonic() - began:.0f} s{doubt}"
         )
 
-    def _services(self, learner: LearnerGroup, sync: WeightSync, journal: Journal) -> Services:
+    def _rollouts(self) -> RolloutService:
+        config = self.config
+        return RolloutService(
+            self.cluster.data,
+            Sampler(self.cluster.rollout, self._wait_s),
+            config.rollout,
+            config.run.seed,
+            self.start.attempt,
+            config.run.steps,
+            self.clock,
+            self._wait_s,
+        )
+
+    def _services(
+        self, learner: LearnerGroup, sync: WeightSync, journal: Journal, rollouts: RolloutService
+    ) -> Services:
         config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
-        seed = config.run.seed
-        sampler = Sampler(cluster.rollout, wait_s)
         shape = partial(shaped, overlong=config.reward.overlong, max_tokens=config.rollout.max_tokens)
         rewards = RewardService(cluster.reward, clock, wait_s, shape)
         return Services(
             steps=lambda: self._steps(journal),
             new_batch=self._new_batch,
-            rollouts=RolloutService(cluster.data, sampler, config.rollout, seed, self.start.attempt, clock, wait_s),
+            rollouts=rollouts,
             labeller=TimedLabeller(labeller(config, OracleService(cluster.oracle, wait_s)), clock),
             rewards=rewards,
             learner=LearnerService(learner, config, self.start.version, clock),
             weights=WeightService(sync, clock),
             evaluate=Evaluation(
                 self.held_out,
-                sampler,
+                rollouts.sampler,
                 rewards,
                 cluster.oracle,
                 config.eval,
                 config.rollout,
-                seed,
+                config.run.seed,
                 config.run.steps,
                 clock,
                 wait_s,

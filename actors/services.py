@@ -1,5 +1,6 @@
 """The services of the loop, each an adapter from one of its protocols to actors."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -53,24 +54,45 @@ class Sampler:
 
 @dataclass
 class RolloutService:
-    """Selects prompts and rolls them out."""
+    """Selects prompts and rolls them out; with ``max_staleness``, the next step's while this one is learned.
+
+    A publication waits in each engine until what runs there is finished. So what was sampled ahead is of one version,
+    and when it is learned, the policy has moved on by at most one.
+    """
 
     data: Any
     sampler: Sampler
     config: RolloutConfig
     seed: int
     attempt: int
+    last_step: int
     clock: Stopwatch
     wait_s: float
+    _ahead: dict[int, asyncio.Task[list[Group]]] = field(default_factory=dict)
     _serial: Any = field(default_factory=count)
 
     async def take(self, step: int, count: int) -> list[Group]:
         with self.clock.stage("rollout"):
-            prompts = await answer(self.data.select.remote(count), self.wait_s, "selection", "data")
-            sampled = await self.sampler([self._request(step, prompt) for prompt in prompts])
+            ahead = self._ahead.pop(step, None)
+            groups = await (ahead or self._draw(step, count))
+        if self.config.max_staleness and step < self.last_step and step + 1 not in self._ahead:
+            self._ahead[step + 1] = asyncio.create_task(self._draw(step + 1, self.config.prompts))
+        return groups
+
+    async def cancel(self) -> None:
+        """Give up what runs ahead. Its prompts are not lost: no step committed them, so a resume draws them again."""
+        for task in self._ahead.values():
+            task.cancel()
+        await asyncio.gather(*self._ahead.values(), return_exceptions=True)
+        self._ahead.clear()
+
+    async def _draw(self, step: int, count: int) -> list[Group]:
+        prompts = await answer(self.data.select.remote(step, count), self.wait_s, "selection", "data")
+        ids = [f"{self.attempt}/{step}/{next(self._serial)}" for _ in prompts]
+        sampled = await self.sampler([self._request(step, prompt) for prompt in prompts])
         return [
-            Group(f"{self.attempt}/{step}/{next(self._serial)}", prompt, result.prompt_ids, result.rollouts)
-            for prompt, result in zip(prompts, sampled, strict=True)
+            Group(name, prompt, result.prompt_ids, result.rollouts)
+            for name, prompt, result in zip(ids, prompts, sampled, strict=True)
         ]
 
     def _request(self, step: int, prompt: Prompt) -> SampleRequest:
@@ -152,8 +174,11 @@ class LearnerService:
     async def step(self, batch: Batch) -> Update:
         updates = batch.updates(self.config.learn.updates)
         staleness = self.version - min(rollout.version_min for rollout in batch.rollouts())
-        if staleness != 0:
-            raise RunError(f"step {batch.step} was sampled {staleness} versions ago; this loop is synchronous")
+        if not 0 <= staleness <= self.config.rollout.max_staleness:
+            raise RunError(
+                f"step {batch.step} was sampled {staleness} versions ago,"
+                f" and rollout.max_staleness is {self.config.rollout.max_staleness}"
+            )
         if not updates:
             return Update(batch.step, self.version, False, {"policy/staleness_max": staleness})
         with self.clock.stage("learn"):

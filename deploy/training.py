@@ -95,7 +95,7 @@ def _headline(name: str, config: Config, found: Preflight) -> str:
             _algorithm(config),
             f"{rollout.prompts} prompts x {rollout.per_prompt} rollouts",
             f"pool {found.train.rows:,} prompts, {found.train.labelled:,} with a label",
-            "staleness 0",
+            f"staleness {config.rollout.max_staleness}",
             device,
         )
     )

@@ -147,6 +147,8 @@ class RolloutConfig(Section):
     """Sampling temperature of training rollouts and evaluation."""
     stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
     """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
+    max_staleness: Annotated[int, Field(ge=0, le=1)] = 0
+    """Policy versions that a rollout may be behind the learner: 1 samples the next step while this one is learned."""
     refill: Annotated[float, Field(ge=0)] = 0.5
     """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
     kv_cache_gb: PositiveFloat = 1.0

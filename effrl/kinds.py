@@ -180,8 +180,10 @@ class LossConfig(Section):
 
     reduce: Reduce = "token"
     """Mean over tokens; or over sequences of their mean over tokens; or sum by sequences x ``rollout.max_tokens``."""
-    tis_cap: PositiveFloat = 2.0
-    """Cap of the truncated importance weight between engine and learner log-probs."""
+    tis_cap: Annotated[float, Field(ge=1)] = 2.0
+    """Largest importance weight of a token: between engine and learner, and between policy versions where stale."""
+    beyond_cap: Literal["truncate", "mask"] = "truncate"
+    """Tokens beyond the cap count with the cap (TIS), or not at all, as those below its inverse (IcePop)."""
     kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the KL from the initial model (arXiv 2402.03300, eq. 3); above 0, each rank holds a copy of it."""
 

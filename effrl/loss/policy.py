@@ -1,5 +1,7 @@
 """The loss of a micro-batch, as sums: what every kind has around its surrogate."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -15,30 +17,46 @@ SURROGATES = {"clipped": clipped, "gspo": gspo, "cispo": cispo}
 def policy_loss(config: AnyLoss, tokens: Tokens) -> dict[str, Tensor]:
     """Sums over the tokens of a micro-batch, so that any cut into micro-batches adds up to the same.
 
-    Each token is weighted by ``min(pi_old / pi_behaviour, tis_cap)``, without gradient: the engine that sampled and
-    the learner that differentiates never agree to the last bit, and uncorrected the gap biases the gradient
-    (truncated importance sampling; Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy
-    RL training").
+    Each token is weighted by :func:`importance`, without gradient.
 
     Returns:
         Scalars. ``loss`` has the gradient: divide it by the update's denominator (:func:`effrl.packing.size_of`).
-        ``policy`` is the loss without the KL term. Over tokens: ``clipped``, ``truncated`` (the weight hit the cap)
-        and, with a reference, ``kl`` (:func:`k3`).
+        ``policy`` is the loss without the KL term. Over tokens: ``clipped``, ``truncated`` (the importance weight was
+        cut) and, with a reference, ``kl`` (:func:`k3`).
     """
     surrogate, was_clipped = SURROGATES[config.kind](tokens, config.clip_low, config.clip_high)
-    importance = torch.exp(tokens.old - tokens.behaviour).detach()
+    correction, was_cut = importance(tokens.old - tokens.behaviour, config.tis_cap, config.beyond_cap)
     weights = token_weights(tokens.mask, config.reduce)
-    policy = -(importance.clamp(max=config.tis_cap) * surrogate * weights).sum()
+    policy = -(correction * surrogate * weights).sum()
     sums = {
         "loss": policy,
         "policy": policy.detach(),
         "clipped": (was_clipped * tokens.mask).sum(),
-        "truncated": ((importance > config.tis_cap) * tokens.mask).sum(),
+        "truncated": (was_cut * tokens.mask).sum(),
     }
     if tokens.reference is None:
         return sums
     divergence = k3(tokens.logprobs, tokens.reference, tokens.mask)
     return {**sums, "loss": policy + config.kl * (divergence * weights).sum(), "kl": divergence.detach().sum()}
+
+
+def importance(gap: Tensor, cap: float, beyond: Literal["truncate", "mask"]) -> tuple[Tensor, Tensor]:
+    """Importance weights [B, T] of tokens that another policy sampled than the one that learns, and which were cut.
+
+    The engine that sampled and the learner that differentiates never agree to the last bit, and rollouts that ran
+    ahead are from an older version; uncorrected, either gap biases the gradient. ``truncate``: ``min(ratio, cap)``
+    (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"). ``mask``: 0 outside
+    ``[1 / cap, cap]`` (Ling team, arXiv 2510.18855, IcePop), so that tokens which the learner finds far less likely
+    than the engine did teach nothing either.
+
+    Args:
+        gap: log-probs [B, T] of the policy before the update, less those of the policy that sampled.
+    """
+    ratio = torch.exp(gap).detach()
+    if beyond == "truncate":
+        return ratio.clamp(max=cap), ratio > cap
+    outside = (ratio > cap) | (ratio < 1 / cap)
+    return ratio.masked_fill(outside, 0.0), outside
 
 
 def token_weights(mask: Tensor, reduce: Reduce) -> Tensor:

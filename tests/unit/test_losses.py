@@ -20,12 +20,12 @@ MAX_TOKENS = 20
 LIMITS = {"clip_low": 0.2, "clip_high": 0.28, "tis_cap": 2.0}
 KINDS = (ClippedLoss, GspoLoss, CispoLoss)
 CONFIGS = [
-    kind(**LIMITS, reduce=reduce, kl=kl)
+    kind(**LIMITS, reduce=reduce, kl=kl, beyond_cap=beyond)
     for kind in KINDS
     for reduce in ("token", "sequence", "constant")
-    for kl in (0.0, 0.1)
+    for kl, beyond in ((0.0, "truncate"), (0.1, "mask"))
 ]
-every_loss = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.kind}-{c.reduce}-kl{c.kl}")
+every_loss = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.kind}-{c.reduce}-kl{c.kl}-{c.beyond_cap}")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def surrogate(config: AnyLoss, rollout: Rollout, t: int, frozen: Rollout) -> flo
 
 
 def token_loss(config: AnyLoss, rollout: Rollout, t: int, frozen: Rollout) -> float:
-    weight = min(math.exp(rollout.old[t] - rollout.behaviour[t]), LIMITS["tis_cap"])
+    weight, cap = math.exp(rollout.old[t] - rollout.behaviour[t]), LIMITS["tis_cap"]
+    if config.beyond_cap == "mask":
+        weight = weight if 1 / cap <= weight <= cap else 0.0
+    weight = min(weight, cap)
     ratio = math.exp(rollout.reference[t] - rollout.new[t])
     return -weight * surrogate(config, rollout, t, frozen) + config.kl * (ratio - math.log(ratio) - 1)
 
