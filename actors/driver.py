@@ -30,12 +30,13 @@ from effrl.data.reader import read
 from effrl.groups import GroupStore
 from effrl.label.build import labeller
 from effrl.loop import Services, train
-from effrl.metrics import Metrics, MetricsLog, Stopwatch, TensorBoardSink
+from effrl.metrics import Metrics, MetricsLog, Stopwatch
 from effrl.preflight import Preflight
 from effrl.progress import Progress
 from effrl.resume import StartPoint
 from effrl.reward.overlong import shaped
 from effrl.rundir import RunDirectory
+from effrl.sinks import sinks
 from effrl.types import Prompt
 
 DRILL_PROMPTS = 8
@@ -149,7 +150,9 @@ class Driver:
             config=self.config.run,
             groups=GroupStore(directory.groups),
             metrics=Metrics(
-                MetricsLog(directory.metrics), [TensorBoardSink(directory.tensorboard)], self.progress.note
+                MetricsLog(directory.metrics),
+                sinks(self.config.run.sinks, directory.path, directory.config),
+                self.progress.note,
             ),
             checkpoints=Checkpoints(directory.checkpoints, self.config.run.keep),
             progress=self.progress,

@@ -28,6 +28,7 @@ from effrl.kinds import (
     VoteLabel,
 )
 from effrl.section import PositiveFloat, PositiveInt, Section, Share
+from effrl.sinks import SinkName
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, Split, level_range
 
@@ -216,6 +217,8 @@ class RunConfig(Section):
     """Steps between checkpoints; the last step is always saved."""
     keep: PositiveInt = 2
     """Checkpoints to keep."""
+    sinks: tuple[SinkName, ...] = ("tensorboard",)
+    """Who gets a copy of metrics.jsonl: tensorboard, wandb, mlflow; one that fails is off, and the run goes on."""
     sync_tolerance: PositiveFloat = 1e-4
     """Largest difference of learner and engine log-probs after a publish, in nats; beyond it the run stops."""
 

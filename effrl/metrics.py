@@ -39,7 +39,7 @@ class MetricsLog:
 
     def append(self, row: Row) -> None:
         """Write one row to disk: ``step`` first, the other keys sorted, what is not finite as null."""
-        line = json.dumps(_plain(row), allow_nan=False) + "\n"
+        line = json.dumps(plain(row), allow_nan=False) + "\n"
         # Opened anew for each row: `truncate_after` replaces the file, and an open handle would write to the old one.
         with self.path.open("ab") as file:
             file.write(line.encode())
@@ -92,7 +92,8 @@ def _rewrite(path: Path, lines: Sequence[bytes]) -> None:
         os.close(directory)
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def plain(row: Row) -> dict[str, Any]:
+    """``step`` first, the other keys sorted; values as JSON has them, what is not finite as None."""
     keys = ["step", *sorted(row.keys() - {"step"})]
     return {key: _plain_value(row[key]) for key in keys}
 
@@ -113,45 +114,6 @@ class Sink(Protocol):
     def close(self) -> None:
         """Flush and let go."""
         ...
-
-
-class TensorBoardSink:
-    """Writes the numbers of each row as TensorBoard scalars.
-
-    It uses TensorBoard's own event writer, which needs neither torch nor TensorFlow.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        """Nothing is imported or created before the first row, so that a failure here cannot stop a run."""
-        self._directory = directory
-        self._writer: Any = None
-
-    def write(self, row: Row) -> None:
-        """Write one event with a scalar per number; None and text are left out."""
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        if self._writer is None:
-            self._writer = self._open(row["step"])
-        numbers = {key: value for key, value in _plain(row).items() if isinstance(value, int | float)}
-        scalars = [Summary.Value(tag=key, simple_value=value) for key, value in numbers.items() if key != "step"]
-        self._writer.add_event(Event(wall_time=time.time(), step=row["step"], summary=Summary(value=scalars)))
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Close the event file."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def _open(self, step: int) -> Any:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        writer = EventFileWriter(str(self._directory))
-        # A session that starts at this step tells TensorBoard to forget what an attempt before a resume wrote after it.
-        start = SessionLog(status=SessionLog.START)
-        writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
-        return writer
 
 
 class Metrics:

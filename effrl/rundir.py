@@ -35,10 +35,6 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

@@ -9,7 +9,8 @@ import pytest
 
 from effrl import metrics
 from effrl.errors import UserError
-from effrl.metrics import STAGES, Metrics, MetricsLog, Row, Stopwatch, TensorBoardSink
+from effrl.metrics import STAGES, Metrics, MetricsLog, Row, Stopwatch
+from effrl.sinks import TensorBoardSink
 
 
 class Clock:
