@@ -16,6 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -49,8 +50,24 @@ SHAPE = {
     "pad_token_id": 0,
     "bos_token_id": None,
 }
-MODELS = {"tiny": ("qwen2", "misled"), "tiny-sound": ("qwen2", "sound"), "tiny-llama": ("llama", "misled")}
-"""Architecture and mixture of each model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """How a model is made."""
+
+    architecture: str
+    mixture: str
+    """Key of :data:`effrl.tiny.demonstrations.MIXTURES`."""
+    share: float = 1.0
+    """Of the steps of each phase."""
+
+
+MODELS = {
+    "tiny": Base("qwen2", "misled"),
+    "tiny-sound": Base("qwen2", "sound"),
+    "tiny-llama": Base("llama", "misled", share=0.5),  # a control needs habits, and no more skill than they take
+}
 
 SKILL = ((demonstrations.SKILL, 4000, 2e-3), (demonstrations.CHECKING, 1500, 1e-3))
 """Mixture, steps and learning rate: first work problems, then check answers too."""
@@ -135,11 +152,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     tokenizer = character_tokenizer()
     for name in arguments.models:
-        architecture, mixture = MODELS[name]
-        model = new_model(architecture)
+        base = MODELS[name]
+        model = new_model(base.architecture)
         for number, (skill, steps, lr) in enumerate(SKILL, start=1):
-            model = kept(arguments.out / f"skill-{architecture}-{number}", model, tokenizer, skill, steps, lr)
-        kept(arguments.out / name, model, tokenizer, MIXTURES[mixture], HABIT_STEPS, HABIT_LR)
+            out = arguments.out / f"skill-{base.architecture}-{number}"
+            model = kept(out, model, tokenizer, skill, int(steps * base.share), lr)
+        kept(arguments.out / name, model, tokenizer, MIXTURES[base.mixture], int(HABIT_STEPS * base.share), HABIT_LR)
 
 
 def kept(
