@@ -1,4 +1,7 @@
-"""The figures of a study, a PNG per family: above, each arm's seeds against steps; below, all arms against costs."""
+"""The figures of a study, a PNG per family: above, each arm's seeds against steps; below, all arms against costs.
+
+And, where the study names a curve, a second one with the final values of the arms that lie on it.
+"""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
-from tests.bench.grid import Study
+from tests.bench.grid import Curve, Study
 from tests.bench.results import Point, Result
+from tests.bench.statistics import mean
 
 Arms = Mapping[str, Sequence[Result]]
 """Arm to its finished runs, at least one each."""
@@ -56,6 +60,32 @@ def draw_family(study: Study, family: str, arms: Arms, path: Path) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_INK)
     handles = [Line2D([], [], label=arm, **_style(study, arm)) for arm in arms]
     figure.legend(handles=handles, loc="outside lower center", ncols=_legend_columns(arms), frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def draw_curve(study: Study, curve: Curve, family: str, arms: Arms, path: Path) -> None:
+    """Draw the final values of a family's arms over what they got; bars are 95 % t intervals.
+
+    The places on the axis are evenly spaced: shares of 1, 2, 5, … % would crowd at one end.
+    """
+    figure = Figure(figsize=(_WIDTH * 0.6, _COST_HEIGHT), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    _dress(axis)
+    places = sorted({x for line in curve.series.values() for x in line} | curve.ends.keys())
+    for colour, (name, line) in zip(_COLOURS, curve.series.items(), strict=False):
+        finished = {x: arm for x, arm in sorted({**line, **curve.ends}.items()) if arm in arms}
+        found = [mean([result.final(study.metric) for result in arms[arm]]) for arm in finished.values()]
+        at = [places.index(x) for x in finished]
+        axis.plot(at, [entry.value for entry in found], color=colour, linewidth=1.8, marker="o", label=name)
+        axis.errorbar(
+            at, [entry.value for entry in found], [entry.half_width or 0.0 for entry in found], color=colour, alpha=0.5
+        )
+    axis.set_xticks(range(len(places)), [f"{x:g}" for x in places])
+    axis.set_xlabel(curve.over, color=_INK, fontsize=9)
+    title = f"{family}: held-out {study.metric.removeprefix('eval/')} after the last step"
+    axis.set_title(title, loc="left", fontsize=10, color=_INK)
+    axis.legend(frameon=False, fontsize=9)
     _save(figure, path)
 
 

@@ -57,6 +57,22 @@ class Cell:
         return f"{self.family}--{self.arm}--{self.seed}"
 
 
+class Curve(Section):
+    """Arms that differ in how much of something they get: their final values make a curve."""
+
+    over: str
+    """What the axis shows: ``share of labels bought``."""
+    series: Annotated[dict[Name, dict[float, Name]], Field(min_length=1)]
+    """Name of each line, and its arms by their place on the axis."""
+    ends: dict[float, Name] = Field(default_factory=dict)
+    """Arms that belong to every line, such as those with nothing and with everything."""
+
+    @property
+    def arms(self) -> set[str]:
+        """Every arm on the curve."""
+        return {arm for line in (*self.series.values(), self.ends) for arm in line.values()}
+
+
 class Study(Section):
     """What is compared with what."""
 
@@ -79,10 +95,15 @@ class Study(Section):
     metric: Annotated[str, Field(pattern="^eval/")] = "eval/accuracy"
     """The evaluation metric that is compared; higher is better."""
 
+    curve: Curve | None = None
+    """Drawn per family, where arms lie on one."""
+
     @model_validator(mode="after")
     def _baseline_is_an_arm(self) -> Self:
         if self.baseline not in self.arms:
             raise ValueError(f"baseline {self.baseline!r} is no arm; name one of: {', '.join(self.arms)}")
+        if self.curve and (unknown := self.curve.arms - self.arms.keys()):
+            raise ValueError(f"curve: {', '.join(sorted(unknown))} is no arm; name one of: {', '.join(self.arms)}")
         return self
 
     def cells(self) -> list[Cell]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from effrl.errors import UserError
-from tests.bench.figures import draw_family
+from tests.bench.figures import draw_curve, draw_family
 from tests.bench.grid import Study
 from tests.bench.results import Result, by_arm
 from tests.bench.runner import Planned
@@ -38,6 +38,9 @@ def write_report(study: Study, planned: Sequence[Planned], study_file: str, dire
         if finished:
             draw_family(study, family, finished, directory / f"{family}.png")
             parts += [f"![{study.metric} of {family} against steps and costs]({family}.png)"]
+            if study.curve and study.curve.arms & finished.keys():
+                draw_curve(study, study.curve, family, finished, directory / f"{family}-curve.png")
+                parts += [f"![{study.metric} of {family} over {study.curve.over}]({family}-curve.png)"]
         parts += [family_table(study, arms)]
     parts += ["## All families", overall_table(study, grid), "## How to read this", _reading(study, results)]
     path = directory / "README.md"

@@ -34,7 +34,7 @@ def write_study(folder: Path, text: str = STUDY) -> Path:
     recipe = folder / "recipe.yaml"
     recipe.write_text("data: {train: no-such.jsonl, eval: no-such.jsonl}\n")
     path = folder / "study.yaml"
-    path.write_text(text.format(recipe=recipe))
+    path.write_text(text.replace("{recipe}", str(recipe)))
     return path
 
 

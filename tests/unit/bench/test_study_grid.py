@@ -55,6 +55,11 @@ def test_a_part_of_the_grid(tmp_path: Path) -> None:
         ("[rollout.per_prompt=16]", "[run.seed=7]", "run.seed is set by the study"),
         ("[run.steps=20]", "[run.dir=here]", "run.dir is set by the study"),
         ("baseline: grpo", "baseline: grpo\nmetric: reward/outcome_mean", "metric"),
+        (
+            "baseline: grpo",
+            "baseline: grpo\ncurve: {over: rollouts, series: {all: {16: dubble}}}",
+            "curve: dubble is no arm",
+        ),
         ("seeds:", "seeds: [", "is not YAML"),
     ],
 )

@@ -6,11 +6,12 @@ from types import ModuleType, TracebackType
 
 import pytest
 from invented import STUDY, Inventor, invented_rows, write_study
+from matplotlib.figure import Figure
 from PIL import Image
 
 from effrl.config import Config
 from effrl.errors import RunError
-from tests.bench import report
+from tests.bench import figures, report
 from tests.bench import study as cli
 
 ONE_FAMILY = STUDY.replace("  strings: [learn.lr=5e-5]\n", "")
@@ -229,3 +230,24 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert command(monkeypatch, *arguments) == 2
     shown = capsys.readouterr().err
     assert told in shown and shown.count("\n") == 1
+
+
+def test_arms_that_lie_on_a_curve_are_drawn_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line has its own arms and the ends, whose unfinished ones are left out."""
+    drawn: list[list[tuple[list[float], list[float]]]] = []
+
+    def save(figure: Figure, path: Path) -> None:
+        if path.name == "chain-curve.png":
+            [axis] = figure.axes
+            lines = [line for line in axis.lines if line.get_marker() == "o"]
+            drawn.append([(list(line.get_xdata()), list(line.get_ydata())) for line in lines])
+
+    monkeypatch.setattr(figures, "_save", save)
+    curve = "curve: {over: rollouts, series: {mine: {16: double}, other: {12: renamed}}, ends: {8: grpo}}"
+    text = page(monkeypatch, f"{ONE_FAMILY}{curve}\n", "--seeds", "1")
+    final = {arm: float(cells(text, arm)[3].split(",")[0]) for arm in ("grpo", "renamed", "double")}
+    assert "(chain-curve.png)" in text
+    [[mine, other]] = drawn
+    assert (mine[0], other[0]) == ([0, 2], [0, 1])
+    assert mine[1] == pytest.approx([final["grpo"], final["double"]], abs=5e-4)
+    assert other[1] == pytest.approx([final["grpo"], final["renamed"]], abs=5e-4)
