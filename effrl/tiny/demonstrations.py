@@ -1,7 +1,7 @@
 """What the tiny models are shown: worked solutions, near misses and misreadings, in the shares of a mixture."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from effrl.tasks.problem import Problem, reflection
@@ -40,9 +40,9 @@ CHECKING = Mixture((0.5,) * 8, (0.0, 0.0), 0.5, 0.5)
 """And the same with proposed answers at hand."""
 
 
-def demonstrate(rng: random.Random, mixture: Mixture) -> Demonstration:
+def demonstrate(rng: random.Random, families: Sequence[str], mixture: Mixture) -> Demonstration:
     """Draw a family, a level, a kind and what is shown of it; only problems of the ``train`` split are."""
-    family = rng.choice(list(FAMILIES))
+    family = rng.choice(families)
     problem = train_problem(rng, family)
     if rng.random() >= mixture.reflections:
         return problem.prompt, _completion(rng, family, problem, mixture, put_right=0.0)

@@ -15,7 +15,7 @@ import argparse
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from effrl.tasks.source import FAMILIES
 from effrl.tiny import demonstrations
 from effrl.tiny.demonstrations import MIXTURES, Demonstration, Mixture, demonstrate
 
@@ -59,14 +60,16 @@ class Base:
     architecture: str
     mixture: str
     """Key of :data:`effrl.tiny.demonstrations.MIXTURES`."""
+    families: tuple[str, ...] = tuple(FAMILIES)
+    """What it is shown."""
     share: float = 1.0
-    """Of the steps of each phase."""
+    """Of the steps of each phase: one family takes fewer than four."""
 
 
 MODELS = {
     "tiny": Base("qwen2", "misled"),
     "tiny-sound": Base("qwen2", "sound"),
-    "tiny-llama": Base("llama", "misled", share=0.5),  # a control needs habits, and no more skill than they take
+    "tiny-llama": Base("llama", "misled", ("strings",), 0.3),
 }
 
 SKILL = ((demonstrations.SKILL, 4000, 2e-3), (demonstrations.CHECKING, 1500, 1e-3))
@@ -98,11 +101,13 @@ def new_model(architecture: str = "qwen2") -> PreTrainedModel:
     return Qwen2ForCausalLM(Qwen2Config(**SHAPE, tie_word_embeddings=True))
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, mixture: Mixture, seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
+def batches(
+    tokenizer: PreTrainedTokenizerFast, families: Sequence[str], mixture: Mixture, seed: int
+) -> Iterator[tuple[torch.Tensor, ...]]:
     """Token ids and labels of :data:`BATCH` demonstrations each, without end."""
     rng = random.Random(seed)
     while True:
-        rows = [demonstrate(rng, mixture) for _ in range(BATCH * _BATCHES_SORTED)]
+        rows = [demonstrate(rng, families, mixture) for _ in range(BATCH * _BATCHES_SORTED)]
         rows.sort(key=lambda row: len(row[0]) + len(row[1]))
         cuts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         rng.shuffle(cuts)
@@ -119,14 +124,22 @@ def encode(tokenizer: PreTrainedTokenizerFast, rows: list[Demonstration]) -> tup
     return torch.tensor(ids), torch.tensor(labels)
 
 
-def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, mixture: Mixture, *, steps: int, lr: float) -> None:
+def fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    families: Sequence[str],
+    mixture: Mixture,
+    *,
+    steps: int,
+    lr: float,
+) -> None:
     """Supervised training: AdamW, linear warm-up and decay to 3 %."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / WARM_UP) * max(0.03, 1 - step / steps)
     )
     started = time.monotonic()
-    for step, (ids, labels) in zip(range(1, steps + 1), batches(tokenizer, mixture, seed=5), strict=False):
+    for step, (ids, labels) in zip(range(1, steps + 1), batches(tokenizer, families, mixture, seed=5), strict=False):
         loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -134,7 +147,7 @@ def fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, mixture: Mix
         schedule.step()
         optimizer.zero_grad()
         if step % 100 == 0:
-            log.info("step %d of %d: loss %.3f, %.0f s", step, steps, loss, time.monotonic() - started)
+            log.info("step %d of %d: loss %.3f, %.0f s", step, steps, loss.detach(), time.monotonic() - started)
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -153,22 +166,16 @@ def main() -> None:
     tokenizer = character_tokenizer()
     for name in arguments.models:
         base = MODELS[name]
+        phases = [(f"skill-{base.architecture}-{number}", *phase) for number, phase in enumerate(SKILL, start=1)]
+        phases.append((name, MIXTURES[base.mixture], HABIT_STEPS, HABIT_LR))
         model = new_model(base.architecture)
-        for number, (skill, steps, lr) in enumerate(SKILL, start=1):
-            out = arguments.out / f"skill-{base.architecture}-{number}"
-            model = kept(out, model, tokenizer, skill, int(steps * base.share), lr)
-        kept(arguments.out / name, model, tokenizer, MIXTURES[base.mixture], int(HABIT_STEPS * base.share), HABIT_LR)
-
-
-def kept(
-    out: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, mixture: Mixture, steps: int, lr: float
-) -> PreTrainedModel:
-    """The model after a phase: fitted and saved, or loaded where it is there already."""
-    if not out.exists():
-        fit(model, tokenizer, mixture, steps=steps, lr=lr)
-        save(model, tokenizer, out)
-    # Loaded in both cases, so that a phase starts from the same rounded weights however it was interrupted.
-    return type(model).from_pretrained(out, dtype=torch.float32)
+        for phase, mixture, steps, lr in phases:
+            out = arguments.out / phase
+            if not out.exists():
+                fit(model, tokenizer, base.families, mixture, steps=int(steps * base.share), lr=lr)
+                save(model, tokenizer, out)
+            # Loaded in both cases, so that a phase starts from the same rounded weights however it was interrupted.
+            model = type(model).from_pretrained(out, dtype=torch.float32)
 
 
 if __name__ == "__main__":
