@@ -130,9 +130,15 @@ def write(path: Path, *rows: Any) -> Path:
         ("learn.updates=0", ["learn.updates", "greater than or equal to 1"]),
         ("learn.warmup=20", ["learn.warmup (20)", "run.steps (20)", "lower it"]),
         ("learn.schedule=cosin", ["learn.schedule", "'constant', 'linear' or 'cosine'", "'cosin'"]),
-        ("reward.overlong.buffer=65", ["reward.overlong.buffer (65)", "rollout.max_tokens (64)", "lower it"]),
-        ("reward.overlong.penalty=1", ["reward.overlong.buffer is missing", "reward.overlong.buffer=…"]),
-        ("reward.overlong=20", ["reward.overlong is a section", "buffer, penalty", "20"]),
+        (
+            "reward.terms.overlong.buffer=65",
+            ["reward.terms.overlong.buffer (65)", "rollout.max_tokens (64)", "lower it"],
+        ),
+        (
+            "reward.terms.overlong.penalty=1",
+            ["reward.terms.overlong.buffer is missing", "reward.terms.overlong.buffer=…"],
+        ),
+        ("reward.terms.overlong=20", ["reward.terms.overlong is a section", "buffer, penalty", "20"]),
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
         ("data.train=tasks:chain?levels=3-9", ["levels of tasks:chain are 0-4"]),
         ("data.train=tasks:chain?kinds=axy", ["kinds of tasks:chain are abcdefgh, not xy"]),
