@@ -40,8 +40,8 @@ def _answer(verifier: AnyVerifier, completion: str, meta: Mapping[str, Any]) -> 
     match verifier:
         case Task():
             return task_answer(completion, meta)
-        case Choice(letters=letters):
-            return chosen(completion, letters)
+        case Choice():
+            return chosen(completion, verifier.letters)
         case _:
             return final_answer(completion)
 

@@ -165,14 +165,14 @@ def load(config: AnyReward | AnyVerifier) -> Reward:
             return exact
         case Task():
             return task
-        case Choice(letters=letters):
-            return partial(choice, letters=letters)
-        case Regex(pattern=pattern, normalise=normalise):
-            return partial(regex, pattern=pattern, normalise=normalise)
-        case SumReward(parts=parts):
-            return partial(total, parts=[(part.weight, load(part.reward)) for part in parts])
-        case Plugin(kind=kind):
-            reward: Reward = plugins.load("reward.kind", kind)
+        case Choice():
+            return partial(choice, letters=config.letters)
+        case Regex():
+            return partial(regex, pattern=config.pattern, normalise=config.normalise)
+        case SumReward():
+            return partial(total, parts=[(part.weight, load(part.reward)) for part in config.parts])
+        case Plugin():
+            reward: Reward = plugins.load("reward.kind", config.kind)
             return reward
 
 
