@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
 from actors.cluster import Cluster
@@ -34,7 +33,6 @@ from effrl.metrics import Metrics, MetricsLog, Stopwatch
 from effrl.preflight import Preflight
 from effrl.progress import Progress
 from effrl.resume import StartPoint
-from effrl.reward.overlong import shaped
 from effrl.rundir import RunDirectory
 from effrl.sinks import sinks
 from effrl.types import Prompt
@@ -119,8 +117,7 @@ class Driver:
         self, learner: LearnerGroup, sync: WeightSync, journal: Journal, rollouts: RolloutService
     ) -> Services:
         config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
-        shape = partial(shaped, overlong=config.reward.overlong, max_tokens=config.rollout.max_tokens)
-        rewards = RewardService(cluster.reward, clock, wait_s, shape)
+        rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.rollout.max_tokens)
         return Services(
             steps=lambda: self._steps(journal),
             new_batch=self._new_batch,

@@ -1,7 +1,7 @@
 """The services of the loop, each an adapter from one of its protocols to actors."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -19,8 +19,10 @@ from effrl.errors import RunError
 from effrl.metrics import Stopwatch
 from effrl.packing import cut, size_of
 from effrl.protocols import Labeller
+from effrl.reward.kinds import Terms
 from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import membership
+from effrl.reward.terms import shaped
 from effrl.schedule import learning_rate
 from effrl.seeds import derive
 from effrl.types import (
@@ -133,8 +135,8 @@ class RewardService:
     actor: Any
     clock: Stopwatch
     wait_s: float
-    shape: Callable[[ScoredGroup], ScoredGroup]
-    """From outcomes to rewards."""
+    terms: Terms
+    max_tokens: int
 
     async def read(self, groups: Sequence[Group]) -> list[ReadGroup]:
         with self.clock.stage("read"):
@@ -148,8 +150,20 @@ class RewardService:
         with self.clock.stage("score"):
             labels = [(entry.group, entry.supervision.answer) for entry in graded if entry.supervision]
             scores = dict(zip((entry.group.id for entry in graded), await self.score(labels), strict=True))
-        scored = [ScoredGroup(entry, scores.get(entry.group.id, membership(entry))) for entry in judged]
-        return [self.shape(group) for group in scored]
+            scored = [ScoredGroup(entry, scores.get(entry.group.id, membership(entry))) for entry in judged]
+            formatted = await self._formatted([entry.group for entry in judged])
+        return [
+            shaped(group, self.terms, self.max_tokens, formats)
+            for group, formats in zip(scored, formatted, strict=True)
+        ]
+
+    async def _formatted(self, groups: Sequence[Group]) -> list[list[bool]]:
+        """Whether each rollout of each group has the format that is asked for; empty lists where none is."""
+        if self.terms.format is None:
+            return [[] for _ in groups]
+        texts = [rollout.text for group in groups for rollout in group.rollouts]
+        found = iter(await answer(self.actor.formatted.remote(texts), self.wait_s, "formats", "reward"))
+        return [[next(found) for _ in group.rollouts] for group in groups]
 
     async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
         """One score per rollout of each (group, label)."""

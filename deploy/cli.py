@@ -22,6 +22,8 @@ config_app = typer.Typer(help="Look at a config without running it.", no_args_is
 app.add_typer(config_app, name="config")
 data_app = typer.Typer(help="Check data sources, and write them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+reward_app = typer.Typer(help="Check a reward.", no_args_is_help=True)
+app.add_typer(reward_app, name="reward")
 console = Console()
 errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 
@@ -137,6 +139,20 @@ def data_make(
     from deploy import data
 
     data.make(source, out, console)
+
+
+@reward_app.command("check")
+def reward_check(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    rows: Annotated[int, typer.Option(min=1, help="Labelled rows to check with.")] = 64,
+    form: Annotated[str | None, typer.Option(help="How a completion puts its answer: 'Answer: {answer}'.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Unexpected verdicts of each kind to show.")] = 5,
+) -> None:
+    """Score golds, golds of other rows and mutated golds before any GPU is booked."""
+    from deploy import reward
+
+    reward.check(recipe, overrides or [], rows, form, limit, console)
 
 
 @app.command()

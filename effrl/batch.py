@@ -78,9 +78,11 @@ class Batch:
         groups, rollouts = [settled.scored.group for settled in self.settled], self.rollouts()
         scores = [score for settled in self.settled for score in settled.scored.scores]
         outcomes = [score.outcome for score in scores if score.outcome is not None]
+        terms = [score.terms for score in scores if score.reward is not None]
         fates, mean = self.fates(), float(np.mean(outcomes)) if outcomes else None
         return {
             "reward/outcome_mean": mean,
+            **{f"reward/terms/{name}": float(np.mean([found[name] for found in terms])) for name in (terms or [{}])[0]},
             **{f"reward/status/{status}": sum(score.status is status for score in scores) for status in Status},
             "rollout/count": len(rollouts),
             "rollout/tokens": sum(group.tokens for group in groups),

@@ -65,6 +65,7 @@ _LINES = (
     LineSpec("Entropy of the policy, nats", ("policy/entropy",)),
     LineSpec("Mismatch of engine and learner, KL in nats", ("mismatch/kl",)),
     LineSpec("KL from the initial model, nats", ("loss/kl",)),
+    LineSpec("Terms on top of the outcome, means", ("reward/terms/",)),
 )
 
 

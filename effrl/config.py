@@ -15,18 +15,16 @@ from effrl.kinds import (
     AnyAdvantage,
     AnyLabel,
     AnyLoss,
-    AnyReward,
     AnySelect,
     ClippedLoss,
     GoldLabel,
     GrpoAdvantage,
-    MathReward,
-    PluginReward,
     RandomLabel,
     StepBudget,
     UniformSelect,
     VoteLabel,
 )
+from effrl.reward.kinds import AnyReward, MathReward, answering
 from effrl.section import PositiveFloat, PositiveInt, Section, Share
 from effrl.sinks import SinkName
 from effrl.tasks import gym
@@ -251,10 +249,10 @@ class Config(Section):
                 f"rollout.refill ({self.rollout.refill}) would draw groups that the step's labels were not meant for:"
                 f" set rollout.refill=0 with label.kind={self.label.kind}"
             )
-        if isinstance(self.label, VoteLabel | RandomLabel) and isinstance(self.reward, PluginReward):
+        if isinstance(self.label, VoteLabel | RandomLabel) and answering(self.reward) is None:
             raise ValueError(
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
-                " tell: use reward.kind math, exact or task"
+                " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
         return self
 
@@ -270,9 +268,10 @@ class Config(Section):
                 f"learn.warmup ({self.learn.warmup}) leaves no step of run.steps ({self.run.steps}) with the whole"
                 " learning rate: lower it"
             )
-        if self.reward.overlong is not None and self.reward.overlong.buffer > self.rollout.max_tokens:
+        overlong = self.reward.terms.overlong
+        if overlong is not None and overlong.buffer > self.rollout.max_tokens:
             raise ValueError(
-                f"reward.overlong.buffer ({self.reward.overlong.buffer}) is longer than a completion may be,"
+                f"reward.terms.overlong.buffer ({overlong.buffer}) is longer than a completion may be,"
                 f" rollout.max_tokens ({self.rollout.max_tokens}): lower it"
             )
         return self

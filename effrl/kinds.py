@@ -1,18 +1,15 @@
-"""The sections of a config that come in kinds: select, label, reward, advantage and loss.
+"""The sections of a config that come in kinds: select, label, advantage and loss; reward is in ``reward/kinds.py``.
 
 ``kind`` names one of ours, or by an import path the user's own. What only one kind needs lives in its own model, with
 the paper's value as default and its source in the docstring.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from effrl.section import PositiveFloat, PositiveInt, Section, Share
-
-ImportPath = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
-"""``package.module:name``; the module is installed, or lies where the run starts."""
+from effrl.section import ImportPath, PositiveFloat, PositiveInt, Section, Share
+from effrl.section import kind_or as _kind
 
 
 class UniformSelect(Section):
@@ -70,58 +67,6 @@ class PluginLabel(Section):
     oracle: DatasetOracle = DatasetOracle()
 
 
-class Overlong(Section):
-    buffer: PositiveInt
-    """The last tokens before ``rollout.max_tokens``, over which the penalty grows (DAPO, arXiv 2503.14476, eq. 13)."""
-    penalty: PositiveFloat = 1.0
-    """What a completion of ``rollout.max_tokens`` loses; outcomes and filters do not see it."""
-
-
-class RewardConfig(Section):
-    """What every reward has: limits of the worker processes that run it, and a penalty for length."""
-
-    timeout_s: PositiveFloat = 5.0
-    """Wall-clock seconds for one completion; then its worker is killed and replaced."""
-    memory_mb: PositiveInt = 2048
-    """Address space that one completion may add to its worker, in MiB."""
-    workers: PositiveInt = 1
-    """Worker processes."""
-    overlong: Overlong | None = None
-    """Soft penalty for completions that come near the token limit; none by default."""
-
-
-class MathReward(RewardConfig):
-    kind: Literal["math"] = "math"
-    """Equivalence of final answers by math-verify; a final answer is the last ``\\boxed{x}``, ``#### x`` or ``#x``."""
-
-
-class ExactReward(RewardConfig):
-    kind: Literal["exact"] = "exact"
-    """Equality of final answers as text, spaces at the ends aside."""
-
-
-class TaskReward(RewardConfig):
-    kind: Literal["task"] = "task"
-    """The verifier of the task family that made the prompt; for ``tasks:NAME`` sources."""
-
-
-class PluginReward(RewardConfig):
-    kind: ImportPath
-    """Import path of your own reward function, ``package.module:function`` (see :class:`effrl.protocols.Reward`)."""
-
-
-def _kind(default: str) -> Callable[[Any], str]:
-    """The tag of a section with kinds: its own, ``plugin`` for an import path, or the default where none is given."""
-
-    def tag(value: Any) -> str:
-        given = value.get("kind", default) if isinstance(value, dict) else default
-        if isinstance(value, Section):
-            given = value.kind  # type: ignore[attr-defined]  # every member of such a union has one
-        return "plugin" if ":" in str(given) else str(given)
-
-    return tag
-
-
 AnySelect = Annotated[
     Annotated[UniformSelect, Tag("uniform")] | Annotated[PluginSelect, Tag("plugin")], Discriminator(_kind("uniform"))
 ]
@@ -131,13 +76,6 @@ AnyLabel = Annotated[
     | Annotated[RandomLabel, Tag("random")]
     | Annotated[PluginLabel, Tag("plugin")],
     Discriminator(_kind("gold")),
-]
-AnyReward = Annotated[
-    Annotated[MathReward, Tag("math")]
-    | Annotated[ExactReward, Tag("exact")]
-    | Annotated[TaskReward, Tag("task")]
-    | Annotated[PluginReward, Tag("plugin")],
-    Discriminator(_kind("math")),
 ]
 
 

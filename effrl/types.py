@@ -176,11 +176,13 @@ class Score:
     outcome: float | None
     """Raw correctness in [0, 1]: what filters read."""
     reward: float | None
-    """What advantages read."""
+    """What advantages read: the outcome plus the terms."""
     status: Status
     answer: str | None = None
     """The extracted final answer, where the verifier extracts one."""
     detail: str = ""
+    terms: Mapping[str, float] = field(default_factory=dict)
+    """What each of ``reward.terms`` added."""
 
     def __post_init__(self) -> None:
         assert (self.outcome is not None) == self.status.scored, "scored rollouts, and only they, have an outcome"

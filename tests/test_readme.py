@@ -50,7 +50,7 @@ def test_configs_pass_the_check(files: Path) -> None:
 
 
 def test_the_reward_works(files: Path) -> None:
-    from effrl.config import PluginReward
+    from effrl.reward.kinds import PluginReward
     from effrl.reward.sandbox import Sandbox, ScoringTask
 
     with Sandbox(PluginReward(kind="my_rewards:short_and_right"), [str(files)]) as sandbox:

@@ -5,9 +5,13 @@ A module of its own, since the worker runs as ``__main__``: a class defined ther
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from effrl.types import Score
+
+Question = Literal["outcome", "answer", "format"]
+"""What a worker is asked about a completion: how right is it; what is its answer, and is that the label's (of a sum,
+the one part that tells answers); does it have the format of ``reward.terms.format``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class ScoringTask:
     meta: Mapping[str, Any]
     truncated: bool
     """The rollout hit its token limit; without an answer its status is then ``truncated``, not ``unparseable``."""
+    question: Question = "outcome"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import effrl
 from effrl.errors import DeadlineError
+from effrl.reward.kinds import AnyReward
 from effrl.reward.messages import Request, Scored, ScoringTask, Started
 
 START_SECONDS = 60.0
@@ -31,10 +32,10 @@ class WorkerProcess:
     *thread* that starts it, so start it from one that lasts as long as the parent: its main thread.
     """
 
-    def __init__(self, kind: str, memory_mb: int, search_path: Sequence[str]) -> None:
+    def __init__(self, config: AnyReward, search_path: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            arguments = [str(theirs.fileno()), str(os.getpid()), str(memory_mb), kind, *search_path]
+            arguments = [str(theirs.fileno()), str(os.getpid()), config.model_dump_json(), *search_path]
             self._process = subprocess.Popen(
                 # -P: a random.py where the run starts must not shadow Python's own; -u: prints survive a SIGKILL.
                 [sys.executable, "-P", "-u", "-m", "effrl.reward.worker", *arguments],

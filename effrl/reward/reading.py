@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
+from effrl.reward.kinds import AnyVerifier, Choice, Math, Regex, Task
 from effrl.reward.messages import ScoringTask
 from effrl.reward.verifiers import task_answer
 from effrl.types import Judged, Rollout, Score, Status
@@ -12,25 +14,48 @@ from effrl.types import Judged, Rollout, Score, Status
 Same = Callable[[str, str], bool]
 Grade = Callable[[Sequence[ScoringTask]], Sequence[Score]]
 
-
-def answers_of(kind: str, completions: Sequence[str], meta: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """The final answer of each completion; all None where ``kind`` is a reward of the user's own, which tells none."""
-    if ":" in kind:
-        return (None,) * len(completions)
-    if kind == "task":
-        return tuple(task_answer(completion, meta) for completion in completions)
-    return tuple(final_answer(completion) for completion in completions)
+_ANY_LABEL = "?"
+"""A verifier wants a label, but what it finds as the answer does not depend on it."""
 
 
-def equivalence(kind: str, groups: Sequence[Sequence[str | None]], grade: Grade) -> list[Same]:
+def answers_of(
+    verifier: AnyVerifier | None, groups: Sequence[tuple[Sequence[str], Mapping[str, Any]]], grade: Grade
+) -> list[tuple[str | None, ...]]:
+    """The final answers of each group, from its completions and its prompt's meta; all None without a verifier.
+
+    A pattern of the user's own may never end: it runs in ``grade``, where it can be killed. Then there is no answer.
+    """
+    if verifier is None:
+        return [(None,) * len(completions) for completions, _ in groups]
+    if not isinstance(verifier, Regex):
+        return [tuple(_answer(verifier, text, meta) for text in completions) for completions, meta in groups]
+    tasks = [
+        ScoringTask(text, _ANY_LABEL, meta, False, "answer") for completions, meta in groups for text in completions
+    ]
+    scores = iter(grade(tasks))
+    return [tuple(next(scores).answer for _ in completions) for completions, _ in groups]
+
+
+def _answer(verifier: AnyVerifier, completion: str, meta: Mapping[str, Any]) -> str | None:
+    match verifier:
+        case Task():
+            return task_answer(completion, meta)
+        case Choice():
+            return chosen(completion, verifier.letters)
+        case _:
+            return final_answer(completion)
+
+
+def equivalence(verifier: AnyVerifier | None, groups: Sequence[Sequence[str | None]], grade: Grade) -> list[Same]:
     """One relation per group. Texts that differ are the same answer only to math-verify, which may hang.
 
     Hence ``grade``, which runs the verifier where it can be killed; a pair that it cannot judge is not equivalent.
     """
-    if kind != "math":
+    if not isinstance(verifier, Math):
         return [str.__eq__] * len(groups)
     pairs = [list(combinations(dict.fromkeys(a for a in group if a is not None), 2)) for group in groups]
-    scores = iter(grade([ScoringTask(f"\\boxed{{{b}}}", a, {}, False) for group in pairs for a, b in group]))
+    tasks = [ScoringTask(f"\\boxed{{{b}}}", a, {}, False, "answer") for group in pairs for a, b in group]
+    scores = iter(grade(tasks))
     return [_relation({pair for pair in group if next(scores).outcome == 1.0}) for group in pairs]
 
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from effrl.errors import UserError
-from effrl.kinds import AnyReward
+from effrl.reward.kinds import AnyReward
 from effrl.reward.messages import Scored, ScoringTask, Started
 from effrl.reward.process import START_SECONDS, WorkerProcess
 from effrl.types import Score, Status
@@ -132,4 +132,4 @@ class Sandbox:
         return ended
 
     def _start(self) -> WorkerProcess:
-        return WorkerProcess(self._config.kind, self._config.memory_mb, self._search_path)
+        return WorkerProcess(self._config, self._search_path)

@@ -1,20 +1,23 @@
-"""The built-in reward functions, and how a config's ``reward.kind`` becomes one.
+"""The built-in reward functions, and how a config's ``reward`` becomes what a worker runs.
 
 They run in worker processes that are killed when they take too long, so nothing in here watches the time.
 """
 
 import logging
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 from math_verify import parse, verify
 
 from effrl import plugins
-from effrl.errors import UserError
 from effrl.protocols import Reward, Verdict
+from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
+from effrl.reward.kinds import AnyReward, AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumReward, Task, answering
+from effrl.reward.messages import Question
+from effrl.reward.verdict import checked
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES
 from effrl.types import Status
@@ -74,7 +77,49 @@ def task_answer(completion: str, meta: Mapping[str, Any]) -> str | None:
     return canonical
 
 
-_BUILT_IN: Mapping[str, Reward] = {"math": math, "exact": exact, "task": task}
+def choice(completion: str, label: str | None, meta: Mapping[str, Any], *, letters: str) -> Verdict:
+    """1 where the completion's last stated option is the label's, which is a letter or states one itself."""
+    gold = chosen(_gold(label), letters)
+    if gold is None:
+        raise ValueError(f"the label {label!r} is none of the options {letters}: set reward.letters, or mend the label")
+    answer = chosen(completion, letters)
+    if answer is None:
+        return Verdict(0.0, None, Status.UNPARSEABLE)
+    return Verdict(float(answer == gold), answer)
+
+
+def regex(
+    completion: str, label: str | None, meta: Mapping[str, Any], *, pattern: str, normalise: bool = False
+) -> Verdict:
+    """1 where the last text that the pattern captured, blank ones aside, is the label's."""
+    tidy = _normal if normalise else str.strip
+    gold = tidy(_gold(label))
+    answer = next(filter(None, map(tidy, reversed(re.findall(pattern, completion)))), None)
+    if answer is None:
+        return Verdict(0.0, None, Status.UNPARSEABLE)
+    return Verdict(float(answer == gold), answer)
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split()).removesuffix(".").rstrip()
+
+
+def total(
+    completion: str, label: str | None, meta: Mapping[str, Any], *, parts: Sequence[tuple[float, Reward]]
+) -> Verdict:
+    """The weighted mean of outcomes. One part that cannot judge, and the sum cannot; no answer adds nothing."""
+    verdicts = [checked(judge(completion, label, meta)) for _, judge in parts]
+    if failed := next((verdict for verdict in verdicts if not verdict.status.scored), None):
+        return failed
+    answer = next((verdict.answer for verdict in verdicts if verdict.answer is not None), None)
+    status = Status.OK if any(verdict.status is Status.OK for verdict in verdicts) else Status.UNPARSEABLE
+    right = sum(weight * verdict.outcome for (weight, _), verdict in zip(parts, verdicts, strict=True))
+    return Verdict(right / sum(weight for weight, _ in parts), answer, status)
+
+
+def in_format(completion: str, label: str | None, meta: Mapping[str, Any], *, pattern: str) -> float:
+    """1 where the whole completion matches the pattern."""
+    return float(re.fullmatch(pattern, completion, re.DOTALL) is not None)
 
 
 @lru_cache(maxsize=4096)  # the rollouts of a group share their label and mostly their answers
@@ -97,19 +142,38 @@ def equivalent(answer: str, gold: str) -> bool:
     return _verified(parsed, answer)
 
 
-def load(kind: str) -> Reward:
-    """The reward function that a config names: ``math``, ``exact``, or an import path ``package.module:function``.
+def functions(config: AnyReward) -> dict[Question, Reward]:
+    """What a worker runs for each question that it may be asked; raises as :func:`load` does."""
+    found: dict[Question, Reward] = {"outcome": load(config)}
+    if (verifier := answering(config)) is not None:
+        found["answer"] = load(verifier)
+    if config.terms.format is not None:
+        found["format"] = partial(in_format, pattern=config.terms.format.pattern)
+    return found
+
+
+def load(config: AnyReward | AnyVerifier) -> Reward:
+    """The reward function that a config names.
 
     Raises:
-        UserError: there is no such function; one line that says what is wrong.
+        UserError: there is no such function of the user's own; one line that says what is wrong.
     """
-    if kind in _BUILT_IN:
-        return _BUILT_IN[kind]
-    path, _, name = kind.partition(":")
-    if not path or not name:
-        raise UserError(f"reward.kind {kind!r} is none of {', '.join(_BUILT_IN)}, nor a path package.module:function")
-    reward: Reward = plugins.load("reward.kind", kind)
-    return reward
+    match config:
+        case Math():
+            return math
+        case Exact():
+            return exact
+        case Task():
+            return task
+        case Choice():
+            return partial(choice, letters=config.letters)
+        case Regex():
+            return partial(regex, pattern=config.pattern, normalise=config.normalise)
+        case SumReward():
+            return partial(total, parts=[(part.weight, load(part.reward)) for part in config.parts])
+        case Plugin():
+            reward: Reward = plugins.load("reward.kind", config.kind)
+            return reward
 
 
 def _gold(label: str | None) -> str:

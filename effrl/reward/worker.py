@@ -1,28 +1,28 @@
-"""A process that runs one reward function on one completion at a time, until it is killed.
+"""A process that runs the functions of one reward on one completion at a time, until it is killed.
 
-Started as ``python -m effrl.reward.worker FD PARENT MEMORY_MB KIND [SEARCH_PATH …]`` by
+Started as ``python -m effrl.reward.worker FD PARENT CONFIG [SEARCH_PATH …]``, the config as JSON, by
 :class:`effrl.reward.process.WorkerProcess`. It consumes :class:`Request` and produces :class:`Started`, then one
 :class:`Scored` per request, on the socket FD. Standard output is the user's own: what a reward prints is not ours.
 """
 
 import ctypes
 import errno
-import math
-import numbers
 import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import numpy as np
+from pydantic import TypeAdapter
 
 from effrl.errors import UserError, one_line
-from effrl.protocols import Reward, Verdict
-from effrl.reward.messages import Request, Scored, ScoringTask, Started
-from effrl.reward.verifiers import load
+from effrl.protocols import Reward
+from effrl.reward.kinds import AnyReward
+from effrl.reward.messages import Question, Request, Scored, ScoringTask, Started
+from effrl.reward.verdict import checked
+from effrl.reward.verifiers import functions
 from effrl.types import Score, Status
 
 _PR_SET_PDEATHSIG = 1
@@ -30,34 +30,35 @@ _PR_SET_PDEATHSIG = 1
 
 def main(arguments: Sequence[str]) -> None:
     """Load the reward function, say so, and judge until the other side hangs up."""
-    descriptor, parent, memory_mb, kind, *search_path = arguments
+    descriptor, parent, text, *search_path = arguments
     _die_with(int(parent))
     connection = Connection(int(descriptor))
     # What the reward starts must neither keep the line open nor answer on it.
     os.set_inheritable(int(descriptor), False)
     os.register_at_fork(after_in_child=connection.close)
     sys.path[:0] = search_path
+    config: AnyReward = TypeAdapter(AnyReward).validate_json(text)
     try:
-        reward = load(kind)
+        asked = functions(config)
     except UserError as error:
         connection.send(Started(str(error)))
         return
     except BaseException as error:  # also SystemExit, from a script that was not meant to be imported
-        connection.send(Started(f"reward.kind {kind!r}: importing it fails, {one_line(error)}"))
+        connection.send(Started(f"reward.kind {config.kind!r}: importing it fails, {one_line(error)}"))
         return
-    _limit_memory(int(memory_mb))
+    _limit_memory(config.memory_mb)
     connection.send(Started())
-    serve(connection, reward)
+    serve(connection, asked)
 
 
-def serve(connection: Connection, reward: Reward) -> None:
+def serve(connection: Connection, asked: Mapping[Question, Reward]) -> None:
     """Answer requests, in order, until the other side closes the connection."""
     while True:
         try:
             request: Request = connection.recv()
         except EOFError:
             return
-        connection.send(Scored(request.number, judge(reward, request.task)))
+        connection.send(Scored(request.number, judge(asked[request.task.question], request.task)))
 
 
 def judge(reward: Reward, task: ScoringTask) -> Score:
@@ -75,25 +76,13 @@ def judge(reward: Reward, task: ScoringTask) -> Score:
 
 
 def _score(found: object, truncated: bool) -> Score:
-    """Check what a reward function returned. Raises where it is neither a verdict nor a number in [0, 1]."""
-    verdict = found if isinstance(found, Verdict) else Verdict(_outcome(found))
-    if not isinstance(verdict.status, Status) or not isinstance(verdict.answer, str | None):
-        raise TypeError(f"returned {verdict!r}: status must be a Status, and answer a string or None")
+    """The score that a verdict stands for; raises where what was returned is none."""
+    verdict = checked(found)
     if not verdict.status.scored:
         return Score(None, None, verdict.status, verdict.answer, "the reward function said so")
     if verdict.status is Status.OK:
-        outcome = _outcome(verdict.outcome)
-        return Score(outcome, outcome, Status.OK, verdict.answer)
+        return Score(verdict.outcome, verdict.outcome, Status.OK, verdict.answer)
     return Score(0.0, 0.0, Status.TRUNCATED if truncated else verdict.status, verdict.answer)
-
-
-def _outcome(value: object) -> float:
-    if not isinstance(value, numbers.Real | np.bool_):  # a comparison of arrays is no Real
-        raise TypeError(f"returned {type(value).__name__}: a reward function returns a Verdict or a number in [0, 1]")
-    outcome = float(value)
-    if math.isnan(outcome) or not 0 <= outcome <= 1:
-        raise ValueError(f"returned {outcome}: an outcome lies in [0, 1]")
-    return outcome
 
 
 def _die_with(parent: int) -> None:

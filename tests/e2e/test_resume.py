@@ -18,7 +18,7 @@ SETTINGS = (
     "learn.schedule=cosine",
     "loss.kl=0.01",
     "advantage.kind=reinforce_pp",
-    "reward.overlong.buffer=20",
+    "reward.terms.overlong.buffer=20",
 )
 """With what a resume could get wrong: the place in the schedule, the reference model, updates after the first."""
 

@@ -14,7 +14,7 @@ import effrl
 from effrl import load
 from effrl.config import Config, JsonlSource, Section, TaskSource
 from effrl.errors import UserError
-from effrl.kinds import ExactReward, MathReward, PluginReward
+from effrl.reward.kinds import ExactReward, MathReward, PluginReward
 
 ROOT = Path(effrl.__file__).parents[1]
 MINIMAL = {"data": {"train": "tasks:chain"}}

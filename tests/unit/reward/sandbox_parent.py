@@ -2,7 +2,7 @@
 
 import sys
 
-from effrl.kinds import PluginReward
+from effrl.reward.kinds import PluginReward
 from effrl.reward.sandbox import Sandbox, ScoringTask
 
 

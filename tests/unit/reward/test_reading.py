@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from reads import answered
 
 from effrl.label.vote import majority
+from effrl.reward.kinds import AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumPart, SumReward, Task, answering
 from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import answers_of, cluster, equivalence, membership
-from effrl.reward.verifiers import math
+from effrl.reward.verifiers import load, math
 from effrl.reward.worker import judge
 from effrl.types import Decision, Judged, Score, Status, Supervision
 
@@ -25,21 +26,42 @@ def never(tasks: Sequence[ScoringTask]) -> list[Score]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "meta", "answers"),
+    ("verifier", "meta", "answers"),
     [
-        ("math", {}, ("46", None, "\\frac12")),
-        ("exact", {}, ("46", None, "\\frac12")),
-        ("task", {"family": "chain"}, ("46", None, None)),  # a fraction is no answer of this family
-        ("my_rewards:score", {}, (None, None, None)),
+        (Math(), {}, ("46", None, "\\frac12")),
+        (Exact(), {}, ("46", None, "\\frac12")),
+        (Task(), {"family": "chain"}, ("46", None, None)),  # a fraction is no answer of this family
+        (None, {}, (None, None, None)),
     ],
 )
-def test_answers(kind: str, meta: dict[str, Any], answers: tuple[str | None, ...]) -> None:
-    assert answers_of(kind, ["12+34=46;#46", "12+34", "\\boxed{\\frac12}"], meta) == answers
+def test_answers(verifier: AnyVerifier | None, meta: dict[str, Any], answers: tuple[str | None, ...]) -> None:
+    completions = ["12+34=46;#46", "12+34", "\\boxed{\\frac12}"]
+    assert answers_of(verifier, [(completions, meta)], never) == [answers]
+
+
+def test_answers_of_several_groups() -> None:
+    groups = [(["(B)", "B or C"], {}), (["c"], {})]
+    assert answers_of(Choice(), groups, never) == [("B", None), ("C",)]
+
+
+def test_a_pattern_of_the_users_own_runs_where_it_can_be_killed() -> None:
+    verifier = Regex(pattern="it is (.*)", normalise=True)
+    groups = [(["it is One", "two"], {}), (["it is  ONE."], {})]
+    grade = lambda tasks: [judge(load(verifier), task) for task in tasks]  # noqa: E731
+    assert answers_of(verifier, groups, grade) == [("one", None), ("one",)]
+    timeout = lambda tasks: [Score(None, None, Status.TIMEOUT) for _ in tasks]  # noqa: E731
+    assert answers_of(verifier, groups, timeout) == [(None, None), (None,)]
+
+
+def test_of_a_sum_the_first_part_that_can_tells_the_answers() -> None:
+    own, first, second = (SumPart(reward=verifier) for verifier in (Plugin(kind="my:own"), Choice(), Math()))
+    assert answering(SumReward(parts=(own, first, second))) == Choice()
+    assert answering(SumReward(parts=(own,))) is None
 
 
 def test_math_finds_what_is_equivalent() -> None:
     """RLAVR/CARE 1.1 and EasyRL (c) 3: the same value in three forms is one answer."""
-    [same] = equivalence("math", [("1/2", "0.5", None, "\\frac12", "0.51")], in_process)
+    [same] = equivalence(Math(), [("1/2", "0.5", None, "\\frac12", "0.51")], in_process)
     assert cluster(("1/2", "0.5", None, "\\frac12", "0.51"), same) == (0, 0, None, 0, 1)
 
 
@@ -47,13 +69,13 @@ def test_a_pair_that_cannot_be_judged_is_not_equivalent() -> None:
     def timeout(tasks: Sequence[ScoringTask]) -> list[Score]:
         return [Score(None, None, Status.TIMEOUT) for _ in tasks]
 
-    [same] = equivalence("math", [("1/2", "0.5")], timeout)
+    [same] = equivalence(Math(), [("1/2", "0.5")], timeout)
     assert cluster(("1/2", "0.5"), same) == (0, 1)
 
 
-@pytest.mark.parametrize("kind", ["exact", "task"])
-def test_texts_are_compared_as_they_are(kind: str) -> None:
-    [same] = equivalence(kind, [("a", "b", "a")], never)
+@pytest.mark.parametrize("verifier", [Exact(), Task(), Choice(), Regex(pattern="(.)"), None])
+def test_texts_are_compared_as_they_are(verifier: AnyVerifier | None) -> None:
+    [same] = equivalence(verifier, [("a", "b", "a")], never)
     assert cluster(("a", "b", "a"), same) == (0, 1, 0)
 
 

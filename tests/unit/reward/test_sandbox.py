@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from effrl.errors import UserError
-from effrl.kinds import ExactReward, MathReward, PluginReward
 from effrl.reward import process, sandbox
+from effrl.reward.kinds import ExactReward, MathReward, PluginReward
 from effrl.reward.sandbox import Sandbox, ScoringTask
 from effrl.types import Score, Status
 

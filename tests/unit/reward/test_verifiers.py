@@ -10,6 +10,16 @@ from math_verify import parse, verify
 from effrl.errors import UserError
 from effrl.protocols import Verdict
 from effrl.reward import verifiers
+from effrl.reward.kinds import (
+    ChoiceReward,
+    ExactReward,
+    MathReward,
+    Plugin,
+    PluginReward,
+    SumPart,
+    SumReward,
+    TaskReward,
+)
 from effrl.types import Status
 
 patiently = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -118,20 +128,120 @@ def test_any_answer_is_judged(answer: str, gold: int) -> None:
     assert verifiers.equivalent(answer, str(gold)) in (True, False)
 
 
+@pytest.mark.parametrize("label", ["B", "b", "(B)", "B. Paris", "It is Paris.\n#### B"])
+def test_choice(label: str) -> None:
+    reward = verifiers.load(ChoiceReward())
+    assert reward("Not A. The answer is (B).", label, {}) == Verdict(1.0, "B")
+    assert reward("The answer is C.", label, {}) == Verdict(0.0, "C")
+    assert reward("A or B", label, {}) == Verdict(0.0, None, Status.UNPARSEABLE)
+
+
+def test_a_label_that_is_no_option_is_an_error_and_no_score() -> None:
+    with pytest.raises(ValueError, match="the label 'Paris' is none of the options ABCD"):
+        verifiers.choice("B", "Paris", {}, letters="ABCD")
+    with pytest.raises(ValueError, match="the label 'E' is none of the options ABCD"):
+        verifiers.choice("B", "E", {}, letters="ABCD")
+
+
+@pytest.mark.parametrize(
+    ("completion", "normalise", "verdict"),
+    [
+        ("Answer: Paris", False, Verdict(1.0, "Paris")),
+        ("Answer: Rome\nAnswer: Paris ", False, Verdict(1.0, "Paris")),
+        ("Answer: Paris\nAnswer: ", False, Verdict(1.0, "Paris")),  # blank answers do not count
+        ("Answer: paris.", False, Verdict(0.0, "paris.")),
+        ("Answer: paris.", True, Verdict(1.0, "paris")),
+        ("Answer:   PARIS .", True, Verdict(1.0, "paris")),
+        ("Paris", True, Verdict(0.0, None, Status.UNPARSEABLE)),
+        ("Answer: .", True, Verdict(0.0, None, Status.UNPARSEABLE)),
+    ],
+)
+def test_regex(completion: str, normalise: bool, verdict: Verdict) -> None:
+    assert verifiers.regex(completion, "Paris", {}, pattern="Answer:(.*)", normalise=normalise) == verdict
+
+
+@patiently
+@given(st.text("ab .\n", max_size=9), st.text("abAB. ", max_size=9).filter(lambda text: text.strip(" .")))
+def test_what_a_pattern_captures_is_right_for_its_own_label(prose: str, answer: str) -> None:
+    for normalise in (False, True):
+        verdict = verifiers.regex(f"{prose}<{answer}>{prose}", answer, {}, pattern="<([^>]*)>", normalise=normalise)
+        assert verdict.outcome == 1
+
+
+def test_a_format_is_that_of_the_whole_completion() -> None:
+    pattern = "<think>.*</think>.+"
+    texts = ["<think>a\nb</think>1", "<think></think>", "so: <think>a</think>1", "<think>a</think>\n1\n"]
+    assert [verifiers.in_format(text, None, {}, pattern=pattern) for text in texts] == [1, 0, 0, 1]
+
+
+def part(outcome: Verdict | float, weight: float) -> tuple[float, verifiers.Reward]:
+    return weight, lambda completion, label, meta: outcome
+
+
+NO_ANSWER, TIMEOUT = Verdict(0.0, None, Status.UNPARSEABLE), Verdict(0.0, None, Status.TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("parts", "verdict"),
+    [
+        ([part(1.0, 3), part(0.0, 1)], Verdict(0.75)),
+        ([part(Verdict(1.0, "46"), 0.8), part(0.5, 0.2)], Verdict(0.9, "46")),
+        ([part(1.0, 0.1), part(1.0, 0.2), part(1.0, 0.3)], Verdict(1.0)),
+        ([part(NO_ANSWER, 3), part(1.0, 1)], Verdict(0.25)),
+        ([part(NO_ANSWER, 3), part(NO_ANSWER, 1)], NO_ANSWER),
+        ([part(1.0, 3), part(TIMEOUT, 1)], TIMEOUT),
+        ([part(0.5, 7)], Verdict(0.5)),
+    ],
+)
+def test_a_sum_by_hand(parts: list[tuple[float, verifiers.Reward]], verdict: Verdict) -> None:
+    found = verifiers.total("", "46", {}, parts=parts)
+    assert (pytest.approx(found.outcome), found.answer, found.status) == (
+        verdict.outcome,
+        verdict.answer,
+        verdict.status,
+    )
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(1e-3, 1e3)), min_size=1, max_size=6))
+def test_a_sum_stays_within_its_parts(parts: list[tuple[float, float]]) -> None:
+    """And so in [0, 1], which the worker checks: rounding must not make an error of a right answer."""
+    outcomes = [outcome for outcome, _ in parts]
+    found = verifiers.total("", "46", {}, parts=[part(outcome, weight) for outcome, weight in parts])
+    assert min(outcomes) == pytest.approx(found.outcome) or min(outcomes) < found.outcome
+    assert 0 <= found.outcome <= max(outcomes) * (1 + 1e-12)
+    assert verifiers.total("", "", {}, parts=[part(1.0, weight) for _, weight in parts]).outcome == 1
+
+
+def test_a_part_that_returns_nonsense_is_an_error() -> None:
+    for nonsense in (1.5, "1", None):
+        with pytest.raises((TypeError, ValueError), match="returned"):
+            verifiers.total("", "46", {}, parts=[part(1.0, 1), part(nonsense, 1)])  # type: ignore[arg-type]
+
+
+def test_a_sum_of_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    own = Plugin(kind="rewards:constant")
+    config = SumReward(parts=(SumPart(reward=own, weight=1), SumPart(reward=MathReward(), weight=3)))
+    asked = verifiers.functions(config)
+    assert asked.keys() == {"outcome", "answer"}
+    assert asked["outcome"]("#46", "46", {}) == Verdict(0.875, "46")
+    assert asked["answer"]("#46", "46", {}) == Verdict(1.0, "46"), "votes are about the part that tells answers"
+
+
 def test_load_finds_the_built_in_ones() -> None:
-    assert verifiers.load("math") is verifiers.math
-    assert verifiers.load("exact") is verifiers.exact
+    assert verifiers.load(MathReward()) is verifiers.math
+    assert verifiers.load(ExactReward()) is verifiers.exact
+    assert verifiers.load(TaskReward()) is verifiers.task
 
 
 def test_load_follows_an_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PLUGINS))
-    assert verifiers.load("rewards:constant")("", None, {}) == 0.5
+    assert verifiers.load(PluginReward(kind="rewards:constant"))("", None, {}) == 0.5
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("maths", "'maths' is none of math, exact"),
         ("no_such_module:f", "no module named 'no_such_module'"),
         ("rewards.deep:f", "no module named 'rewards.deep'"),
         ("rewards:constnat", "has no function 'constnat'; did you mean 'constant'"),
@@ -142,7 +252,7 @@ def test_load_follows_an_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_load_says_what_is_wrong(kind: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PLUGINS))
     with pytest.raises(UserError, match=message) as caught:
-        verifiers.load(kind)
+        verifiers.load(PluginReward(kind=kind))
     assert "\n" not in str(caught.value)
 
 
