@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from effrl.config import Config, Source
+from effrl.config import ONE_SOURCE, SEVERAL_SOURCES, Config, Source
 from effrl.errors import UserError
 
 _RECIPES = resources.files("effrl") / "recipes"
@@ -158,6 +158,7 @@ _PLUGIN = "plugin"
 _TAGS = (
     *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "gold", "vote", "random"),
     *("math", "exact", "task", "grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN),
+    *(ONE_SOURCE, SEVERAL_SOURCES),
 )
 """Tags of discriminated unions, which pydantic puts into locations."""
 
@@ -177,10 +178,10 @@ def _required_at(location: Sequence[str]) -> list[str]:
 def _models_at(location: Sequence[str]) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [Config]
     for name in location:
-        if name.isdigit():  # a place in a list: what is legal there is what the list holds
-            continue
         fields = [model.model_fields[name] for model in models if name in model.model_fields]
-        models = [model for field in fields for model in _models_in(field.annotation)] or _of_kind(models, name)
+        inside = [model for field in fields for model in _models_in(field.annotation)]
+        # Neither a field nor a kind: a place in a list or a mapping, where legal is what that holds.
+        models = inside or _of_kind(models, name) or models
     return models
 
 

@@ -231,5 +231,5 @@ def test_did_you_mean(override: str, meant: str) -> None:
 
 
 def test_far_from_every_name_all_are_listed() -> None:
-    with pytest.raises(UserError, match="known: every, per_prompt, prompts"):
+    with pytest.raises(UserError, match="known: every, max_tokens, pass_at, per_prompt, prompts, temperature"):
         loaded("eval.xyz=1")
