@@ -1,10 +1,11 @@
 """Evaluation: samples of held-out prompts, compared with labels that reach nothing but metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from actors.cluster import Cluster
 from actors.sampling import SampleRequest
 from actors.services import RewardService, Sampler
 from actors.wait import answer
@@ -12,6 +13,7 @@ from effrl.config import Config
 from effrl.data.reader import read
 from effrl.evaluation import Graded, metrics
 from effrl.metrics import Stopwatch
+from effrl.preflight import Measurable
 from effrl.seeds import derive
 from effrl.types import Group, Prompt
 
@@ -44,9 +46,10 @@ class Evaluation:
     async def grade(self) -> dict[str, list[Graded]]:
         """Every set, one after the other: what is measured on one does not depend on which others there are."""
         with self.clock.stage("eval"):
-            return {name: await self._grade(name) for name in self.sets}
+            return {name: await self.grade_set(name) for name in self.sets}
 
-    async def _grade(self, name: str) -> list[Graded]:
+    async def grade_set(self, name: str) -> list[Graded]:
+        """One set: its samples, and what they are worth."""
         prompts = self.sets[name]
         sampled = await self.sampler([self._request(prompt) for prompt in prompts])
         groups = [
@@ -63,3 +66,25 @@ class Evaluation:
         config = self.config
         seeds = tuple(derive(config.run.seed, "eval", prompt.id, n) for n in range(config.eval.per_prompt))
         return SampleRequest(prompt, seeds, config.eval_max_tokens, config.eval_temperature, config.rollout.stop)
+
+
+async def evaluate(
+    config: Config, found: Measurable, cluster: Cluster, tell: Callable[[str], None]
+) -> dict[str, list[Graded]]:
+    """Grade a model on every set, with actors of its own, which are the caller's to stop.
+
+    Args:
+        cluster: one that is not learning.
+        tell: is told what is waited for.
+    """
+    tell("starting the engines")
+    await cluster.start(found.model, found.model, found.context, version=0)
+    clock, wait_s = Stopwatch(), config.cluster.wait_s
+    rewards = RewardService(cluster.reward, clock, wait_s, shape=lambda group: group)
+    sets = held_out(config)
+    evaluation = Evaluation(sets, Sampler(cluster.rollout, wait_s), rewards, cluster.oracle, config, clock)
+    graded = {}
+    for name, prompts in sets.items():
+        tell(f"{name}: {len(prompts):,} prompts x {config.eval.per_prompt} samples")
+        graded[name] = await evaluation.grade_set(name)
+    return graded

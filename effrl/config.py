@@ -106,9 +106,9 @@ class MixSource(Section):
 Source = Annotated[_Source | MixSource, Discriminator("kind"), BeforeValidator(parse_source)]
 
 
-def _one_or_several(value: object) -> str:
-    """A mapping is one source in its long form, or names several: what a source cannot do without tells."""
-    several = isinstance(value, dict) and not value.keys() & {"kind", "path", "name"}
+def one_or_several(value: object) -> str:
+    """Which form of ``data.eval`` it is: a mapping is one source in its long form, or names several."""
+    several = isinstance(value, dict) and value.keys().isdisjoint({"kind", "path", "name"})
     return SEVERAL_SOURCES if several else ONE_SOURCE
 
 
@@ -125,7 +125,7 @@ ONE_SOURCE, SEVERAL_SOURCES = "one source", "several sources"
 EvalSource = Annotated[
     Annotated[Source, Tag(ONE_SOURCE)]
     | Annotated[dict[str, Source], AfterValidator(_named_well), Tag(SEVERAL_SOURCES)],
-    Discriminator(_one_or_several),
+    Discriminator(one_or_several),
 ]
 DEV = "dev"
 """The set to choose by, and the name of a source that is the only one."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from effrl.config import ONE_SOURCE, SEVERAL_SOURCES, Config, Source
+from effrl.config import ONE_SOURCE, SEVERAL_SOURCES, Config, Source, one_or_several
 from effrl.errors import UserError
 
 _RECIPES = resources.files("effrl") / "recipes"
@@ -27,6 +27,25 @@ def load(recipe_or_file: str, overrides: Sequence[str] = ()) -> Config:
         UserError: the file is missing or not YAML, or a value does not fit; one line per problem, each with a remedy.
     """
     return validate(_override(_read(recipe_or_file), overrides), recipe_or_file)
+
+
+def load_overrides(overrides: Sequence[str]) -> Config:
+    """A config of overrides alone, for an evaluation: what it is measured on stands in for what to train on.
+
+    Raises:
+        UserError: as :func:`load` does; or nothing says what to evaluate on.
+    """
+    raw = _override({}, overrides)
+    data = raw.get("data")
+    if not isinstance(data, dict) or not data.get("eval"):
+        raise UserError(
+            "say what to evaluate on: a recipe's name, a YAML file, or data.eval=…, such as"
+            ' data.eval="rows.jsonl?label=answer" or "data.eval={dev: dev.jsonl, test: test.jsonl}"'
+        )
+    sets = data["eval"]
+    several = one_or_several(sets) == SEVERAL_SOURCES
+    data.setdefault("train", next(iter(sets.values())) if several else sets)
+    return validate(raw, "effrl eval")
 
 
 def validate(raw: Mapping[str, Any], origin: str) -> Config:
