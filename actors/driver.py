@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from actors.cluster import Cluster
+from actors.evaluation import Evaluation, held_out
 from actors.journal import Journal
 from actors.services import (
-    Evaluation,
     LearnerService,
     OracleService,
     RewardService,
@@ -53,7 +53,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.clock = Stopwatch(tell=self.progress.stage)
-        self.held_out = self._held_out()
+        self.held_out = held_out(self.config)
         self.advantages = advantages(self.config.advantage)
         self.stepping = False
         self.stopping = False
@@ -126,18 +126,7 @@ class Driver:
             rewards=rewards,
             learner=LearnerService(learner, config, self.start.version, clock),
             weights=WeightService(sync, clock),
-            evaluate=Evaluation(
-                self.held_out,
-                rollouts.sampler,
-                rewards,
-                cluster.oracle,
-                config.eval,
-                config.rollout,
-                config.run.seed,
-                config.run.steps,
-                clock,
-                wait_s,
-            ),
+            evaluate=Evaluation(self.held_out, rollouts.sampler, rewards, cluster.oracle, config, clock),
             journal=journal,
         )
 
@@ -159,6 +148,7 @@ class Driver:
             oracle=self.cluster.oracle,
             actors=self.cluster.actors,
             wait_s=self._wait_s,
+            has_dev_set=self.config.data.dev_set is not None,
         )
 
     def _new_batch(self, step: int) -> Batch:
@@ -183,12 +173,6 @@ class Driver:
         else:
             self.stopping = True
             self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
-
-    def _held_out(self) -> list[Prompt]:
-        data = self.config.data
-        if data.eval is None:
-            return []
-        return [row.prompt for row in islice(read(data.eval, data.form), self.config.eval.prompts)]
 
     def _drill_prompts(self) -> list[Prompt]:
         data = self.config.data

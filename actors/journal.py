@@ -1,5 +1,6 @@
 """The journal of a run: metrics, fates and checkpoints, committed once per step."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from actors.services import memory, observe
 from actors.wait import answer
 from actors.weights import LearnerGroup
 from effrl.batch import Batch
-from effrl.checkpoint import Checkpoints
+from effrl.checkpoint import ACCURACY, Checkpoints
 from effrl.config import RunConfig
 from effrl.groups import GroupStore
 from effrl.metrics import Metrics, Stopwatch
@@ -34,9 +35,13 @@ class Journal:
     oracle: Any
     actors: Mapping[str, Any]
     wait_s: float
+    has_dev_set: bool
+    """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
     label_budget_spent: bool = False
     """Whether the last step got no label at all, and no later one can get any."""
     _unsaved: Update | None = None
+    _accuracy: float | None = None
+    """Of the unsaved update, on the dev set."""
 
     def rolled(self, step: int, groups: Sequence[Group]) -> None:
         self.groups.rolled(step, groups)
@@ -54,7 +59,7 @@ class Journal:
             account = await answer(self.oracle.account.remote(batch.step), self.wait_s, "accounts", "oracle")
             row = {"step": batch.step, **batch.metrics(), **update.metrics, **account, **evaluation}
             await self._write({**row, "policy/version": update.version, **_sync_metrics(publication)})
-            self._unsaved = update
+            self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
             if batch.step % self.config.save_every == 0:
                 await self.finish()
         everything_dropped = batch.fates()[Fate.DROPPED] == len(batch.settled)
@@ -68,8 +73,12 @@ class Journal:
         await self.learner.all("save", draft)
         state = await answer(self.data.state.remote(), self.wait_s, "state", "data")
         manifest = {"version": self._unsaved.version, "ranks": len(self.learner.ranks), "data": state}
-        self.checkpoints.seal(draft, self._unsaved.step, manifest)
+        self.checkpoints.seal(draft, self._unsaved.step, {**manifest, ACCURACY: self._accuracy})
         self._unsaved = None
+
+    def _dev_accuracy(self, evaluation: Mapping[str, float]) -> float | None:
+        accuracy = evaluation.get("eval/accuracy", math.nan)
+        return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
 
     async def _write(self, row: dict[str, Any]) -> None:
         row = {**row, **await memory(self.actors, self.wait_s), **self.clock.take()}

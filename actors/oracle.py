@@ -1,6 +1,6 @@
 """The oracle actor: the only process that holds labels, and the ledger of every label that leaves it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actors.role import Role
@@ -15,11 +15,18 @@ class OracleActor(Role):
     """Sells training labels against the ledger, and shows held-out labels to metrics."""
 
     def __init__(
-        self, name: str, run_dir: Path, version: str, train: Source, held_out: Source | None, budget: Budget
+        self,
+        name: str,
+        run_dir: Path,
+        version: str,
+        train: Source | None,
+        held_out: Mapping[str, Source],
+        budget: Budget,
     ) -> None:
+        """``train`` is None where nothing is trained."""
         super().__init__(name, run_dir, version)
-        self.vault = LabelVault(read(train))
-        self.held_out = LabelVault(read(held_out) if held_out else ())
+        self.vault = LabelVault(read(train) if train else ())
+        self.held_out = {name: LabelVault(read(source)) for name, source in held_out.items()}
         self.ledger = Ledger(run_dir / "ledger.sqlite")
         self.budget = budget
 
@@ -34,9 +41,9 @@ class OracleActor(Role):
         owned = self.ledger.owned(prompt_ids)
         return [owned.get(prompt_id) for prompt_id in prompt_ids]
 
-    def monitor(self, prompt_ids: Sequence[str]) -> list[str | None]:
-        """Labels of held-out prompts: they are only ever compared with answers for metrics."""
-        return self.held_out.monitor(prompt_ids)
+    def monitor(self, name: str, prompt_ids: Sequence[str]) -> list[str | None]:
+        """Labels of an evaluation set's prompts: they are only ever compared with answers for metrics."""
+        return self.held_out[name].monitor(prompt_ids)
 
     def account(self, step: int) -> dict[str, float | None]:
         """Labels bought in a step and in all, and what the budget still allows (None without a limit)."""

@@ -17,21 +17,21 @@ class Node:
     gpus: float
 
 
-def needs(cluster: ClusterConfig) -> dict[str, float]:
+def needs(cluster: ClusterConfig, learning: bool = True) -> dict[str, float]:
     """Resources of one node's workers, as one Ray bundle; control actors ask for none."""
-    kinds = (cluster.rollout, cluster.learner)
+    kinds = (cluster.rollout, cluster.learner) if learning else (cluster.rollout,)
     cpus = sum(kind.per_node * kind.cpus for kind in kinds)
     gpus = sum(kind.per_node * kind.gpus for kind in kinds)
     return {name: value for name, value in {"CPU": cpus, "GPU": float(gpus)}.items() if value}
 
 
-def check_fit(cluster: ClusterConfig, nodes: Sequence[Node]) -> None:
+def check_fit(cluster: ClusterConfig, nodes: Sequence[Node], learning: bool = True) -> None:
     """Compare what a run needs with what there is.
 
     Raises:
         UserError: one line that says what does not fit where, and what to change.
     """
-    wanted = needs(cluster)
+    wanted = needs(cluster, learning)
     cpus, gpus = wanted.get("CPU", 0.0), wanted.get("GPU", 0.0)
     fitting = [node for node in nodes if node.cpus >= cpus and node.gpus >= gpus]
     if len(fitting) >= cluster.nodes:

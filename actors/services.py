@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-import numpy as np
-
 from actors.sampling import Sampled, SampleRequest
 from actors.wait import answer, answers
 from actors.weights import LearnerGroup, WeightSync
 from effrl import types
 from effrl.batch import Batch
 from effrl.canary import choose
-from effrl.config import Config, EvalConfig, RolloutConfig
+from effrl.config import Config, RolloutConfig
 from effrl.errors import RunError
 from effrl.metrics import Stopwatch
 from effrl.packing import cut, size_of
@@ -140,9 +138,7 @@ class RewardService:
 
     async def read(self, groups: Sequence[Group]) -> list[ReadGroup]:
         with self.clock.stage("read"):
-            texts = [(tuple(rollout.text for rollout in group.rollouts), group.prompt.meta) for group in groups]
-            read = await answer(self.actor.read.remote(texts), self.wait_s, "answers", "reward")
-        return [ReadGroup(group, *found) for group, found in zip(groups, read, strict=True)]
+            return await self.answers(groups)
 
     async def outcome(self, judged: Sequence[Judged]) -> list[ScoredGroup]:
         """Grade what has a label; whoever is supervised by a pseudo-label is rewarded for its cluster."""
@@ -164,6 +160,12 @@ class RewardService:
         texts = [rollout.text for group in groups for rollout in group.rollouts]
         found = iter(await answer(self.actor.formatted.remote(texts), self.wait_s, "formats", "reward"))
         return [[next(found) for _ in group.rollouts] for group in groups]
+
+    async def answers(self, groups: Sequence[Group]) -> list[ReadGroup]:
+        """The final answers of each group, and which are equivalent."""
+        texts = [(tuple(rollout.text for rollout in group.rollouts), group.prompt.meta) for group in groups]
+        read = await answer(self.actor.read.remote(texts), self.wait_s, "answers", "reward")
+        return [ReadGroup(group, *found) for group, found in zip(groups, read, strict=True)]
 
     async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
         """One score per rollout of each (group, label)."""
@@ -224,53 +226,6 @@ class WeightService:
     async def publish(self, update: Update) -> Publication | None:
         with self.clock.stage("publish"):
             return await self.sync.publish(update)
-
-
-@dataclass
-class Evaluation:
-    """Samples the held-out prompts, and compares with labels that reach nothing but these metrics."""
-
-    prompts: Sequence[Prompt]
-    sampler: Sampler
-    rewards: RewardService
-    oracle: Any
-    config: EvalConfig
-    rollout: RolloutConfig
-    seed: int
-    last_step: int
-    clock: Stopwatch
-    wait_s: float
-
-    async def __call__(self, step: int) -> dict[str, float]:
-        """Metrics where an evaluation is due: at step 0, every ``eval.every`` steps, and at the last step."""
-        due = step % self.config.every == 0 or step == self.last_step
-        return await self.measure() if due and self.prompts else {}
-
-    async def measure(self) -> dict[str, float]:
-        """Mean outcome (avg@k), and the share of prompts with a right answer among k (pass@k).
-
-        The sampling seeds are the same at every evaluation: what changes between two of them is the policy.
-        """
-        with self.clock.stage("eval"):
-            sampled = await self.sampler([self._request(prompt) for prompt in self.prompts])
-            groups = [
-                Group(f"eval/{prompt.id}", prompt, result.prompt_ids, result.rollouts, "eval")
-                for prompt, result in zip(self.prompts, sampled, strict=True)
-            ]
-            ids = [prompt.id for prompt in self.prompts]
-            labels = await answer(self.oracle.monitor.remote(ids), self.wait_s, "held-out labels", "oracle")
-            scores = await self.rewards.score(list(zip(groups, labels, strict=True)))
-        outcomes = [[score.outcome for score in group if score.outcome is not None] for group in scores]
-        scored = [group for group in outcomes if group]
-        return {
-            "eval/accuracy": float(np.mean([np.mean(group) for group in scored])) if scored else float("nan"),
-            f"eval/pass@{self.config.per_prompt}": float(np.mean([max(group) for group in scored] or [float("nan")])),
-            "eval/tokens": float(sum(group.tokens for group in groups)),
-        }
-
-    def _request(self, prompt: Prompt) -> SampleRequest:
-        seeds = tuple(derive(self.seed, "eval", prompt.id, n) for n in range(self.config.per_prompt))
-        return SampleRequest(prompt, seeds, self.rollout.max_tokens, self.rollout.temperature, self.rollout.stop)
 
 
 async def observe(data: Any, batch: Batch, wait_s: float) -> None:

@@ -59,6 +59,33 @@ def resume(run: RunPath, overrides: Overrides = None) -> None:
     training.resume(run, overrides or [], console)
 
 
+@app.command("eval")
+def evaluate(
+    target: Annotated[str, typer.Argument(help="A run, a checkpoint, a model directory, or a model's name.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE] [OVERRIDES]...", help="A recipe or YAML file, and dotted overrides."),
+    ] = None,
+    show: Annotated[int, typer.Option(min=0, help="Prompts of each set to show, with samples and verdicts.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write: metrics, and every sample.")] = None,
+) -> None:
+    """Measure a model: effrl eval runs/quickstart, or effrl eval tiny data.eval=rows.jsonl."""
+    from deploy import evaluation
+
+    evaluation.evaluate(target, arguments or [], show, out, console)
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="A run, or one of its checkpoints.")],
+    out: Annotated[Path, typer.Argument(help="Directory to write; it must not exist.")],
+) -> None:
+    """Copy the model of a checkpoint as a Hugging Face directory, and see that it loads."""
+    from deploy import export
+
+    export.export(target, out, console)
+
+
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="One run directory, or several to compare.")],

@@ -47,20 +47,26 @@ def _is_config(target: str) -> bool:
 
 
 def _check_config(config: Config, limit: int, console: Console) -> list[str]:
-    data = config.data
-    ruler = _ruler(locate(config.model.path), config.model.context, config.rollout.max_tokens)
+    data, model = config.data, locate(config.model.path)
+    ruler = _ruler(model, config.model.context, config.rollout.max_tokens)
     train = audit(data.train, data.form, ruler, limit)
     problems = _tell("data.train", train, ruler, console)
-    if data.eval is None:
-        return problems
-    held_out = audit(data.eval, data.form, ruler, limit)
-    problems += _tell("data.eval", held_out, ruler, console)
+    ruler = _ruler(model, config.model.context, config.eval_max_tokens)
+    for name, source in data.held_out.items():
+        problems += _check_held_out(
+            data.eval_field(name), train, audit(source, data.form, ruler, limit), ruler, console
+        )
+    return problems
+
+
+def _check_held_out(field: str, train: Audit, held_out: Audit, ruler: Ruler, console: Console) -> list[str]:
+    problems = _tell(field, held_out, ruler, console)
     if missing := held_out.rows - held_out.labelled:
-        problems.append(f"{missing:,} of data.eval without a label")
-    leaked = shared(train, held_out, limit)
-    console.print(Text("data.train and data.eval", "bold"))
+        problems.append(f"{missing:,} of {field} without a label")
+    leaked = shared(train, held_out, held_out.repeated.limit)
+    console.print(Text(f"data.train and {field}", "bold"))
     _tell_findings("in both", leaked, console)
-    return problems + ([f"{leaked.count:,} of data.eval are trained on"] if leaked.count else [])
+    return problems + ([f"{leaked.count:,} of {field} are trained on"] if leaked.count else [])
 
 
 def _ruler(model: Path, context: int | None, max_tokens: int) -> Ruler:

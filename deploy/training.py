@@ -10,6 +10,7 @@ from rich.console import Console
 
 import effrl
 from effrl import load, metrics
+from effrl.checkpoint import Checkpoints
 from effrl.config import Config
 from effrl.errors import RunError, UserError
 from effrl.preflight import Preflight, check
@@ -78,8 +79,9 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
         except UserError:
             raise
         except Exception as error:  # whatever it was: the terminal gets one block, the log the traceback
-            _log(directory, error)
-            raise RunError(_failure(directory, error)) from error
+            log(directory, error)
+            lines = (*failure(directory, error), f"go on: effrl resume {directory.path}")
+            raise RunError("\n".join(lines)) from error
     write_report([directory.path], directory.report)
     console.print(_summary(config, directory, time.monotonic() - began), highlight=False, soft_wrap=True)
 
@@ -136,6 +138,10 @@ def _summary(config: Config, directory: RunDirectory, seconds: float) -> str:
     if step > 0:
         model = directory.checkpoints / f"step_{step}" / "hf"
         lines.append(f"model   {model}     look: effrl show {directory.path} {step}")
+    if best := Checkpoints(directory.checkpoints, config.run.keep).best():
+        lines.append(
+            f"best    step {best[0]}, {best[1]:.2f} on {config.data.dev_set}     try: effrl eval {directory.path}"
+        )
     if step < config.run.steps:
         lines.append(f"go on   effrl resume {directory.path}")
     return "\n".join(lines)
@@ -148,20 +154,21 @@ def _proof(verified: list[bool | None]) -> str:
     return f"{doubtful} of {len(verified)} publishes inconclusive" if doubtful else "every publish verified"
 
 
-def _log(directory: RunDirectory, error: BaseException) -> None:
+def log(directory: RunDirectory, error: BaseException) -> None:
+    """Keep the traceback of a failure."""
     path = directory.log("driver")
     path.parent.mkdir(exist_ok=True)
     with path.open("a") as file:
         traceback.print_exception(error, file=file)
 
 
-def _failure(directory: RunDirectory, error: Exception) -> str:
-    """One block: what failed, the end of that worker's log, and how to go on."""
+def failure(directory: RunDirectory, error: Exception) -> list[str]:
+    """What failed, the end of that worker's log, and where there is more."""
     from actors.wait import WorkerError
 
     lines = [str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"]
     if isinstance(error, WorkerError):
-        log = directory.log(error.role)
-        tail = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
-        lines += [f"last lines of {log}:", *(f"    {line[:LINE_WIDTH]}" for line in tail)]
-    return "\n".join((*lines, f"all details: {directory.log('driver')}", f"go on: effrl resume {directory.path}"))
+        path = directory.log(error.role)
+        tail = path.read_text(errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
+        lines += [f"last lines of {path}:", *(f"    {line[:LINE_WIDTH]}" for line in tail)]
+    return [*lines, f"all details: {directory.log('driver')}"]

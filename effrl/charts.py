@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import accumulate
 from typing import Any
 
@@ -46,7 +47,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class LineSpec:
-    """A plot of one metric, or of every metric that begins with one of several prefixes, against the step."""
+    """A plot of one metric, or of every metric that matches one of several patterns (``eval/pass@*``)."""
 
     title: str
     metrics: tuple[str, ...]
@@ -58,14 +59,15 @@ class LineSpec:
 
 _LINES = (
     LineSpec("Reward", ("reward/outcome_mean",), smooth=True),
-    LineSpec("Evaluation", ("eval/accuracy", "eval/pass@", "eval/greedy"), dots=True),
+    LineSpec("Evaluation", ("eval/accuracy", "eval/pass@*", "eval/maj@*", "eval/greedy"), dots=True),
     LineSpec("Rollouts, cumulated", ("rollout/count",), total=True),
     LineSpec("Tokens, cumulated", ("rollout/tokens",), total=True),
     LineSpec("Labels bought, cumulated", ("label/bought_total",)),
     LineSpec("Entropy of the policy, nats", ("policy/entropy",)),
     LineSpec("Mismatch of engine and learner, KL in nats", ("mismatch/kl",)),
     LineSpec("KL from the initial model, nats", ("loss/kl",)),
-    LineSpec("Terms on top of the outcome, means", ("reward/terms/",)),
+    LineSpec("Terms on top of the outcome, means", ("reward/terms/*",)),
+    LineSpec("Evaluation on further sets", ("eval/*/accuracy",), dots=True),
 )
 
 
@@ -107,10 +109,10 @@ def _line_chart(spec: LineSpec, runs: Mapping[str, Rows]) -> Chart | None:
     return Chart(spec.title, ", ".join(metrics), draw({spec.title: curves}, spec.metrics[0]), keys)
 
 
-def _recorded(prefixes: Sequence[str], runs: Mapping[str, Rows]) -> list[str]:
-    """Recorded metrics that begin with one of the prefixes, in the order of the prefixes."""
+def _recorded(patterns: Sequence[str], runs: Mapping[str, Rows]) -> list[str]:
+    """Recorded metrics that match one of the patterns, in the order of the patterns."""
     names = {name for rows in runs.values() for row in rows for name, value in row.items() if value is not None}
-    return [name for prefix in prefixes for name in sorted(names) if name.startswith(prefix)]
+    return [name for pattern in patterns for name in sorted(names) if fnmatchcase(name, pattern)]
 
 
 def _curve(rows: Rows, metric: str, spec: LineSpec, colour: int, dash: str) -> Curve | None:
@@ -170,7 +172,7 @@ def _times(rows: Rows) -> Layers:
 def _memory_chart(runs: Mapping[str, Rows]) -> Chart | None:
     """One panel per run, one curve per role."""
     prefix = "memory/rss_mb/"
-    spec = LineSpec("Memory by role, GiB", (prefix,))
+    spec = LineSpec("Memory by role, GiB", (f"{prefix}*",))
     metrics = _recorded(spec.metrics, runs)
     found = {
         run: {metric: _in_gib(_curve(rows, metric, spec, index, "-")) for index, metric in enumerate(metrics)}

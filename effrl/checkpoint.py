@@ -13,8 +13,12 @@ from effrl.errors import UserError
 MANIFEST = "manifest.json"
 
 
+ACCURACY = "accuracy"
+"""What a manifest calls the accuracy on the dev set; null where the step was not evaluated, or there is no such set."""
+
+
 class Checkpoints:
-    """The checkpoints of a run, ``step_N`` each."""
+    """The checkpoints of a run, ``step_N`` each: the newest ``keep``, and the best on the dev set."""
 
     def __init__(self, directory: Path, keep: int) -> None:
         self.directory = directory
@@ -41,8 +45,10 @@ class Checkpoints:
         shutil.rmtree(final, ignore_errors=True)  # of an attempt that was taken back to an earlier step
         draft.rename(final)
         _sync(self.directory)
+        best = self.best()
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.directory / f"step_{old}")
+            if best is None or old != best[0]:
+                shutil.rmtree(self.directory / f"step_{old}")
         return final
 
     def steps(self) -> list[int]:
@@ -61,25 +67,47 @@ class Checkpoints:
         path = self.directory / f"step_{steps[-1]}"
         return path, verify(path)
 
+    def best(self) -> tuple[int, float] | None:
+        """Step and accuracy of the checkpoint that was best on the dev set, of equals the oldest; None without one.
 
-def verify(path: Path) -> dict[str, Any]:
-    """Compare the files of a checkpoint with its manifest, and return the manifest.
+        As the best is never deleted, it is the best of all that were ever saved, also after a resume.
+
+        Raises:
+            UserError: a manifest is damaged.
+        """
+        accuracies = {step: read_manifest(self.directory / f"step_{step}").get(ACCURACY) for step in self.steps()}
+        known = {step: accuracy for step, accuracy in accuracies.items() if accuracy is not None}
+        return max(known.items(), key=lambda entry: entry[1], default=None)
+
+
+def verify(path: Path, folder: str = "") -> dict[str, Any]:
+    """Compare the files of a checkpoint, or of one ``folder/`` in it, with its manifest, and return the manifest.
 
     Raises:
         UserError: one line that names the first file that is missing or differs.
     """
+    manifest = read_manifest(path)
+    files: dict[str, str] = manifest["files"]
+    for name, digest in files.items():
+        file = path / name
+        if name.startswith(folder) and (not file.is_file() or _digest(file) != digest):
+            raise UserError(f"{file} is {'damaged' if file.exists() else 'missing'}: {_remedy(path)}")
+    return manifest
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint, without a look at its files.
+
+    Raises:
+        UserError: it is damaged.
+    """
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
-        files: dict[str, str] = manifest["files"]
-        intact = manifest.pop("digest") == _digest_of(manifest)
-    except (ValueError, KeyError, TypeError) as error:
+        intact = manifest.pop("digest") == _digest_of(manifest) and isinstance(manifest["files"], dict)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path / MANIFEST} is damaged: {_remedy(path)}") from error
     if not intact:
         raise UserError(f"{path / MANIFEST} is damaged: {_remedy(path)}")
-    for name, digest in files.items():
-        file = path / name
-        if not file.is_file() or _digest(file) != digest:
-            raise UserError(f"{file} is {'damaged' if file.exists() else 'missing'}: {_remedy(path)}")
     return manifest
 
 

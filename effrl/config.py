@@ -4,10 +4,11 @@ A config is a YAML file (or a recipe's name) plus dotted overrides: ``learn.lr=1
 selector, labeller, reward, … needs lives in that kind's own model.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from effrl.data.sources import FolderSource, HubSource, JsonlSource, ParquetSource, parse_part, parse_source
 from effrl.data.template import Form, Template, check_system, check_template
@@ -104,11 +105,36 @@ class MixSource(Section):
 Source = Annotated[_Source | MixSource, Discriminator("kind"), BeforeValidator(parse_source)]
 
 
+def one_or_several(value: object) -> str:
+    """Which form of ``data.eval`` it is: a mapping is one source in its long form, or names several."""
+    several = isinstance(value, dict) and value.keys().isdisjoint({"kind", "path", "name"})
+    return SEVERAL_SOURCES if several else ONE_SOURCE
+
+
+def _named_well(sets: dict[str, Source]) -> dict[str, Source]:
+    if wrong := [name for name in sets if not re.fullmatch(r"[\w.-]+", name)]:
+        raise ValueError(f"{wrong[0]!r} cannot stand in the name of a metric: use letters, digits, - and _")
+    if not sets:
+        raise ValueError("an empty mapping has no rows: name at least one source, or leave it out")
+    return sets
+
+
+ONE_SOURCE, SEVERAL_SOURCES = "one source", "several sources"
+"""Tags of the two forms of ``data.eval``; with a space, so that no set has the name of one."""
+EvalSource = Annotated[
+    Annotated[Source, Tag(ONE_SOURCE)]
+    | Annotated[dict[str, Source], AfterValidator(_named_well), Tag(SEVERAL_SOURCES)],
+    Discriminator(one_or_several),
+]
+DEV = "dev"
+"""The set to choose by, and the name of a source that is the only one."""
+
+
 class DataConfig(Section):
     train: Source
     """Prompts to train on, with or without labels."""
-    eval: Source | None = None
-    """Held-out prompts; their labels only ever reach metrics."""
+    eval: EvalSource | None = None
+    """Held-out prompts: one source, or several by name. Their labels only ever reach metrics."""
     template: Annotated[Template, BeforeValidator(check_template)] = "plain"
     """How a row's prompt is put: plain, chat, boxed, question, or your own text or messages with {prompt} in them."""
     system: Annotated[str | None, AfterValidator(check_system)] = None
@@ -119,6 +145,34 @@ class DataConfig(Section):
         """What :func:`effrl.data.reader.read` makes of each row's prompt."""
         return Form(self.template, self.system)
 
+    @property
+    def held_out(self) -> dict[str, Source]:
+        """The evaluation sets by name; a source without one is ``dev``."""
+        if self.eval is None:
+            return {}
+        return self.eval if isinstance(self.eval, dict) else {DEV: self.eval}
+
+    @property
+    def main_set(self) -> str | None:
+        """The set whose metrics are ``eval/…``, without its name: ``dev``, or the first; last those to test on."""
+        return min(self.held_out, key=lambda name: (self._is_test(name), name != DEV), default=None)
+
+    @property
+    def dev_set(self) -> str | None:
+        """The set that chooses the best checkpoint: the main one; None where there are only sets to test on."""
+        return None if self.main_set is None or self._is_test(self.main_set) else self.main_set
+
+    def _is_test(self, name: str) -> bool:
+        """Whether a set is named ``test…``, or has a source whose split is."""
+        source = self.held_out[name]
+        sources = [part.source for part in source.parts] if isinstance(source, MixSource) else [source]
+        splits = [part.split for part in sources if isinstance(part, TaskSource | FolderSource | HubSource)]
+        return any(text is not None and text.lower().startswith("test") for text in (name, *splits))
+
+    def eval_field(self, name: str) -> str:
+        """What an evaluation set is called in messages: ``data.eval``, or ``data.eval.test``."""
+        return f"data.eval.{name}" if isinstance(self.eval, dict) else "data.eval"
+
     @model_validator(mode="after")
     def _one_system_prompt(self) -> "DataConfig":
         if self.system is not None and self.form.has_system:
@@ -126,8 +180,12 @@ class DataConfig(Section):
         return self
 
 
+def _listed(value: object) -> object:
+    """One value is a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def _stops(value: object) -> object:
-    """One stop is a list of one."""
     stops = value if isinstance(value, list | tuple) else [value]
     for stop in stops:
         if isinstance(stop, bool) or not (stop if isinstance(stop, str) else isinstance(stop, int) and stop >= 0):
@@ -143,7 +201,7 @@ class RolloutConfig(Section):
     max_tokens: PositiveInt = 1024
     """Longest completion."""
     temperature: PositiveFloat = 1.0
-    """Sampling temperature of training rollouts and evaluation."""
+    """Sampling temperature."""
     stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
     """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
     max_staleness: Annotated[int, Field(ge=0, le=1)] = 0
@@ -199,9 +257,24 @@ class EvalConfig(Section):
     every: PositiveInt = 10
     """Steps between evaluations; the base (row 0) and the last step are always evaluated."""
     prompts: PositiveInt = 128
-    """Held-out prompts, the first of the source."""
+    """Held-out prompts of each set, the first of its source."""
     per_prompt: PositiveInt = 4
     """Samples per prompt; ``eval/accuracy`` is their mean."""
+    pass_at: Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)] = ()
+    """Each k of ``eval/pass@k``, such as [1, 4]; all samples of a prompt by default."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Sampling temperature, 0 for greedy decoding; that of the rollouts by default."""
+    max_tokens: PositiveInt | None = None
+    """Longest completion; that of the rollouts by default."""
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "EvalConfig":
+        if any(k > self.per_prompt for k in self.pass_at):
+            raise ValueError(
+                f"eval.pass_at ({max(self.pass_at)}) takes as many samples of a prompt, and eval.per_prompt is"
+                f" {self.per_prompt}: lower the one or raise the other"
+            )
+        return self
 
 
 class RunConfig(Section):
@@ -214,7 +287,7 @@ class RunConfig(Section):
     save_every: PositiveInt = 20
     """Steps between checkpoints; the last step is always saved."""
     keep: PositiveInt = 2
-    """Checkpoints to keep."""
+    """Newest checkpoints to keep; the one that was best on the dev set is kept besides."""
     sinks: tuple[SinkName, ...] = ("tensorboard",)
     """Who gets a copy of metrics.jsonl: tensorboard, wandb, mlflow; one that fails is off, and the run goes on."""
     sync_tolerance: PositiveFloat = 1e-4
@@ -237,12 +310,27 @@ class Config(Section):
     eval: EvalConfig = EvalConfig()
     run: RunConfig = RunConfig()
 
+    @property
+    def eval_max_tokens(self) -> int:
+        """Longest completion of an evaluation."""
+        return self.eval.max_tokens or self.rollout.max_tokens
+
+    @property
+    def eval_temperature(self) -> float:
+        """Sampling temperature of an evaluation."""
+        return self.rollout.temperature if self.eval.temperature is None else self.eval.temperature
+
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
         if self.model.context is not None and self.rollout.max_tokens >= self.model.context:
             raise ValueError(
                 f"rollout.max_tokens ({self.rollout.max_tokens}) leaves no room for a prompt within"
                 f" model.context ({self.model.context}): lower the one or raise the other"
+            )
+        if self.model.context is not None and self.eval_max_tokens >= self.model.context:
+            raise ValueError(
+                f"eval.max_tokens ({self.eval_max_tokens}) leaves no room for a prompt within model.context"
+                f" ({self.model.context}): lower the one or raise the other"
             )
         if isinstance(self.label.budget, StepBudget) and self.rollout.refill > 0:
             raise ValueError(

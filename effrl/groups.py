@@ -81,22 +81,24 @@ def _record(step: int, settled: Settled) -> dict[str, Any]:
         "id": group.id,
         "step": step,
         "prompt_id": group.prompt.id,
-        "prompt": _text(group),
+        "prompt": text_of(group),
         "fate": settled.fate,
         "decision": judged.decision,
         "reason": judged.reason,
         "label_source": supervision.source if supervision else None,
         "answer": supervision.answer if supervision else None,
-        "rollouts": [_rollout(rollout, score) for rollout, score in zip(group.rollouts, scores, strict=True)],
+        "rollouts": [rollout_record(rollout, score) for rollout, score in zip(group.rollouts, scores, strict=True)],
     }
 
 
-def _text(group: Group) -> str:
+def text_of(group: Group) -> str:
+    """The prompt as text; of a conversation, one line for each message."""
     content = group.prompt.content
     return content if isinstance(content, str) else "\n".join(f"{m['role']}: {m['content']}" for m in content)
 
 
-def _rollout(rollout: Rollout, score: Score | None) -> dict[str, Any]:
+def rollout_record(rollout: Rollout, score: Score | None) -> dict[str, Any]:
+    """A rollout as it is kept; without a score where it was dropped before."""
     return {
         "text": rollout.text,
         "tokens": len(rollout.token_ids),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from effrl.config import Config, Source
+from effrl.config import ONE_SOURCE, SEVERAL_SOURCES, Config, Source, one_or_several
 from effrl.errors import UserError
 
 _RECIPES = resources.files("effrl") / "recipes"
@@ -27,6 +27,25 @@ def load(recipe_or_file: str, overrides: Sequence[str] = ()) -> Config:
         UserError: the file is missing or not YAML, or a value does not fit; one line per problem, each with a remedy.
     """
     return validate(_override(_read(recipe_or_file), overrides), recipe_or_file)
+
+
+def load_overrides(overrides: Sequence[str]) -> Config:
+    """A config of overrides alone, for an evaluation: what it is measured on stands in for what to train on.
+
+    Raises:
+        UserError: as :func:`load` does; or nothing says what to evaluate on.
+    """
+    raw = _override({}, overrides)
+    data = raw.get("data")
+    if not isinstance(data, dict) or not data.get("eval"):
+        raise UserError(
+            "say what to evaluate on: a recipe's name, a YAML file, or data.eval=…, such as"
+            ' data.eval="rows.jsonl?label=answer" or "data.eval={dev: dev.jsonl, test: test.jsonl}"'
+        )
+    sets = data["eval"]
+    several = one_or_several(sets) == SEVERAL_SOURCES
+    data.setdefault("train", next(iter(sets.values())) if several else sets)
+    return validate(raw, "effrl eval")
 
 
 def validate(raw: Mapping[str, Any], origin: str) -> Config:
@@ -157,21 +176,8 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 _PLUGIN = "plugin"
 _TAGS = (
     *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "gold", "vote", "random"),
-    *(
-        "math",
-        "exact",
-        "task",
-        "choice",
-        "regex",
-        "sum",
-        "grpo",
-        "rloo",
-        "reinforce_pp",
-        "clipped",
-        "gspo",
-        "cispo",
-        _PLUGIN,
-    ),
+    *("math", "exact", "task", "choice", "regex", "sum", "grpo", "rloo", "reinforce_pp"),
+    *("clipped", "gspo", "cispo", ONE_SOURCE, SEVERAL_SOURCES, _PLUGIN),
 )
 """Tags of discriminated unions, which pydantic puts into locations."""
 
@@ -191,10 +197,10 @@ def _required_at(location: Sequence[str]) -> list[str]:
 def _models_at(location: Sequence[str]) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [Config]
     for name in location:
-        if name.isdigit():  # a place in a list: what is legal there is what the list holds
-            continue
         fields = [model.model_fields[name] for model in models if name in model.model_fields]
-        models = [model for field in fields for model in _models_in(field.annotation)] or _of_kind(models, name)
+        inside = [model for field in fields for model in _models_in(field.annotation)]
+        # Neither a field nor a kind: a place in a list or a mapping, where legal is what that holds.
+        models = inside or _of_kind(models, name) or models
     return models
 
 

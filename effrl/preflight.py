@@ -1,6 +1,7 @@
 """What can be found wrong before anything is started: data, labels, model and lengths, in seconds."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +20,36 @@ _TEMPLATE_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Preflight:
-    """What a run will work on."""
+class Measurable:
+    """What an evaluation will work on."""
 
     model: Path
     parameters: int
     context: int
     """Longest prompt plus completion, in tokens."""
+    held_out: Mapping[str, Survey]
+    """The evaluation sets by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight(Measurable):
+    """What a run will work on."""
+
     train: Survey
-    held_out: Survey | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A field that leaves the rest of the context to prompts."""
+
+    field: str
+    max_tokens: int
+    context: int
+
+    @property
+    def room(self) -> int:
+        """Longest prompt, in tokens."""
+        return self.context - self.max_tokens
 
 
 def check(config: Config) -> Preflight:
@@ -39,11 +61,8 @@ def check(config: Config) -> Preflight:
     advantages(config.advantage)  # of your own: is it there?
     model = locate(config.model.path)
     context = _context(config, model)
-    if config.rollout.max_tokens >= context:
-        raise UserError(
-            f"rollout.max_tokens ({config.rollout.max_tokens}) leaves no room for a prompt in the model's context of"
-            f" {context} tokens: lower it"
-        )
+    limit = _Limit("rollout.max_tokens", config.rollout.max_tokens, context)
+    _check_room(limit)
     _check_plugins(config)
     _check_stops(config, model)
     train = survey(config.data.train, config.data.form)
@@ -53,11 +72,27 @@ def check(config: Config) -> Preflight:
             f"label.kind={config.label.kind} buys labels, but no row of {where} has one: name their key, for example"
             ' data.train="file.jsonl?label=answer"'
         )
-    held_out = _survey_held_out(config)
-    surveys = {"data.train": train, "data.eval": held_out}
-    _check_conversations(config, model, surveys)
-    _check_lengths(config, model, context, surveys)
-    return Preflight(model, parameters_of(model), context, train, held_out)
+    _check_prompts(config, model, limit, "data.train", config.data.train, train)
+    held_out = _check_held_out(config, model, context)
+    return Preflight(model, parameters_of(model), context, held_out, train)
+
+
+def check_evaluation(config: Config) -> Measurable:
+    """Look at what an evaluation needs of a config; raises as :func:`check` does."""
+    model = locate(config.model.path)
+    context = _context(config, model)
+    _check_stops(config, model)
+    if not config.data.held_out:
+        raise UserError("there is nothing to evaluate on: set data.eval, for example data.eval=rows.jsonl?label=answer")
+    return Measurable(model, parameters_of(model), context, _check_held_out(config, model, context))
+
+
+def _check_room(limit: _Limit) -> None:
+    if limit.room <= 0:
+        raise UserError(
+            f"{limit.field} ({limit.max_tokens}) leaves no room for a prompt in the model's context of {limit.context}"
+            " tokens: lower it"
+        )
 
 
 def _check_plugins(config: Config) -> None:
@@ -79,16 +114,21 @@ def _context(config: Config, model: Path) -> int:
     return config.model.context
 
 
-def _survey_held_out(config: Config) -> Survey | None:
-    if config.data.eval is None:
-        return None
-    held_out = survey(config.data.eval, config.data.form)
-    if held_out.labelled < held_out.rows:
-        raise UserError(
-            f"{held_out.rows - held_out.labelled} of {held_out.rows} rows of data.eval have no label, and cannot be"
-            ' scored: remove them, or name the key of labels, for example data.eval="file.jsonl?label=answer"'
-        )
-    return held_out
+def _check_held_out(config: Config, model: Path, context: int) -> dict[str, Survey]:
+    """Every evaluation set; their labels must be there, or nothing could be scored."""
+    limit = _Limit("eval.max_tokens", config.eval_max_tokens, context)
+    surveys = {}
+    for name, source in config.data.held_out.items():
+        _check_room(limit)
+        field = config.data.eval_field(name)
+        found = surveys[name] = survey(source, config.data.form)
+        if found.labelled < found.rows:
+            raise UserError(
+                f"{found.rows - found.labelled} of {found.rows} rows of {field} have no label, and cannot be scored:"
+                f' remove them, or name the key of labels, for example {field}="file.jsonl?label=answer"'
+            )
+        _check_prompts(config, model, limit, field, source, found)
+    return surveys
 
 
 def _check_stops(config: Config, model: Path) -> None:
@@ -102,38 +142,29 @@ def _check_stops(config: Config, model: Path) -> None:
         )
 
 
-def _check_conversations(config: Config, model: Path, surveys: dict[str, Survey | None]) -> None:
-    for name, found in surveys.items():
-        if found is not None and found.conversations and not has_chat_template(model):
-            raise UserError(
-                f"{found.conversations} of {found.rows} prompts of {name} are messages, but model.path="
-                f"{config.model.path} has no chat template: use another model, or write prompts as plain text"
-                " (data.template=plain or question, no data.system)"
-            )
+def _check_prompts(config: Config, model: Path, limit: _Limit, name: str, source: Source, found: Survey) -> None:
+    """That the model can read the prompts of a source, and has room for them."""
+    if found.conversations and not has_chat_template(model):
+        raise UserError(
+            f"{found.conversations} of {found.rows} prompts of {name} are messages, but model.path="
+            f"{config.model.path} has no chat template: use another model, or write prompts as plain text"
+            " (data.template=plain or question, no data.system)"
+        )
+    # A token takes at least one byte, so only a source with a prompt of too many bytes needs the tokenizer.
+    if found.longest_bytes + _TEMPLATE_BYTES > limit.room:
+        _tokenise_longest(name, source, config.data.form, model, limit)
 
 
-def _check_lengths(config: Config, model: Path, context: int, surveys: dict[str, Survey | None]) -> None:
-    """A token takes at least one byte, so only sources with a prompt of too many bytes need the tokenizer."""
-    limit = context - config.rollout.max_tokens
-    sources = {"data.train": config.data.train, "data.eval": config.data.eval}
-    for name, found in surveys.items():
-        source = sources[name]
-        if found is not None and source is not None and found.longest_bytes + _TEMPLATE_BYTES > limit:
-            _tokenise_longest(name, source, config.data.form, model, limit, config.rollout.max_tokens, context)
-
-
-def _tokenise_longest(
-    name: str, source: Source, form: Form, model: Path, limit: int, max_tokens: int, context: int
-) -> None:
+def _tokenise_longest(name: str, source: Source, form: Form, model: Path, limit: _Limit) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     for row in read(source, form):
-        if size_of(row.prompt) + _TEMPLATE_BYTES <= limit:
+        if size_of(row.prompt) + _TEMPLATE_BYTES <= limit.room:
             continue
         length = len(render(tokenizer, row.prompt.content))
-        if length > limit:
+        if length > limit.room:
             raise UserError(
-                f"{name}: prompt {row.prompt.id} has {length} tokens; with rollout.max_tokens={max_tokens} the context"
-                f" of {context} leaves {limit}: shorten or remove it, or lower rollout.max_tokens"
+                f"{name}: prompt {row.prompt.id} has {length} tokens; with {limit.field}={limit.max_tokens} the context"
+                f" of {limit.context} leaves {limit.room}: shorten or remove it, or lower {limit.field}"
             )

@@ -10,6 +10,7 @@ import yaml
 
 from effrl import metrics
 from effrl.charts import charts, known
+from effrl.checkpoint import Checkpoints
 from effrl.errors import UserError
 from effrl.metrics import STAGES
 from effrl.plots import compact
@@ -48,6 +49,8 @@ class Summary:
     base: str
     final: str
     gain: str
+    best: str
+    """The checkpoint that was best on the dev set."""
     facts: dict[str, str]
     publishes: str
     publishes_mood: str
@@ -139,6 +142,7 @@ def _summary(run: Run) -> Summary:
     wanted = run.config.get("run.steps")
     base = known([row for row in run.rows if row["step"] == 0], "eval/accuracy")
     final = known(run.steps, "eval/accuracy")
+    best = Checkpoints(run.path / "checkpoints", keep=1).best()
     publishes, mood = _publishes(run)
     return Summary(
         name=run.name,
@@ -147,6 +151,7 @@ def _summary(run: Run) -> Summary:
         base=f"{base[-1]:.3f}" if base else _NONE,
         final=f"{final[-1]:.3f}" if final else _NONE,
         gain=f"{final[-1] - base[-1]:+.3f}" if base and final else "",
+        best=f"best checkpoint: step {best[0]}, {best[1]:.3f}" if best else "",
         facts=_facts(run),
         publishes=publishes,
         publishes_mood=mood,

@@ -77,7 +77,12 @@ def show_step(run: Path, step: int, console: Console, limit: int = 5) -> None:
         raise UserError(_no_such_step(run, step))
     shown = groups[: max(1, limit)]
     console.print(_summary(step, groups, len(shown)))
-    for group in shown:
+    show_groups(shown, console)
+
+
+def show_groups(groups: Iterable[GroupRecord], console: Console) -> None:
+    """Print groups with their rollouts and verdicts."""
+    for group in groups:
         console.print()
         _show_group(group, console)
 

@@ -118,6 +118,51 @@ def test_short_forms_of_sources() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sets", "main", "dev"),
+    [
+        ("tasks:chain?split=dev", "dev", "dev"),
+        ("tasks:chain?split=test", "dev", None),
+        ("{kind: tasks, name: chain, split: test}", "dev", None),
+        ("['tasks:chain?split=dev', 'folder:rows?split=test']", "dev", None),
+        ("{a: a.jsonl, dev: d.jsonl}", "dev", "dev"),
+        ("{a: a.jsonl, b: b.jsonl}", "a", "a"),
+        ("{test: t.jsonl, b: b.jsonl}", "b", "b"),
+        ("{dev: 'hf:x/y?split=test', b: b.jsonl}", "b", "b"),
+        ("{Test_aime: t.jsonl, test: t.jsonl}", "Test_aime", None),
+        ("null", None, None),
+    ],
+)
+def test_no_set_to_test_on_chooses(sets: str, main: str | None, dev: str | None) -> None:
+    data = loaded(f"data.eval={sets}").data
+    assert (data.main_set, data.dev_set) == (main, dev)
+
+
+def test_several_sets_survive_a_round_trip(tmp_path: Path) -> None:
+    config = loaded("data.eval={dev: 'tasks:chain?split=dev', mixed: ['a.jsonl', 'tasks:chain?split=test']}")
+    (tmp_path / "config.yaml").write_text(load.dump(config))
+    again = load.load(str(tmp_path / "config.yaml"))
+    assert again == config and list(again.data.held_out) == ["dev", "mixed"]
+    assert load.load(str(tmp_path / "config.yaml"), ["data.eval.dev=d.jsonl"]).data.held_out["dev"] == JsonlSource(
+        path=Path("d.jsonl")
+    )
+
+
+def test_evaluation_samples_as_the_rollouts_do_unless_it_says_otherwise() -> None:
+    same, own = loaded("rollout.temperature=0.7"), loaded("eval.temperature=0", "eval.max_tokens=9")
+    assert (same.eval_temperature, same.eval_max_tokens) == (0.7, 64)
+    assert (own.eval_temperature, own.eval_max_tokens) == (0.0, 9)
+
+
+def test_overrides_alone_are_enough_to_evaluate() -> None:
+    data = load.load_overrides(["data.eval={test: 'tasks:chain?split=test', dev: d.jsonl}", "reward.kind=exact"]).data
+    assert list(data.held_out) == ["test", "dev"] and data.train == data.held_out["test"]
+    assert load.load_overrides(["data.eval=d.jsonl"]).data.train == JsonlSource(path=Path("d.jsonl"))
+    assert load.load_overrides(["data.eval=d.jsonl", "data.train=tasks:chain"]).data.train == TaskSource(name="chain")
+    with pytest.raises(UserError, match="say what to evaluate on"):
+        load.load_overrides(["reward.kind=exact"])
+
+
+@pytest.mark.parametrize(
     "query",
     ["size=many", "size=0", "split=eval", "szie=3", "size=", "levels=two", "levels=2-9", "kinds=ax", "levels=3-1"],
 )
@@ -223,6 +268,7 @@ def test_the_dump_spells_out_every_default() -> None:
         ("reward={kind: plug.in:f, timeout=3: 1, memory: 3}", "reward.memory_mb"),
         ("reward.kind=exakt", "exact"),
         ("data.eval={kind: task, name: chain}", "tasks"),
+        ("data.eval={dev: 'a.jsonl?promt=x'}", "data.eval.dev.prompt"),
     ],
 )
 def test_did_you_mean(override: str, meant: str) -> None:
@@ -231,5 +277,5 @@ def test_did_you_mean(override: str, meant: str) -> None:
 
 
 def test_far_from_every_name_all_are_listed() -> None:
-    with pytest.raises(UserError, match="known: every, per_prompt, prompts"):
+    with pytest.raises(UserError, match="known: every, max_tokens, pass_at, per_prompt, prompts, temperature"):
         loaded("eval.xyz=1")

@@ -29,6 +29,12 @@ def test_needs_are_those_of_one_node() -> None:
     assert needs(cluster(rollout=4, learner=2, gpus=1, nodes=3)) == {"CPU": 3.0, "GPU": 6.0}
 
 
+def test_an_evaluation_needs_no_room_for_a_learner() -> None:
+    wanted = cluster(rollout=1, learner=1, gpus=1)
+    assert needs(wanted, learning=False) == {"CPU": 0.5, "GPU": 1.0}
+    check_fit(wanted, [machine(gpus=1)], learning=False)
+
+
 def test_a_cpu_run_asks_for_no_gpu() -> None:
     """A bundle with ``GPU: 0`` is refused by Ray."""
     assert needs(cluster()) == {"CPU": 1.0}

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from fake_run import group, rollout, write_lines, write_run
+from test_checkpoint import write
 
 from effrl import metrics
+from effrl.checkpoint import Checkpoints
 from effrl.errors import UserError
 from effrl.report import write_report
 
@@ -112,6 +114,17 @@ def test_what_a_model_writes_stays_text(tmp_path: Path) -> None:
     (run / "config.yaml").write_text(f"model: {{path: {json.dumps('</pre><script>')}}}\n")
     page = report(tmp_path, run)
     assert page.text.count("<script>alert(1)</script><b onclick=x>\\x1b\\ud800 & </pre>") == 5
+
+
+def test_the_best_checkpoint_and_further_sets(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "demo", 4)
+    assert "best checkpoint" not in report(tmp_path, run).text and "further sets" not in report(tmp_path, run).text
+    edit(run, **{"eval/test/accuracy": 0.25, "eval/test/pass@4": 0.5})
+    for step, accuracy in ((2, 0.625), (4, 0.5)):
+        write(Checkpoints(run / "checkpoints", keep=1), step, accuracy)
+    page = report(tmp_path, run)
+    assert "best checkpoint: step 2, 0.625" in page.text
+    assert "Evaluation on further sets eval/test/accuracy" in page.text and "eval/test/pass@4" not in page.text
 
 
 def test_a_run_without_evaluation(tmp_path: Path) -> None:

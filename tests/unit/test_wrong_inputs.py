@@ -189,6 +189,11 @@ def write(path: Path, *rows: Any) -> Path:
         ("rollout.stop=['']", ["rollout.stop", "a text or a token id", '["</answer>", 2]']),
         ("rollout.stop=-1", ["rollout.stop", "a text or a token id"]),
         ("rollout.stop=[1.5]", ["rollout.stop", "a text or a token id"]),
+        ("data.eval={}", ["data.eval", "name at least one source"]),
+        ("data.eval={a/b: x.jsonl}", ["data.eval", "'a/b'", "letters, digits"]),
+        ("data.eval={dev: 'tasks:chian'}", ["data.eval.dev.name", "'chain'", "'chian'"]),
+        ("eval.pass_at=8", ["eval.pass_at (8)", "eval.per_prompt is 4", "lower the one or raise the other"]),
+        ("eval.temperature=-1", ["eval.temperature", "greater than or equal to 0", "-1"]),
         ("data=null", ["data is a section", "train"]),
     ],
 )
@@ -312,6 +317,38 @@ def test_labels_are_needed_but_there_are_none(train: Command, tmp_path: Path) ->
 def test_held_out_rows_without_a_label(train: Command, tmp_path: Path) -> None:
     write(tmp_path / "rows.jsonl", *ROWS, {"prompt": "3+3="})
     train("data.eval=rows.jsonl").says("1 of 3 rows of data.eval", "?label=answer")
+
+
+def test_every_set_is_looked_at(train: Command, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", *ROWS, {"prompt": "3+3="})
+    train("data.eval={dev: 'tasks:chain?split=dev&size=4', hard: rows.jsonl}").says("of 3 rows of data.eval.hard")
+    write(tmp_path / "rows.jsonl", {"prompt": "1" * 1984, "label": "1", "id": "long"})
+    sets = "data.eval={hard: rows.jsonl}"
+    train(sets, "eval.max_tokens=65").says("data.eval.hard: prompt long has 1984 tokens", "lower eval.max_tokens")
+    train(sets, "eval.max_tokens=2048").says("eval.max_tokens (2048)", "lower it")
+
+
+# --- evaluation and export
+
+
+def test_what_cannot_be_evaluated(effrl: Command, tmp_path: Path, random_model: Path) -> None:
+    """Nothing may get as far as starting actors: these take seconds."""
+    effrl("eval", "tiny").says("say what to evaluate on", "data.eval=")
+    effrl("eval", "tiny", "quikstart").says("quikstart", "neither a file nor a recipe")
+    effrl("eval", "tiny", "quickstart", "grpo").says("one recipe or file", "quickstart, grpo")
+    effrl("eval", "./tinny", "quickstart").says("./tinny", "is no model directory")
+    effrl("eval", "tiny", "quickstart", "data.eval=null").says("nothing to evaluate on", "set data.eval")
+    effrl("eval", "tiny", "data.eval=rows.jsonl").says("rows.jsonl: no such file")
+    effrl("eval", "tiny", "quickstart", "--out", "no/where.json").says("cannot write no/where.json", "no directory no")
+    (tmp_path / "config.yaml").touch()
+    effrl("eval", tmp_path).says(f"{tmp_path} has no checkpoint yet")
+
+
+def test_what_cannot_be_exported(effrl: Command, run: Path, tmp_path: Path) -> None:
+    effrl("export", tmp_path, "out").says("neither a run nor a checkpoint", "runs/NAME")
+    (tmp_path / "out").mkdir()
+    effrl("export", run, "out").says("cannot write out", "choose a directory that does not exist")
+    effrl("export", run, "model").says("model was written, but does not load")
 
 
 # --- the model and its context
