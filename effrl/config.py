@@ -212,6 +212,20 @@ class RolloutConfig(Section):
     """Memory for the key-value cache of one engine on a CPU, in GiB."""
 
 
+class LoraConfig(Section):
+    rank: PositiveInt = 16
+    """Rank of the adapters (LoRA, arXiv 2106.09685); each layer's update is a product of two matrices this narrow."""
+    alpha: PositiveFloat = 32.0
+    """The product is scaled by ``alpha / rank``."""
+    targets: Literal["all"] | tuple[str, ...] = "all"
+    """Last names of the linear layers that get adapters, such as [q_proj, v_proj]; never the output layer."""
+
+    @property
+    def scale(self) -> float:
+        """What the product of the two matrices is multiplied by."""
+        return self.alpha / self.rank
+
+
 class LearnConfig(Section):
     lr: PositiveFloat = 1e-6
     """Largest learning rate of AdamW."""
@@ -229,6 +243,12 @@ class LearnConfig(Section):
     """Largest norm of the whole gradient."""
     micro_batch_tokens: PositiveInt = 16384
     """Tokens of one forward pass on one rank, padding included; the gradient does not depend on it."""
+    zero: Literal[1, 2, 3] = 1
+    """What the ranks share out (ZeRO): optimizer states, gradients too, or parameters too; see docs/learner.md."""
+    activation_checkpointing: bool = False
+    """Keep only the input of each layer for the backward pass: a third more time, far less memory."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters on the frozen model, and publish and export them merged; all weights by default."""
 
 
 class WorkersConfig(Section):

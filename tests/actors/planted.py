@@ -1,6 +1,7 @@
 """A rollout worker with planted faults in its weight path (invariant 4), and a learner that can be looked into."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from actors.learner import LearnerRank
 from actors.rollout import RolloutWorker
 from actors.snapshot import Manifest
+from effrl.config import LearnConfig
+from effrl.kinds import AnyLoss
 from effrl.packing import MicroBatch
 from effrl.types import Receipt
 
@@ -55,16 +58,46 @@ class FaultyWorker(RolloutWorker):
 
 
 class OpenRank(LearnerRank):
-    """Shows the gradient that the optimizer used."""
+    """Shows the gradient that the optimizer used, and becomes another learner without a new process."""
+
+    def become(self, learn: LearnConfig, loss: AnyLoss, dtype: str = "float32") -> None:
+        """A new engine on the same model, in the same process group."""
+        from actors.engine import DeepSpeedRank
+
+        self.options = replace(self.options, learn=learn, loss=loss, dtype=dtype)
+        self.engine = DeepSpeedRank(self.options.model, dtype, learn)
+
+    def minimise(self, loss: AnyLoss) -> None:
+        self.options = replace(self.options, loss=loss)
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
         """By parameter: with beta1 = 0, Adam's first moment after a step is the reduced and clipped gradient."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
         return {
-            name: safe_get_full_optimizer_state(tensor, "exp_avg").numpy().copy()
-            for name, tensor in self.engine.parameters()
+            name: safe_get_full_optimizer_state(tensor, "exp_avg").float().numpy().copy()
+            for name, tensor in self.engine.language_model.named_parameters()
+            if tensor.requires_grad
         }
+
+    def adapters(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """A and B of every adapted weight, by its name."""
+        import deepspeed
+
+        adapted = {weight.name: weight.adapter for weight in self.engine.parameters.weights if weight.adapter}
+        with deepspeed.zero.GatheredParameters([part for pair in adapted.values() for part in pair]):
+            return {name: tuple(part.detach().numpy().copy() for part in pair) for name, pair in adapted.items()}
+
+    def gathered_at_most(self, bucket: int) -> tuple[int, int, int]:
+        """Publish in buckets of so many bytes; the most that was whole at a time, what all have, and the largest."""
+        parameters = self.engine.parameters
+        parameters.bucket = bucket
+        sharded = [part for weight in parameters.weights for part in weight.parts if not part.ds_persist]
+        most = 0
+        for _ in parameters.published():
+            most = max(most, sum(part.numel() * part.element_size() for part in sharded))
+        whole = [part.ds_numel * part.element_size() for part in sharded]
+        return most, sum(whole), max(whole)
 
     def with_old(self, batches: list[MicroBatch]) -> list[MicroBatch]:
         """Micro-batches with the log-probs of the current weights."""

@@ -1,0 +1,157 @@
+"""The parameters of a rank's model, whole, one bucket at a time: wherever ZeRO keeps them, and adapters merged.
+
+Under ZeRO-3 each rank holds a shard of every parameter. Whoever needs whole ones (a publish, an export, the drill) goes
+through them here; every rank calls the same method, since gathering is a collective, and goes through to the end.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import deepspeed
+import torch
+from torch import Tensor, nn
+
+BUCKET = 512 * 2**20
+"""Bytes that are gathered at a time, unless one parameter alone has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One tensor of the Hugging Face checkpoint, and what it is made of."""
+
+    name: str
+    base: Tensor
+    adapter: tuple[Tensor, Tensor] | None = None
+    """LoRA's ``A`` [rank, in] and ``B`` [out, rank], where the layer has them."""
+
+    @property
+    def parts(self) -> list[Tensor]:
+        return [self.base, *(self.adapter or ())]
+
+    def merged(self, scale: float) -> Tensor:
+        """``base + scale * B A`` (LoRA, arXiv 2106.09685, section 4.1), added up in float32; the parts stay."""
+        if self.adapter is None:
+            return self.base
+        a, b = (part.float() for part in self.adapter)
+        return (self.base.float() + scale * (b @ a)).to(self.base.dtype)
+
+
+class Parameters:
+    """All parameters of a model."""
+
+    def __init__(self, model: nn.Module, rank: int, scale: float, bucket: int = BUCKET) -> None:
+        """``scale`` is LoRA's, for models with adapters."""
+        self.weights = list(_weights(dict(model.named_parameters())))
+        self.rank = rank
+        self.scale = scale
+        self.bucket = bucket
+        self.noisy: list[str] = []
+        self.saved: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def published(self) -> Iterator[tuple[str, Tensor]]:
+        """The checkpoint's tensors by name, tied ones once; on rank 0. Others give theirs to it, and get nothing."""
+        for weights in _buckets(self.weights, self.bucket):
+            parts = [part for weight in weights for part in weight.parts]
+            with deepspeed.zero.GatheredParameters(parts):
+                if self.rank == 0:
+                    for weight in weights:
+                        yield weight.name, _kept(weight, self.scale)
+
+    def kinds(self) -> list[str]:
+        """What the start-up drill perturbs, one at a time: names without the layer's index.
+
+        An adapter is perturbed in its ``B``: it starts at 0, and with it nothing can move through ``A``.
+        """
+        return list(dict.fromkeys(_kind(name) for name, _ in self._perturbed()))
+
+    @torch.no_grad()
+    def save(self, kind: str) -> None:
+        """Copy the parameters of a kind, for :meth:`add_noise` and :meth:`heal`."""
+        self.noisy.append(kind)
+        for chosen in self._whole(kind):
+            self.saved.update((name, tensor.detach().to("cpu", copy=True)) for name, tensor in chosen)
+
+    @torch.no_grad()
+    def add_noise(self, kind: str, amplitude: float) -> None:
+        """Saved values plus noise of ``amplitude`` times their root mean square; the same noise on every rank."""
+        generator = torch.Generator().manual_seed(0)
+        for chosen in self._whole(kind):
+            for name, tensor in chosen:
+                saved = self.saved[name]
+                size = saved.float().pow(2).mean().sqrt().clamp(min=0.01)
+                noise = torch.randn(saved.shape, generator=generator)
+                tensor.copy_(saved + (amplitude * size * noise).to(saved.dtype))
+
+    @torch.no_grad()
+    def heal(self) -> None:
+        """Undo :meth:`add_noise`, to the bit."""
+        for kind in self.noisy:
+            for chosen in self._whole(kind):
+                for name, tensor in chosen:
+                    tensor.copy_(self.saved[name])
+        self.noisy, self.saved = [], {}
+
+    def _whole(self, kind: str) -> Iterator[list[tuple[str, Tensor]]]:
+        """The parameters of a kind, by buckets, to be read and written where they are not empty.
+
+        Of parameters in shards rank 0 sees all, and what it leaves there reaches the others.
+        """
+        chosen = [Weight(name, tensor) for name, tensor in self._perturbed() if _kind(name) == kind]
+        for weights in _buckets(chosen, self.bucket):
+            named = [(weight.name, weight.base) for weight in weights]
+            in_shards = any(map(_in_shards, (tensor for _, tensor in named)))
+            with deepspeed.zero.GatheredParameters([tensor for _, tensor in named], modifier_rank=0):
+                yield [] if in_shards and self.rank > 0 else named
+
+    def _perturbed(self) -> Iterator[tuple[str, Tensor]]:
+        for weight in self.weights:
+            yield weight.name, weight.base
+            if weight.adapter:
+                yield f"{weight.name}.lora_B", weight.adapter[1]
+
+
+def _weights(parameters: dict[str, Tensor]) -> Iterator[Weight]:
+    """Pair what peft renamed: a layer's weight is its ``base_layer.weight``, beside ``lora_A`` and ``lora_B``."""
+    for name, tensor in parameters.items():
+        layer, adapted, end = name.partition(".base_layer.")
+        if adapted and end == "weight":
+            a, b = (parameters[f"{layer}.lora_{part}.default.weight"] for part in "AB")
+            yield Weight(f"{layer}.weight", tensor, (a, b))
+        elif ".lora_" not in name:
+            yield Weight(name.replace(".base_layer.", "."), tensor)
+
+
+def _kept(weight: Weight, scale: float) -> Tensor:
+    """On the host, and not in memory that is freed when the bucket is."""
+    return weight.merged(scale).detach().to("cpu", copy=weight.adapter is None and _in_shards(weight.base))
+
+
+def _buckets(weights: Iterable[Weight], limit: int) -> Iterator[list[Weight]]:
+    """Neighbours together while they stay within ``limit`` bytes."""
+    bucket: list[Weight] = []
+    size = 0
+    for weight in weights:
+        bytes_of = sum(_numel(part) * part.element_size() for part in weight.parts)
+        if bucket and size + bytes_of > limit:
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(weight)
+        size += bytes_of
+    if bucket:
+        yield bucket
+
+
+def _in_shards(tensor: Tensor) -> bool:
+    """Whether ZeRO-3 has it."""
+    return hasattr(tensor, "ds_numel")
+
+
+def _numel(tensor: Tensor) -> int:
+    """Elements of the whole; a parameter in shards is empty while it is not gathered."""
+    return tensor.ds_numel if _in_shards(tensor) else tensor.numel()  # type: ignore[attr-defined]
+
+
+def _kind(name: str) -> str:
+    """``model.layers.3.mlp.up_proj.weight`` → ``model.layers.mlp.up_proj.weight``."""
+    return ".".join(part for part in name.split(".") if not part.isdigit())

@@ -1,0 +1,56 @@
+"""The learner's model: a causal language model that answers with log-probs of tokens, never with logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from effrl.errors import UserError
+from effrl.loss.head import token_scores
+
+
+class Scorer(nn.Module):
+    """Backbone and head; ``language_model`` keeps the names of the Hugging Face checkpoint."""
+
+    def __init__(self, language_model: Any) -> None:
+        super().__init__()
+        _check_plain_head(language_model)
+        self.language_model = language_model
+        self.head = _Head(language_model.get_output_embeddings())
+
+    def forward(self, ids: Tensor, attention: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probs and entropies [B, L] of the tokens given those before them; 0 where not ``wanted``.
+
+        All arguments are [B, L]. The first token of a row has no distribution, and stays 0.
+        """
+        hidden = self.language_model.base_model(input_ids=ids, attention_mask=attention, use_cache=False)[0][:, :-1]
+        chosen = wanted[:, 1:] > 0
+        scores = self.head(hidden[chosen], ids[:, 1:][chosen])
+        blank = torch.zeros(chosen.shape, dtype=scores[0].dtype, device=ids.device)
+        logprobs, entropy = (blank.masked_scatter(chosen, score) for score in scores)
+        return nn.functional.pad(logprobs, (1, 0)), nn.functional.pad(entropy, (1, 0))
+
+
+class _Head(nn.Module):
+    """Shares the output layer's parameters: ZeRO-3 gathers a module's own when it is called, once for all slices."""
+
+    def __init__(self, output: nn.Linear) -> None:
+        super().__init__()
+        self.weight = output.weight
+        self.bias = output.bias
+
+    def forward(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        return token_scores(hidden, self.weight, self.bias, tokens)
+
+
+@torch.no_grad()
+def _check_plain_head(language_model: Any) -> None:
+    """Some models scale or cap their logits after the head; their log-probs cannot be taken from the head alone."""
+    ids = torch.zeros((1, 1), dtype=torch.long)
+    hidden = language_model.base_model(input_ids=ids, use_cache=False)[0]
+    expected = language_model(input_ids=ids, use_cache=False).logits
+    if not torch.equal(language_model.get_output_embeddings()(hidden), expected):
+        raise UserError(
+            f"{type(language_model).__name__} changes its logits after the output layer (a scale or a soft cap), which"
+            " the learner does not support: choose another model.path"
+        )

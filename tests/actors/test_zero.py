@@ -1,0 +1,166 @@
+"""ZeRO-1, 2 and 3 on two ranks, with and without adapters: the gradient of one naive pass, and nothing lost or stale.
+
+One pair of processes becomes one learner after the other, so that all of it takes little more than one start.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from by_hand import WAIT_S, start_learner, stop
+from numpy.typing import NDArray
+from planted import OpenRank
+from safetensors.torch import load
+from test_gradients import MAX_TOKENS, batch, one_each
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from actors.wait import answer
+from actors.weights import LearnerGroup
+from effrl.canary import over_prompts
+from effrl.config import LearnConfig, LoraConfig
+from effrl.kinds import ClippedLoss, Reduce
+from effrl.packing import MicroBatch, pad, size_of
+from effrl.types import Float32
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+LORA = LoraConfig(rank=4, alpha=12.0)
+KINDS = [(zero, lora) for zero in (1, 2, 3) for lora in (None, LORA)]
+NAMES = [f"ZeRO-{zero}{', LoRA' if lora else ''}" for zero, lora in KINDS]
+CANARY = over_prompts([np.arange(5, 25, dtype=np.int32), np.arange(30, 60, dtype=np.int32)])
+
+
+@pytest.fixture(scope="module")
+def ranks(local_ray: None, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LearnerGroup]:
+    learner = asyncio.run(start_learner(OpenRank, 2, models["tied"], tmp_path_factory.mktemp("run"), LearnConfig()))
+    yield learner
+    stop(dict(learner.ranks))
+
+
+def learn(zero: int, lora: LoraConfig | None, **fields: object) -> LearnConfig:
+    return LearnConfig.model_validate({"zero": zero, "lora": lora, "betas": (0.0, 0.95), "clip_norm": 1e9, **fields})
+
+
+def uneven() -> list[list[MicroBatch]]:
+    """Thirteen micro-batches on one rank, one on the other."""
+    sequences = batch()
+    return [one_each(sequences[:13]), [pad(sequences[13:])]]
+
+
+async def step(learner: LearnerGroup, reduce: Reduce, rate: float) -> dict[str, float]:
+    size = size_of(batch(), reduce, MAX_TOKENS)
+    await learner.all("minimise", ClippedLoss(reduce=reduce))
+    metrics: dict[str, float] = await learner.scatter("step", [[share] for share in uneven()], [size], rate)
+    return metrics
+
+
+async def published(learner: LearnerGroup) -> dict[str, Tensor]:
+    data, _ = await learner.snapshot()
+    return dict(load(bytes(await answer(data, WAIT_S, "bytes", "learner-0"))))
+
+
+def plain(path: Path, weights: dict[str, Tensor]) -> torch.nn.Module:
+    """What transformers makes of published weights: each has its place, and none is missing."""
+    model = AutoModelForCausalLM.from_pretrained(path).double()
+    assert {name for name, _ in model.named_parameters()} == weights.keys()
+    model.load_state_dict({name: tensor.double() for name, tensor in weights.items()}, strict=False)
+    return model  # type: ignore[no-any-return]
+
+
+def naive_logprobs(model: torch.nn.Module, ids: NDArray[np.int32]) -> Tensor:
+    """Of all tokens but the first."""
+    tokens = torch.tensor(ids, dtype=torch.long)
+    logits = model(input_ids=tokens[None]).logits[0, :-1]
+    return torch.log_softmax(logits, -1)[torch.arange(len(ids) - 1), tokens[1:]]
+
+
+def naive_gradients(model: torch.nn.Module, reduce: Reduce) -> dict[str, Tensor]:
+    """One sequence after the other; on policy a ratio is 1, and its slope that of the log-prob."""
+    sequences = batch()
+    tokens = sum(len(sequence.logprobs) for sequence in sequences)
+    for sequence in sequences:
+        logprobs = naive_logprobs(model, sequence.ids)[sequence.prompt_length - 1 :]
+        importance = (logprobs.detach() - torch.tensor(sequence.logprobs)).exp().clamp(max=2.0)
+        terms = -importance * torch.tensor(sequence.advantages) * logprobs
+        divisors = {"token": tokens, "constant": 16 * MAX_TOKENS, "sequence": 16 * len(terms)}
+        (terms.sum() / divisors[reduce]).backward()
+    return {name: tensor.grad for name, tensor in model.named_parameters() if tensor.grad is not None}
+
+
+@pytest.mark.parametrize(("zero", "lora"), KINDS, ids=NAMES)
+async def test_the_gradient_is_that_of_one_naive_pass(
+    ranks: LearnerGroup, models: dict[str, Path], zero: int, lora: LoraConfig | None
+) -> None:
+    """For adapters by the chain rule through the merged weight: slopes of A and B are ``s B'W'`` and ``s W'A'``."""
+    await ranks.all("become", learn(zero, lora), ClippedLoss())
+    await step(ranks, "token", 3e-3)  # away from the start, where B is 0
+    adapters = await ranks.first("adapters")
+    weights = await published(ranks)
+    for reduce in ("token", "sequence", "constant"):
+        expected = naive_gradients(plain(models["tied"], weights), reduce)
+        if lora:
+            expected = {
+                f"{name.removesuffix('.weight')}.lora_{part}.default.weight": gradient
+                for name, (a, b) in adapters.items()
+                for part, gradient in {
+                    "A": lora.scale * torch.tensor(b).double().T @ expected[name],
+                    "B": lora.scale * expected[name] @ torch.tensor(a).double().T,
+                }.items()
+            }
+        metrics = await step(ranks, reduce, 1e-30)
+        actual = await ranks.first("gradients")
+        assert actual.keys() == expected.keys()
+        largest = max(float(gradient.abs().max()) for gradient in expected.values())
+        worst = max(float((torch.tensor(actual[name]) - expected[name]).abs().max()) for name in expected)
+        assert worst <= 1e-5 * largest, f"{reduce}: off by {worst / largest:.1e} of the largest"
+        norm = float(sum(gradient.square().sum() for gradient in expected.values()) ** 0.5)
+        assert metrics["policy/grad_norm"] == pytest.approx(norm, rel=1e-5)
+
+
+@pytest.mark.parametrize(("zero", "lora"), KINDS, ids=NAMES)
+async def test_what_is_published_is_what_the_learner_computes_with(
+    ranks: LearnerGroup, models: dict[str, Path], tmp_path: Path, zero: int, lora: LoraConfig | None
+) -> None:
+    """After a step, while each kind is perturbed, when it is healed, after a restore, and in the exported model."""
+    await ranks.all("become", learn(zero, lora), ClippedLoss())
+
+    async def served() -> Float32:
+        """Log-probs that an engine has which loads what is published."""
+        return canary_of(plain(models["tied"], await published(ranks)))
+
+    await step(ranks, "token", 3e-3)
+    before = await ranks.first("logprobs", CANARY)
+    weights = await published(ranks)
+    assert await served() == pytest.approx(before, abs=1e-5)
+    kinds = await ranks.first("parameter_kinds")
+    assert sum("lora_B" in kind for kind in kinds) == (7 if lora else 0) and len(kinds) == (21 if lora else 14)
+    for kind in [kind for kind in kinds if "q_proj" in kind or "embed" in kind]:
+        moved = await ranks.first("perturb", kind, CANARY, 0.1)
+        assert np.abs(moved - before).max() >= 0.1
+        assert await served() == pytest.approx(moved, abs=1e-5)
+        await ranks.all("heal")
+    assert equal(await published(ranks), weights), "to the bit"
+    assert (await ranks.first("logprobs", CANARY)).tolist() == before.tolist()
+
+    await ranks.all("save", tmp_path)
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    assert equal(dict(exported.named_parameters()), weights) and exported.config.use_cache
+    expected = (await step(ranks, "token", 3e-3), await published(ranks))
+    await ranks.all("become", learn(zero, lora), ClippedLoss())
+    await ranks.all("restore", tmp_path)
+    assert equal(await published(ranks), weights)
+    again = (await step(ranks, "token", 3e-3), await published(ranks))
+    assert again[0] == expected[0] and equal(again[1], expected[1]), "a resumed run equals one that was not stopped"
+
+
+def canary_of(model: torch.nn.Module) -> Float32:
+    with torch.no_grad():
+        rows = [naive_logprobs(model, ids) for ids in CANARY.ids]
+    return np.asarray(torch.cat(rows).numpy(), np.float32)
+
+
+def equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
