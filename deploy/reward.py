@@ -49,8 +49,9 @@ def check(recipe: str, overrides: Sequence[str], rows: int, form: str | None, li
 
 def _labelled(config: Config, count: int) -> tuple[str, list[Row]]:
     """The first rows with a label, of the training data or else of the held-out data, and where they are from."""
-    for name, source in (("data.train", config.data.train), ("data.eval", config.data.eval)):
-        rows = (row for row in read(source, config.data.form) if row.label and row.label.strip()) if source else ()
+    held_out = {config.data.eval_field(name): source for name, source in config.data.held_out.items()}
+    for name, source in {"data.train": config.data.train, **held_out}.items():
+        rows = (row for row in read(source, config.data.form) if row.label and row.label.strip())
         if found := list(islice(rows, count)):
             return name, found
     raise UserError(

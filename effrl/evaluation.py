@@ -9,7 +9,7 @@ import numpy as np
 
 from effrl.config import Config
 from effrl.groups import rollout_record, text_of
-from effrl.kinds import PluginReward
+from effrl.reward.kinds import answering
 from effrl.show import GroupRecord, RolloutRecord
 from effrl.types import ReadGroup, Score
 
@@ -95,7 +95,7 @@ def measure(graded: Sequence[Graded], config: Config) -> dict[str, Estimate]:
     found |= {
         f"pass@{n}": estimate(best_of(entry.outcomes, n) for entry in scored) for n in config.eval.pass_at or (k,)
     }
-    if not isinstance(config.reward, PluginReward):
+    if answering(config.reward) is not None:
         found[f"maj@{k}"] = estimate(entry.vote for entry in scored)
     return {**found, "truncated": estimate(entry.truncated for entry in graded)}
 

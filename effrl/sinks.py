@@ -27,7 +27,7 @@ def sinks(names: Sequence[SinkName], run: Path, config: Path) -> list[Sink]:
         run: the run directory; its name is the run's name everywhere.
         config: the resolved config, which the tools keep with the run.
     """
-    made = {
+    made: dict[SinkName, Callable[[], Sink]] = {
         "tensorboard": lambda: TensorBoardSink(run / "tensorboard"),
         "wandb": lambda: WandbSink(run, config),
         "mlflow": lambda: MlflowSink(run, config),
