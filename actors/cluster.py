@@ -25,6 +25,7 @@ from actors.rollout import RolloutWorker
 from actors.sampling import EngineOptions
 from actors.wait import answer, answers
 from effrl.config import Config, WorkersConfig
+from effrl.kinds import GaeAdvantage
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the actor's own process
@@ -155,11 +156,12 @@ class Cluster:
         config, workers = self.config, self.config.cluster.learner
         reference = str(initial) if config.loss.kl > 0 else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
+        gae = config.advantage if isinstance(config.advantage, GaeAdvantage) else None
         world_size = workers.per_node * config.cluster.nodes
         for rank in range(world_size):
             name = f"learner-{rank}"
             options = LearnerOptions(
-                str(base), config.model.dtype, config.learn, config.loss, rank, world_size, reference
+                str(base), config.model.dtype, config.learn, config.loss, rank, world_size, reference, gae
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options

@@ -27,6 +27,7 @@ from effrl.checkpoint import Checkpoints
 from effrl.config import Config
 from effrl.data.reader import read
 from effrl.groups import GroupStore
+from effrl.kinds import GaeAdvantage
 from effrl.label.build import labeller
 from effrl.loop import Services, train
 from effrl.metrics import Metrics, MetricsLog, Stopwatch
@@ -152,7 +153,8 @@ class Driver:
         )
 
     def _new_batch(self, step: int) -> Batch:
-        return Batch(step, self.config.rollout.prompts, self.config.rollout.refill, self.advantages)
+        contrast = not isinstance(self.config.advantage, GaeAdvantage)
+        return Batch(step, self.config.rollout.prompts, self.config.rollout.refill, self.advantages, contrast)
 
     async def _steps(self, journal: Journal) -> AsyncIterator[int]:
         """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""

@@ -43,14 +43,17 @@ FIXED = {"zero", "lora"}
 class DeepSpeedRank:
     """Forward passes, one optimizer step over micro-batches, and checkpoints."""
 
-    def __init__(self, model: str, dtype: str, config: LearnConfig, micro_batch_size: int = 1) -> None:
+    def __init__(
+        self, model: str, dtype: str, config: LearnConfig, micro_batch_size: int = 1, value_head: bool = False
+    ) -> None:
         torch.manual_seed(0)
         deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo")
         self.rank = int(os.environ["RANK"])
         self.world_size = int(os.environ["WORLD_SIZE"])
         self.config = config
+        self.value_head = value_head
         self.tokenizer = AutoTokenizer.from_pretrained(model)  # now: a checkpoint to resume from may be pruned later
-        scorer = Scorer(_language_model(model, dtype, config))
+        scorer = Scorer(_language_model(model, dtype, config), value_head)
         self.engine, *_ = deepspeed.initialize(
             model=scorer,
             model_parameters=[parameter for parameter in scorer.parameters() if parameter.requires_grad],
@@ -60,9 +63,9 @@ class DeepSpeedRank:
         self.parameters = Parameters(self.language_model, self.rank, config.lora.scale if config.lora else 1.0)
         self.device = self.engine.device
 
-    def token_logprobs(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
-        """Log-probs and entropies [B, L] of the sampled tokens given those before them; 0 elsewhere."""
-        scores: tuple[Tensor, Tensor] = self.engine(*_inputs(batch, self.device))
+    def score(self, batch: MicroBatch) -> tuple[Tensor, ...]:
+        """Log-probs and entropies [B, L] of the sampled tokens, and values of what stands before them, with a head."""
+        scores: tuple[Tensor, ...] = self.engine(*_inputs(batch, self.device))
         return scores
 
     def even(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
@@ -145,7 +148,7 @@ class DeepSpeedRank:
         """Load model, optimizer and random states from :meth:`save`; called on all ranks.
 
         Raises:
-            UserError: it was written under another ``learn.zero`` or ``learn.lora``.
+            UserError: it was written under another ``learn.zero`` or ``learn.lora``, or with or without a value head.
         """
         written = json.loads((directory / SETTINGS).read_text())
         for name, value in self._settings().items():
@@ -158,7 +161,9 @@ class DeepSpeedRank:
             raise RunError(f"the learner's state in {directory} could not be loaded")
 
     def _settings(self) -> dict[str, Any]:
-        return {f"learn.{name}": value for name, value in self.config.model_dump(mode="json", include=FIXED).items()}
+        fixed = self.config.model_dump(mode="json", include=FIXED)
+        kind = {"advantage.kind": "gae" if self.value_head else "any without a value head"}
+        return {**{f"learn.{name}": value for name, value in fixed.items()}, **kind}
 
 
 class FrozenModel:
@@ -166,7 +171,7 @@ class FrozenModel:
 
     def __init__(self, model: str, dtype: str, device: torch.device) -> None:
         module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
-        self.module = Scorer(module).to(device).eval().requires_grad_(False)
+        self.module = Scorer(module, value_head=False).to(device).eval().requires_grad_(False)
         self.device = device
 
     @torch.no_grad()

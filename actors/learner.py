@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from actors.role import Role
 from actors.snapshot import Manifest, pack
 from effrl import types
+from effrl.advantage.gae import at_the_end, gae, value_loss
 from effrl.config import LearnConfig
-from effrl.kinds import AnyLoss
-from effrl.loss.policy import k3, policy_loss
+from effrl.kinds import AnyLoss, GaeAdvantage
+from effrl.loss.policy import k3, policy_loss, token_weights
 from effrl.loss.tokens import Tokens
 from effrl.packing import MicroBatch, Size, pad
 from effrl.types import Canary, Float32, Int32
 
 if TYPE_CHECKING:
-    from actors.engine import FrozenModel, LossSums
+    from actors.engine import DeepSpeedRank, FrozenModel, LossSums
 
 PER_TOKEN = {
     "entropy": "policy/entropy",
@@ -31,6 +32,7 @@ PER_TOKEN = {
     "mismatch_kl": "mismatch/kl",
     "truncated": "mismatch/truncated_fraction",
     "kl": "loss/kl",
+    "value": "loss/value",
 }
 """Sums over tokens, and the metrics that their means are."""
 
@@ -47,6 +49,8 @@ class LearnerOptions:
     world_size: int
     reference: str | None = None
     """The initial model, where the loss keeps the policy near it."""
+    gae: GaeAdvantage | None = None
+    """Where advantages come from a value head."""
 
 
 class LearnerRank(Role):
@@ -76,7 +80,7 @@ class LearnerRank(Role):
         )
         from actors.engine import DeepSpeedRank, FrozenModel  # reads the environment when it is imported
 
-        self.engine = DeepSpeedRank(options.model, options.dtype, options.learn)
+        self.engine = DeepSpeedRank(options.model, options.dtype, options.learn, value_head=options.gae is not None)
         if options.reference is not None:
             self.reference = FrozenModel(options.reference, options.dtype, self.engine.device)
 
@@ -89,27 +93,45 @@ class LearnerRank(Role):
         the others it is scored ahead.
         """
         self.engine.set_learning_rate(learning_rate)
-        first, *later = map(self.engine.even, updates)
-        later = [[self._with_old(batch) for batch in batches] for batches in later]
-        done = [self._update(batches, size) for batches, size in zip([first, *later], sizes, strict=True)]
-        return {name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}
+        evened = [self.engine.even(batches) for batches in updates]
+        prepared, found = self._prepared(evened)
+        done = [self._update(batches, size) for batches, size in zip(prepared, sizes, strict=True)]
+        return {**{name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}, **found}
+
+    def _prepared(self, updates: list[list[MicroBatch]]) -> tuple[list[list[MicroBatch]], dict[str, float]]:
+        """Micro-batches with what must be known of the old policy before the first update, and metrics of that."""
+        config = self.options.gae
+        if config is None:
+            first, *later = updates
+            return [first, *([self._with_old(batch) for batch in batches] for batches in later)], {}
+        return standardised([[self._valued(batch, config) for batch in batches] for batches in updates], self.engine)
 
     @torch.no_grad()
     def _with_old(self, batch: MicroBatch) -> MicroBatch:
-        logprobs, _ = self.engine.token_logprobs(batch)
-        return replace(batch, old=np.asarray(logprobs.cpu().numpy(), np.float32))
+        logprobs, *_ = self.engine.score(batch)
+        return replace(batch, old=_array(logprobs))
+
+    @torch.no_grad()
+    def _valued(self, batch: MicroBatch, config: GaeAdvantage) -> MicroBatch:
+        """With values, returns and raw advantages; until now, what stands for advantages is the rollout's reward."""
+        logprobs, _, values = self.engine.score(batch)
+        rewards, mask = (torch.tensor(array, device=values.device) for array in (batch.advantages, batch.mask))
+        advantages, returns = gae(at_the_end(rewards, mask), values, mask, config.gamma, config.lam)
+        old, values, returns, advantages = map(_array, (logprobs, values, returns, advantages))
+        return replace(batch, old=old, values=values, returns=returns, advantages=advantages)
 
     def _update(self, batches: Sequence[MicroBatch], size: Size) -> dict[str, float]:
         """One optimizer step; ``size`` counts the sequences of all ranks."""
         sums = self.engine.accumulate(batches, self._loss, size.denominator)
         norm = self.engine.step()
-        names = ["policy", *(name for name in PER_TOKEN if name != "kl" or self.reference)]
+        absent = {"kl": self.reference is None, "value": self.options.gae is None}
+        names = ["policy", *(name for name in PER_TOKEN if not absent.get(name, False))]
         policy, *totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
         per_token = {PER_TOKEN[name]: total / size.tokens for name, total in zip(names[1:], totals, strict=True)}
         return {"loss/policy": policy / size.denominator, "policy/grad_norm": norm, **per_token}
 
     def _loss(self, batch: MicroBatch) -> "LossSums":
-        logprobs, entropy = self.engine.token_logprobs(batch)
+        logprobs, entropy, *values = self.engine.score(batch)
         behaviour, advantages, mask = (
             torch.tensor(array, device=logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
         )
@@ -117,12 +139,21 @@ class LearnerRank(Role):
         reference = self.reference.logprobs(batch) if self.reference else None
         sums = policy_loss(self.options.loss, Tokens(logprobs, old, behaviour, advantages, mask, reference))
         mismatch = k3(behaviour, old, mask)  # KL(engine, learner)
-        return {**sums, "entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
+        sums |= {"entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
+        return self._with_value_loss(sums, batch, *values) if values else sums
+
+    def _with_value_loss(self, sums: "LossSums", batch: MicroBatch, values: torch.Tensor) -> "LossSums":
+        config = self.options.gae
+        assert config is not None and batch.values is not None and batch.returns is not None
+        old, returns, mask = (torch.tensor(a, device=values.device) for a in (batch.values, batch.returns, batch.mask))
+        losses = value_loss(values, old, returns, config.value_clip) * mask
+        weighted = (losses * token_weights(mask, self.options.loss.reduce)).sum()
+        return {**sums, "loss": sums["loss"] + config.value_weight * weighted, "value": losses.detach().sum()}
 
     @torch.no_grad()
     def logprobs(self, canary: Canary) -> Float32:
         """Log-probs of the canary's sampled tokens under the learner's current weights, concatenated."""
-        scored, _ = self.engine.token_logprobs(pad([_unweighted(*pair) for pair in _pairs(canary)]))
+        scored, *_ = self.engine.score(pad([_unweighted(*pair) for pair in _pairs(canary)]))
         rows = [row[start : len(ids)] for row, (ids, start) in zip(scored, _pairs(canary), strict=True)]
         return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
 
@@ -163,6 +194,35 @@ class LearnerRank(Role):
     def restore(self, directory: Path) -> None:
         """Load model, optimizer and random states of a checkpoint."""
         self.engine.restore(directory)
+
+
+def standardised(
+    updates: list[list[MicroBatch]], engine: "DeepSpeedRank"
+) -> tuple[list[list[MicroBatch]], dict[str, float]]:
+    """Advantages of mean 0 and variance 1 over all sampled tokens of the step, on all ranks.
+
+    Returns:
+        The micro-batches, and what share of the returns' variance the values explain: the rest is the advantages'.
+    """
+    own = [0.0] * 5
+    for batch in (batch for batches in updates for batch in batches):
+        assert batch.returns is not None
+        inside = batch.mask > 0
+        for place, values in enumerate((batch.advantages[inside], batch.returns[inside])):
+            own[2 * place] += float(values.sum(dtype=np.float64))
+            own[2 * place + 1] += float(np.square(values, dtype=np.float64).sum())
+        own[4] += float(inside.sum())
+    *sums, count = engine.sum_over_ranks(own)
+    mean, spread = sums[0] / count, sums[1] / count - (sums[0] / count) ** 2
+    of_returns = sums[3] / count - (sums[2] / count) ** 2
+    scale = (max(spread, 0.0) + 1e-8) ** -0.5
+    scaled = [[replace(b, advantages=np.float32(scale) * (b.advantages - np.float32(mean)) * b.mask) for b in batches]
+              for batches in updates]  # fmt: skip
+    return scaled, {"value/explained_variance": 1 - spread / of_returns if of_returns > 0 else float("nan")}
+
+
+def _array(tensor: torch.Tensor) -> Float32:
+    return np.asarray(tensor.cpu().numpy(), np.float32)
 
 
 def _pairs(canary: Canary) -> list[tuple[Int32, int]]:

@@ -10,25 +10,31 @@ from effrl.loss.head import token_scores
 
 
 class Scorer(nn.Module):
-    """Backbone and head; ``language_model`` keeps the names of the Hugging Face checkpoint."""
+    """Backbone and head; ``language_model`` keeps the names of the Hugging Face checkpoint.
 
-    def __init__(self, language_model: Any) -> None:
+    A value head sits beside it, on the same hidden states: it is trained and checkpointed, and never published.
+    """
+
+    def __init__(self, language_model: Any, value_head: bool) -> None:
         super().__init__()
         _check_plain_head(language_model)
         self.language_model = language_model
         self.head = _Head(language_model.get_output_embeddings())
+        self.value_head = _value_head(language_model) if value_head else None
 
-    def forward(self, ids: Tensor, attention: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, ids: Tensor, attention: Tensor, wanted: Tensor) -> tuple[Tensor, ...]:
         """Log-probs and entropies [B, L] of the tokens given those before them; 0 where not ``wanted``.
 
-        All arguments are [B, L]. The first token of a row has no distribution, and stays 0.
+        With a value head also the values [B, L] of what stands before each token. All arguments are [B, L]. The first
+        token of a row has no distribution, and stays 0.
         """
         hidden = self.language_model.base_model(input_ids=ids, attention_mask=attention, use_cache=False)[0][:, :-1]
         chosen = wanted[:, 1:] > 0
-        scores = self.head(hidden[chosen], ids[:, 1:][chosen])
+        scores = list(self.head(hidden[chosen], ids[:, 1:][chosen]))
+        if self.value_head is not None:
+            scores.append(self.value_head(hidden[chosen]).squeeze(-1).to(scores[0].dtype))
         blank = torch.zeros(chosen.shape, dtype=scores[0].dtype, device=ids.device)
-        logprobs, entropy = (blank.masked_scatter(chosen, score) for score in scores)
-        return nn.functional.pad(logprobs, (1, 0)), nn.functional.pad(entropy, (1, 0))
+        return tuple(nn.functional.pad(blank.masked_scatter(chosen, score), (1, 0)) for score in scores)
 
 
 class _Head(nn.Module):
@@ -41,6 +47,15 @@ class _Head(nn.Module):
 
     def forward(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return token_scores(hidden, self.weight, self.bias, tokens)
+
+
+def _value_head(language_model: Any) -> nn.Linear:
+    """It starts at 0 everywhere: the first advantages are the returns."""
+    output = language_model.get_output_embeddings().weight
+    head = nn.Linear(output.shape[1], 1, dtype=output.dtype, device=output.device)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 @torch.no_grad()

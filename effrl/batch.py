@@ -39,6 +39,8 @@ class Batch:
     refill: float
     """Refill budget in multiples of the first draw's tokens."""
     advantage: AdvantageFunction
+    contrast: bool = True
+    """Whether a group teaches only what sets its rollouts apart; then one with equal outcomes is filtered."""
     settled: list[Settled] = field(default_factory=list)
     _first_draw_tokens: int = 0
     _tokens: int = 0
@@ -64,7 +66,7 @@ class Batch:
         if not self.settled:
             self._first_draw_tokens = drawn
         self._tokens += drawn
-        self.settled.extend(Settled(group, fate_of(group)) for group in scored)
+        self.settled.extend(Settled(group, fate_of(group, self.contrast)) for group in scored)
 
     def rollouts(self) -> list[types.Rollout]:
         """All rollouts of the step, whatever became of them."""
@@ -119,8 +121,8 @@ class Batch:
         ]
 
 
-def fate_of(scored: ScoredGroup) -> Fate:
-    """Dropped by the labeller, failed (fewer than half of the rollouts scored), filtered (no signal), or trained.
+def fate_of(scored: ScoredGroup, contrast: bool = True) -> Fate:
+    """Dropped by the labeller, failed (fewer than half of the rollouts scored), filtered (no contrast), or trained.
 
     The filter reads outcomes, not shaped rewards: a length penalty must not make a signal where there is none.
     """
@@ -129,7 +131,7 @@ def fate_of(scored: ScoredGroup) -> Fate:
     outcomes = [score.outcome for score in scored.scores if score.outcome is not None]
     if 2 * len(outcomes) < len(scored.scores) or len(outcomes) < 2:
         return Fate.FAILED
-    return Fate.FILTERED if len(set(outcomes)) == 1 else Fate.TRAINED
+    return Fate.FILTERED if contrast and len(set(outcomes)) == 1 else Fate.TRAINED
 
 
 def _scored_rollouts(scored: ScoredGroup) -> list[tuple[types.Rollout, float]]:

@@ -96,6 +96,22 @@ class ReinforcePpAdvantage(Section):
     """Reward minus the group's mean, by one standard deviation for the whole step (arXiv 2501.03262, with baseline)."""
 
 
+class GaeAdvantage(Section):
+    kind: Literal["gae"] = "gae"
+    """Generalized advantage estimation (arXiv 1506.02438) over a value head on the policy, as in PPO, for every token.
+
+    The advantages of a step are standardised over all its tokens. Groups whose outcomes are equal are learned from too.
+    """
+    gamma: Share = 1.0
+    """Discount of a token for the one before it."""
+    lam: Share = 0.95
+    """Trust in returns (1) or in the value function (0)."""
+    value_weight: PositiveFloat = 0.1
+    """Weight of the value function's loss beside the policy's; its gradient reaches the whole model."""
+    value_clip: PositiveFloat = 0.2
+    """How far a value may move in a step before its loss is cut (arXiv 2005.12729, section 3)."""
+
+
 class PluginAdvantage(Section):
     kind: ImportPath
     """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
@@ -105,6 +121,7 @@ AnyAdvantage = Annotated[
     Annotated[GrpoAdvantage, Tag("grpo")]
     | Annotated[RlooAdvantage, Tag("rloo")]
     | Annotated[ReinforcePpAdvantage, Tag("reinforce_pp")]
+    | Annotated[GaeAdvantage, Tag("gae")]
     | Annotated[PluginAdvantage, Tag("plugin")],
     Discriminator(_kind("grpo")),
 ]

@@ -26,6 +26,10 @@ class MicroBatch:
     advantages: Float32
     old: Float32 | None = None
     """Log-probs of the learner's policy before the first update of a batch; None: those of the forward pass itself."""
+    values: Float32 | None = None
+    """Of the states before each token, by the value function before the first update; None without a value head."""
+    returns: Float32 | None = None
+    """What they should have been."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from effrl.advantage.reinforce_pp import reinforce_pp_advantages
 from effrl.advantage.rloo import rloo_advantages
 from effrl.batch import AdvantageFunction
 from effrl.errors import RunError, one_line
-from effrl.kinds import AnyAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
+from effrl.kinds import AnyAdvantage, GaeAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
 from effrl.types import Float32
 
 
@@ -28,6 +28,8 @@ def advantages(config: AnyAdvantage) -> AdvantageFunction:
             return _group_by_group(rloo_advantages)
         case ReinforcePpAdvantage():
             return reinforce_pp_advantages
+        case GaeAdvantage():
+            return list  # the learner makes advantages of rewards: it alone has the values
         case PluginAdvantage(kind=kind):
             return _checked(kind, plugins.load("advantage.kind", kind))
 

@@ -33,6 +33,12 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     return advantages, (advantages + values) * mask
 
 
+def at_the_end(rewards: Tensor, mask: Tensor) -> Tensor:
+    """[B, L] rewards of which only the last sampled token of each row keeps its own: the outcome is known there."""
+    following = torch.nn.functional.pad(mask[:, 1:], (0, 1))
+    return rewards * mask * (1 - following)
+
+
 def value_loss(values: Tensor, old: Tensor, returns: Tensor, clip: float) -> Tensor:
     """[B, L] losses of the value function, each ``0.5 max((V - R)^2, (clipped V - R)^2)``.
 

@@ -12,7 +12,7 @@ from actors.learner import LearnerRank
 from actors.rollout import RolloutWorker
 from actors.snapshot import Manifest
 from effrl.config import LearnConfig
-from effrl.kinds import AnyLoss
+from effrl.kinds import AnyLoss, GaeAdvantage
 from effrl.packing import MicroBatch
 from effrl.types import Receipt
 
@@ -60,12 +60,14 @@ class FaultyWorker(RolloutWorker):
 class OpenRank(LearnerRank):
     """Shows the gradient that the optimizer used, and becomes another learner without a new process."""
 
-    def become(self, learn: LearnConfig, loss: AnyLoss, dtype: str = "float32") -> None:
+    def become(
+        self, learn: LearnConfig, loss: AnyLoss, dtype: str = "float32", gae: GaeAdvantage | None = None
+    ) -> None:
         """A new engine on the same model, in the same process group."""
         from actors.engine import DeepSpeedRank
 
-        self.options = replace(self.options, learn=learn, loss=loss, dtype=dtype)
-        self.engine = DeepSpeedRank(self.options.model, dtype, learn)
+        self.options = replace(self.options, learn=learn, loss=loss, dtype=dtype, gae=gae)
+        self.engine = DeepSpeedRank(self.options.model, dtype, learn, value_head=gae is not None)
 
     def minimise(self, loss: AnyLoss) -> None:
         self.options = replace(self.options, loss=loss)
@@ -79,6 +81,18 @@ class OpenRank(LearnerRank):
             for name, tensor in self.engine.language_model.named_parameters()
             if tensor.requires_grad
         }
+
+    def value_head(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Weight and bias of the value head, and the gradient that the optimizer used for each."""
+        import deepspeed
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        found = {}
+        for name, tensor in self.engine.engine.module.value_head.named_parameters():
+            with deepspeed.zero.GatheredParameters([tensor]):
+                value = tensor.detach().float().numpy().copy()
+            found[name] = (value, safe_get_full_optimizer_state(tensor, "exp_avg").float().numpy().copy())
+        return found
 
     def adapters(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """A and B of every adapted weight, by its name."""

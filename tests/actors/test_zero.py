@@ -22,7 +22,7 @@ from actors.wait import answer
 from actors.weights import LearnerGroup
 from effrl.canary import over_prompts
 from effrl.config import LearnConfig, LoraConfig
-from effrl.kinds import ClippedLoss, Reduce
+from effrl.kinds import ClippedLoss, GaeAdvantage, Reduce
 from effrl.packing import MicroBatch, pad, size_of
 from effrl.types import Float32
 
@@ -154,6 +154,60 @@ async def test_what_is_published_is_what_the_learner_computes_with(
     assert equal(await published(ranks), weights)
     again = (await step(ranks, "token", 3e-3), await published(ranks))
     assert again[0] == expected[0] and equal(again[1], expected[1]), "a resumed run equals one that was not stopped"
+
+
+def naive_values(model: torch.nn.Module, head: dict[str, Tensor], ids: NDArray[np.int32]) -> Tensor:
+    """Of what stands before each token but the first."""
+    hidden = model(input_ids=torch.tensor(ids, dtype=torch.long)[None], output_hidden_states=True).hidden_states[-1]
+    values: Tensor = hidden[0, :-1] @ head["weight"][0] + head["bias"][0]
+    return values
+
+
+def naive_estimate(values: list[float], reward: float, config: GaeAdvantage) -> list[float]:
+    """Raw advantages of one sequence, the reward at its end."""
+    following, after, found = 0.0, 0.0, []
+    for t in reversed(range(len(values))):
+        delta = (reward if t == len(values) - 1 else 0.0) + config.gamma * after - values[t]
+        following, after = delta + config.gamma * config.lam * following, values[t]
+        found.append(following)
+    return found[::-1]
+
+
+@pytest.mark.parametrize("zero", [1, 3])
+async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, models: dict[str, Path], zero: int) -> None:
+    """The gradients of policy and value head, with advantages that are standardised over both ranks' tokens."""
+    config = GaeAdvantage(gamma=0.98, lam=0.9, value_weight=0.5)
+    await ranks.all("become", learn(zero, None), ClippedLoss(), "float32", config)
+    await step(ranks, "token", 3e-3)  # away from the start, where all values are 0
+    model = plain(models["tied"], await published(ranks))
+    found = await ranks.first("value_head")
+    head = {name: torch.tensor(value).double().requires_grad_() for name, (value, _) in found.items()}
+    sequences = batch()
+    kept = [naive_values(model, head, seq.ids)[seq.prompt_length - 1 :] for seq in sequences]
+    raw = [
+        naive_estimate(values.tolist(), float(seq.advantages[-1]), config)
+        for values, seq in zip(kept, sequences, strict=True)
+    ]
+    every = np.concatenate([np.array(row) for row in raw])
+    loss = torch.zeros((), dtype=torch.float64)
+    for seq, values, row in zip(sequences, kept, raw, strict=True):
+        logprobs = naive_logprobs(model, seq.ids)[seq.prompt_length - 1 :]
+        importance = (logprobs.detach() - torch.tensor(seq.logprobs)).exp().clamp(max=2.0)
+        advantages = torch.tensor((np.array(row) - every.mean()) / every.std())
+        returns = torch.tensor(row) + values.detach()
+        loss = loss - (importance * advantages * logprobs).sum() + 0.5 * 0.5 * (values - returns).square().sum()
+    (loss / len(every)).backward()
+    expected = {name: tensor.grad for name, tensor in model.named_parameters()}
+    metrics = await step(ranks, "token", 1e-30)
+    actual = await ranks.first("gradients")
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    worst = max(float((torch.tensor(actual[name]) - expected[name]).abs().max()) for name in expected)
+    assert worst <= 1e-5 * largest
+    for name, (_, gradient) in (await ranks.first("value_head")).items():
+        assert gradient == pytest.approx(head[name].grad.numpy(), rel=1e-3, abs=1e-5 * largest)
+    returns = np.concatenate([np.array(row) + values.detach().numpy() for row, values in zip(raw, kept, strict=True)])
+    assert metrics["value/explained_variance"] == pytest.approx(1 - every.var() / returns.var(), abs=1e-4)
+    assert metrics["loss/value"] == pytest.approx(0.5 * np.square(every).mean(), rel=1e-4)
 
 
 def canary_of(model: torch.nn.Module) -> Float32:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from effrl.advantage.gae import gae, value_loss
+from effrl.advantage.gae import at_the_end, gae, value_loss
 
 Row = list[tuple[float, float]]
 """Reward and value of each sampled token."""
@@ -87,3 +87,9 @@ def test_value_loss(value: float, expected: float, gradient: float) -> None:
     loss.sum().backward()
     assert loss.item() == pytest.approx(expected)
     assert values.grad is not None and values.grad.item() == pytest.approx(gradient)
+
+
+def test_the_outcome_is_known_at_the_last_sampled_token() -> None:
+    mask = torch.tensor([[0.0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
+    rewards = torch.tensor([[9.0, 2, 2, 9], [9, 9, 3, 3], [9, 9, 9, 9]])
+    assert at_the_end(rewards, mask).tolist() == [[0, 0, 2, 0], [0, 0, 0, 3], [0, 0, 0, 0]]
