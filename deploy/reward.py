@@ -41,10 +41,9 @@ def check(recipe: str, overrides: Sequence[str], rows: int, form: str | None, li
     for probe in PROBES:
         _tell_unexpected(probe, [trial for trial in found.of(probe) if trial.unexpected], limit, console)
     if failures := found.failures():
-        hint = (
-            "" if form or "gold" not in failures[0] else f"; if answers are put otherwise, say how: --form '… {SLOT}'"
-        )
-        raise RunError(f"the reward is not fit for a run: {'; '.join(failures)}{hint}")
+        hint = "" if form else f" (if a completion puts its answer otherwise, say how: --form 'Answer: {SLOT}')"
+        raise RunError(f"the reward is not fit for a run: {', '.join(failures)}{hint}")
+    console.print(Text("ok: golds are right, the golds of other rows and empty completions are not", "green"))
 
 
 def _labelled(config: Config, count: int) -> tuple[str, list[Row]]:
