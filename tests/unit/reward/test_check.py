@@ -74,7 +74,8 @@ def test_a_form_of_ones_own() -> None:
 def test_a_reward_that_searches_for_the_label() -> None:
     """The commonest false positive: an answer that contains the label, or lists candidates."""
     found = checked(lambda text, label, meta: float(label in text))
-    assert unexpected(found) >= {"sign flipped": 2, "gold, then a wrong answer": 5, "gold or a wrong answer": 5}.items()
+    mishaps = {"sign flipped": 3, "gold, then a wrong answer": 5, "gold or a wrong answer": 5}
+    assert unexpected(found).items() >= mishaps.items()
     assert right(found, "off by one digit or letter") == 0
 
 
