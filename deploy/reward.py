@@ -17,7 +17,7 @@ from effrl.reward.check import PROBES, SLOT, Check, Probe, Trial
 from effrl.reward.check import check as check_reward
 from effrl.reward.sandbox import Sandbox
 from effrl.show import printable
-from effrl.types import Row
+from effrl.types import Row, Status
 
 _SHOWN = 100
 """Characters of a label or completion that are shown; answers stand at the end."""
@@ -49,8 +49,10 @@ def check(recipe: str, overrides: Sequence[str], rows: int, form: str | None, li
 def _labelled(config: Config, count: int) -> tuple[str, list[Row]]:
     """The first rows with a label, of the training data or else of the held-out data, and where they are from."""
     for name, source in (("data.train", config.data.train), ("data.eval", config.data.eval)):
-        rows = (row for row in read(source, config.data.form) if row.label and row.label.strip()) if source else ()
-        if found := list(islice(rows, count)):
+        if source is None:
+            continue
+        labelled = (row for row in read(source, config.data.form) if row.label and row.label.strip())
+        if found := list(islice(labelled, count)):
             return name, found
     raise UserError(
         "no row of data.train or data.eval has a label to check the reward with: name their key, for example"
@@ -85,7 +87,7 @@ def _verdict(trial: Trial) -> str:
         return "failed"
     if trial.right:
         return "right"
-    return "wrong" if trial.score.status == "ok" else "no answer"
+    return "wrong" if trial.score.status is Status.OK else "no answer"
 
 
 def _tell_unexpected(probe: Probe, trials: Sequence[Trial], limit: int, console: Console) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from effrl.errors import RunError
@@ -144,8 +145,8 @@ def check(reward: AnyReward, rows: Sequence[Row], grade: Grade, form: str | None
         RunError: the reward judges nothing at all.
     """
     cases = _cases(reward, rows)
-    form = form or _understood(cases[:_TRIAL_ROWS], grade)
-    put: Put = lambda answer: form.replace(SLOT, answer)  # noqa: E731
+    used = form or _understood(cases[:_TRIAL_ROWS], grade)
+    put = partial(used.replace, SLOT)
     written = [
         (probe, case, completion)
         for probe in PROBES
@@ -153,7 +154,7 @@ def check(reward: AnyReward, rows: Sequence[Row], grade: Grade, form: str | None
         if (completion := probe.write(case, put)) is not None
     ]
     scores = grade([_task(case, completion) for _, case, completion in written])
-    return Check(form, tuple(Trial(*entry, score) for entry, score in zip(written, scores, strict=True)))
+    return Check(used, tuple(Trial(*entry, score) for entry, score in zip(written, scores, strict=True)))
 
 
 def _understood(cases: Sequence[Case], grade: Grade) -> str:
