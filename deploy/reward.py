@@ -17,7 +17,7 @@ from effrl.reward.check import PROBES, SLOT, Check, Probe, Trial
 from effrl.reward.check import check as check_reward
 from effrl.reward.sandbox import Sandbox
 from effrl.show import printable
-from effrl.types import Row
+from effrl.types import Row, Status
 
 _SHOWN = 100
 """Characters of a label or completion that are shown; answers stand at the end."""
@@ -41,18 +41,17 @@ def check(recipe: str, overrides: Sequence[str], rows: int, form: str | None, li
     for probe in PROBES:
         _tell_unexpected(probe, [trial for trial in found.of(probe) if trial.unexpected], limit, console)
     if failures := found.failures():
-        hint = (
-            "" if form or "gold" not in failures[0] else f"; if answers are put otherwise, say how: --form '… {SLOT}'"
-        )
-        raise RunError(f"the reward is not fit for a run: {'; '.join(failures)}{hint}")
+        hint = "" if form else f" (if a completion puts its answer otherwise, say how: --form 'Answer: {SLOT}')"
+        raise RunError(f"the reward is not fit for a run: {', '.join(failures)}{hint}")
+    console.print(Text("ok: golds are right, the golds of other rows and empty completions are not", "green"))
 
 
 def _labelled(config: Config, count: int) -> tuple[str, list[Row]]:
     """The first rows with a label, of the training data or else of the held-out data, and where they are from."""
     held_out = {config.data.eval_field(name): source for name, source in config.data.held_out.items()}
     for name, source in {"data.train": config.data.train, **held_out}.items():
-        rows = (row for row in read(source, config.data.form) if row.label and row.label.strip())
-        if found := list(islice(rows, count)):
+        labelled = (row for row in read(source, config.data.form) if row.label and row.label.strip())
+        if found := list(islice(labelled, count)):
             return name, found
     raise UserError(
         "no row of data.train or data.eval has a label to check the reward with: name their key, for example"
@@ -87,7 +86,7 @@ def _verdict(trial: Trial) -> str:
         return "failed"
     if trial.right:
         return "right"
-    return "wrong" if trial.score.status == "ok" else "no answer"
+    return "wrong" if trial.score.status is Status.OK else "no answer"
 
 
 def _tell_unexpected(probe: Probe, trials: Sequence[Trial], limit: int, console: Console) -> None:

@@ -70,7 +70,7 @@ def test_commands_exist(command: list[str]) -> None:
         assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return
     assert program == "effrl"
-    group = [name, arguments.pop(0)] if name in ("config", "data") else [name]
+    group = [name, arguments.pop(0)] if name in ("config", "data", "reward") else [name]
     result = CliRunner().invoke(app, [*group, "--help"])
     assert result.exit_code == 0, result.output
     if arguments and arguments[0] == "quickstart":

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from effrl.errors import RunError
@@ -46,7 +47,7 @@ class Case:
     other: str | None
     """Another row's gold; None where all are equal."""
     wrong: str
-    """The gold with its last letter or digit replaced by the next one."""
+    """The gold with its last letter or digit replaced by the next one; of options, the next one."""
     prompt: str
     meta: Mapping[str, Any]
 
@@ -128,7 +129,7 @@ class Check:
             unexpected = sum(trial.unexpected for trial in trials)
             if unexpected > probe.tolerated * len(trials):
                 verdict = "right" if probe.expected else "wrong"
-                found.append(f"{unexpected:,} of {len(trials):,} not scored {verdict}: {probe.name}")
+                found.append(f"{probe.name}: {unexpected:,} of {len(trials):,} are not {verdict}")
         return found
 
 
@@ -144,8 +145,8 @@ def check(reward: AnyReward, rows: Sequence[Row], grade: Grade, form: str | None
         RunError: the reward judges nothing at all.
     """
     cases = _cases(reward, rows)
-    form = form or _understood(cases[:_TRIAL_ROWS], grade)
-    put: Put = lambda answer: form.replace(SLOT, answer)  # noqa: E731
+    used = form or _understood(cases[:_TRIAL_ROWS], grade)
+    put = partial(used.replace, SLOT)
     written = [
         (probe, case, completion)
         for probe in PROBES
@@ -153,7 +154,7 @@ def check(reward: AnyReward, rows: Sequence[Row], grade: Grade, form: str | None
         if (completion := probe.write(case, put)) is not None
     ]
     scores = grade([_task(case, completion) for _, case, completion in written])
-    return Check(form, tuple(Trial(*entry, score) for entry, score in zip(written, scores, strict=True)))
+    return Check(used, tuple(Trial(*entry, score) for entry, score in zip(written, scores, strict=True)))
 
 
 def _understood(cases: Sequence[Case], grade: Grade) -> str:
@@ -161,7 +162,10 @@ def _understood(cases: Sequence[Case], grade: Grade) -> str:
     written = [(form, case) for form in FORMS for case in cases]
     scores = grade([_task(case, form.replace(SLOT, case.gold)) for form, case in written])
     if not any(score.status.scored for score in scores):
-        raise RunError(f"the reward judges nothing: {scores[0].status}, {scores[0].detail}")
+        raise RunError(
+            f"the reward judges nothing ({scores[0].detail}): mend it, or say how a completion puts its answer,"
+            f" --form 'Answer: {SLOT}'"
+        )
     right = {
         form: sum(score.outcome or 0.0 for (used, _), score in zip(written, scores, strict=True) if used == form)
         for form in FORMS
@@ -177,7 +181,7 @@ def _cases(reward: AnyReward, rows: Sequence[Row]) -> list[Case]:
     labels = [row.label or "" for row in rows]
     golds = [_gold(reward, label) for label in labels]
     return [
-        Case(row.prompt.id, label, gold, _other(golds, place), _off_by_one(gold), _text(row), row.prompt.meta)
+        Case(row.prompt.id, label, gold, _other(golds, place), _wrong(reward, gold), _text(row), row.prompt.meta)
         for place, (row, label, gold) in enumerate(zip(rows, labels, golds, strict=True))
     ]
 
@@ -201,6 +205,13 @@ def _value(answer: str) -> Decimal | str:
 def _text(row: Row) -> str:
     content = row.prompt.content
     return content if isinstance(content, str) else content[-1]["content"]
+
+
+def _wrong(reward: AnyReward, gold: str) -> str:
+    verifier = answering(reward)
+    if isinstance(verifier, Choice) and gold in verifier.letters:
+        return verifier.letters[(verifier.letters.index(gold) + 1) % len(verifier.letters)]
+    return _off_by_one(gold)
 
 
 def _off_by_one(answer: str) -> str:

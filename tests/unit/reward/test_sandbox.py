@@ -10,7 +10,19 @@ import pytest
 
 from effrl.errors import UserError
 from effrl.reward import process, sandbox
-from effrl.reward.kinds import ExactReward, MathReward, PluginReward
+from effrl.reward.kinds import (
+    ExactReward,
+    Format,
+    Math,
+    MathReward,
+    Plugin,
+    PluginReward,
+    RegexReward,
+    SumPart,
+    SumReward,
+    Terms,
+)
+from effrl.reward.messages import Question
 from effrl.reward.sandbox import Sandbox, ScoringTask
 from effrl.types import Score, Status
 
@@ -18,8 +30,14 @@ PLUGINS = str(Path(__file__).parents[2] / "plugins")
 OK = Score(0.5, 0.5, Status.OK)
 
 
-def task(completion: str, label: str | None = "46", truncated: bool = False, **meta: object) -> ScoringTask:
-    return ScoringTask(completion, label, meta, truncated)
+def task(
+    completion: str,
+    label: str | None = "46",
+    truncated: bool = False,
+    question: Question = "outcome",
+    **meta: object,
+) -> ScoringTask:
+    return ScoringTask(completion, label, meta, truncated, question)
 
 
 def plugin(function: str, **limits: float) -> PluginReward:
@@ -159,6 +177,35 @@ def test_math_that_never_ends_is_a_timeout() -> None:
         endless, fine = pool.score([task("\\boxed{9^{9^{9^9}}}"), task("#46")])
     assert endless.status in (Status.TIMEOUT, Status.MEMORY)
     assert fine.outcome == 1
+
+
+def test_patterns_that_never_end_are_timeouts() -> None:
+    """Of a reward and of a format: neither may hang the process that asks."""
+    endless, terms = "(a+)+$", Terms(format=Format(pattern="(a+)+b"))
+    config = RegexReward(pattern=endless, terms=terms, timeout_s=1.5)
+    text = "a" * 60
+    tasks = [
+        task(text + "!"),
+        task(text + "!", question="answer"),
+        task(text, question="format"),
+        task("it is a", label="a"),
+        task("aab", question="format"),
+    ]
+    with Sandbox(config, []) as pool:
+        scores = pool.score(tasks)
+    assert [score.status for score in scores] == [*[Status.TIMEOUT] * 3, Status.OK, Status.OK]
+    assert [score.outcome for score in scores[3:]] == [1, 1]
+
+
+def test_a_sum_in_the_sandbox() -> None:
+    parts = (SumPart(reward=Math(), weight=3), SumPart(reward=Plugin(kind="rewards:constant")))
+    with Sandbox(SumReward(parts=parts), [PLUGINS]) as pool:
+        scores = pool.score([task("#46"), task("#46", question="answer"), task("46", truncated=True)])
+    assert [(score.outcome, score.status, score.answer) for score in scores] == [
+        (0.875, Status.OK, "46"),
+        (1.0, Status.OK, "46"),
+        (0.125, Status.OK, None),
+    ]
 
 
 def test_a_worker_that_died_while_idle_costs_nothing(pool: Sandbox) -> None:
