@@ -85,10 +85,10 @@ def _graded(config: Config, found: Measurable, console: Console) -> dict[str, li
     try:
         with console.status("") as status, ray_session(), Cluster(config, directory.path, learning=False) as cluster:
             graded = asyncio.run(evaluate(config, found, cluster, lambda text: status.update(printable(text))))
-    except Exception as error:
-        if isinstance(error, UserError):
-            shutil.rmtree(directory.path)
-            raise
+    except (UserError, KeyboardInterrupt):
+        shutil.rmtree(directory.path)
+        raise
+    except Exception as error:  # whatever it was: the terminal gets one block, the log the traceback
         log(directory, error)
         raise RunError("\n".join(failure(directory, error))) from error
     shutil.rmtree(directory.path)
