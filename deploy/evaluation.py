@@ -50,9 +50,8 @@ def evaluate(target: str, arguments: Sequence[str], show: int, out: Path | None,
     console.print(_headline(name, config), highlight=False, soft_wrap=True)
     sets = _graded(config, found, console)
     _tell(sets, config, found, console)
-    for set_name, graded in sets.items() if show else ():
-        console.print(Text(f"\n{set_name}", "bold"))
-        show_groups(map(record, graded[:show]), console)
+    if show:
+        _show(sets, show, console)
     if out is not None:
         out.write_text(json.dumps(_report(name, sets, config), indent=1, ensure_ascii=False, allow_nan=False))
         console.print(out, highlight=False, soft_wrap=True)
@@ -85,10 +84,10 @@ def _graded(config: Config, found: Measurable, console: Console) -> dict[str, li
     try:
         with console.status("") as status, ray_session(), Cluster(config, directory.path, learning=False) as cluster:
             graded = asyncio.run(evaluate(config, found, cluster, lambda text: status.update(printable(text))))
-    except Exception as error:
-        if isinstance(error, UserError):
-            shutil.rmtree(directory.path)
-            raise
+    except (UserError, KeyboardInterrupt):
+        shutil.rmtree(directory.path)
+        raise
+    except Exception as error:  # whatever it was: the terminal gets one block, the log the traceback
         log(directory, error)
         raise RunError("\n".join(failure(directory, error))) from error
     shutil.rmtree(directory.path)
@@ -109,6 +108,13 @@ def _tell(sets: Sets, config: Config, found: Measurable, console: Console) -> No
     for name, graded in sets.items():
         if line := _unscored(name, graded):
             console.print(Text(line, "yellow"), soft_wrap=True)
+
+
+def _show(sets: Sets, prompts: int, console: Console) -> None:
+    """The first prompts of each set, with their samples and verdicts."""
+    for name, graded in sets.items():
+        console.print(Text(f"\n{name}", "bold"))
+        show_groups(map(record, graded[:prompts]), console)
 
 
 def _number(estimate: Estimate) -> str:
