@@ -123,3 +123,10 @@ class OpenRank(LearnerRank):
 
     def save_to(self, directory: Path) -> None:
         self.save(directory)
+
+
+class ForgetfulRank(LearnerRank):
+    """Publishes the frozen model without its adapters on demand."""
+
+    def forget(self, adapters: bool) -> None:
+        self.engine.parameters.scale = 0.0 if adapters else self.options.learn.lora.scale
