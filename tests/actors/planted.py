@@ -102,8 +102,26 @@ class OpenRank(LearnerRank):
         with deepspeed.zero.GatheredParameters([part for pair in adapted.values() for part in pair]):
             return {name: tuple(part.detach().numpy().copy() for part in pair) for name, pair in adapted.items()}
 
+    def kept_for_backward(self, batch: MicroBatch) -> int:
+        """Bytes that a forward pass keeps for the backward pass, a storage counted once, parameters not at all."""
+        import torch
+
+        kept: dict[int, torch.UntypedStorage] = {}
+        model = self.engine.language_model
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in {each.untyped_storage().data_ptr() for each in model.parameters()}:
+                kept[storage.data_ptr()] = storage
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logprobs, _ = self.engine.token_logprobs(batch)
+        self.engine.engine.backward(0.0 * logprobs.sum())
+        return sum(storage.nbytes() for storage in kept.values())
+
     def gathered_at_most(self, bucket: int) -> tuple[int, int, int]:
-        """Publish in buckets of so many bytes; the most that was whole at a time, what all have, and the largest."""
+        """Publish in buckets of so many bytes: what was whole at most, what all parameters have, and the largest."""
         parameters = self.engine.parameters
         parameters.bucket = bucket
         sharded = [part for weight in parameters.weights for part in weight.parts if not part.ds_persist]
@@ -119,3 +137,10 @@ class OpenRank(LearnerRank):
 
     def save_to(self, directory: Path) -> None:
         self.save(directory)
+
+
+class ForgetfulRank(LearnerRank):
+    """Publishes the frozen model without its adapters on demand."""
+
+    def forget(self, adapters: bool) -> None:
+        self.engine.parameters.scale = 0.0 if adapters else self.options.learn.lora.scale

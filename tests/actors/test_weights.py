@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from by_hand import WAIT_S, ready, start_learner, start_workers, stop
-from planted import FaultyWorker
+from planted import FaultyWorker, ForgetfulRank
 
 from actors.learner import LearnerRank
 from actors.sampling import SampleRequest
@@ -15,7 +15,7 @@ from actors.snapshot import SHM
 from actors.wait import WorkerError, answer
 from actors.weights import LearnerGroup, WeightSync
 from effrl.canary import choose
-from effrl.config import LearnConfig
+from effrl.config import LearnConfig, LoraConfig
 from effrl.errors import WeightsNotServedError
 from effrl.packing import cut, size_of
 from effrl.seeds import derive
@@ -105,5 +105,32 @@ async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path
         with pytest.raises(WorkerError, match="arrived damaged"):
             await answer(worker.load_torn.remote(data, manifest, 1), WAIT_S, "loading", "rollout-0")
         assert list(SHM.glob(f"*{manifest.checksum}*")) == [], "a damaged version does not stay in memory"
+    finally:
+        stop(workers, dict(learner.ranks))
+
+
+async def test_adapters_are_served_merged_and_a_publish_without_them_is_caught(
+    local_ray: None, models: dict[str, Path], tmp_path: Path
+) -> None:
+    """From two ranks with shards. Adapters start at 0: without a perturbation of their own nothing would be missed."""
+    workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
+    learn = LearnConfig(zero=3, lora=LoraConfig(rank=4, alpha=12.0))
+    learner = await start_learner(ForgetfulRank, 2, models["tied"], tmp_path, learn)
+    sync = WeightSync(learner, workers, WAIT_S, 1e-4)
+    prompts = [np.arange(5, 25, dtype=np.int32)]
+    try:
+        await ready(workers)
+        await learner.all("forget", True)
+        with pytest.raises(WeightsNotServedError, match="lora_B"):
+            await sync.drill(0, prompts)
+        await learner.all("heal")
+        await learner.all("forget", False)
+        await sync.hand_out(0)
+        assert await sync.drill(0, prompts) == (21, [])
+        for version in (1, 2):
+            publication = await sync.publish(
+                await update(learner, await sequences_from(workers, version), version, 1e-3)
+            )
+            assert publication is not None and publication.verified is True
     finally:
         stop(workers, dict(learner.ranks))

@@ -14,16 +14,18 @@ from by_hand import WAIT_S, start_learner, stop
 from numpy.typing import NDArray
 from planted import OpenRank
 from safetensors.torch import load
-from test_gradients import MAX_TOKENS, batch, one_each
+from test_gradients import MAX_TOKENS, batch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
 from actors.wait import answer
 from actors.weights import LearnerGroup
 from effrl.canary import over_prompts
 from effrl.config import LearnConfig, LoraConfig
+from effrl.errors import UserError
 from effrl.kinds import ClippedLoss, GaeAdvantage, Reduce
 from effrl.packing import MicroBatch, pad, size_of
+from effrl.tiny.make import character_tokenizer, new_model, save
 from effrl.types import Float32
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -34,8 +36,18 @@ CANARY = over_prompts([np.arange(5, 25, dtype=np.int32), np.arange(30, 60, dtype
 
 
 @pytest.fixture(scope="module")
-def ranks(local_ray: None, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LearnerGroup]:
-    learner = asyncio.run(start_learner(OpenRank, 2, models["tied"], tmp_path_factory.mktemp("run"), LearnConfig()))
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tied model of two layers; its matrices are large enough to be in shards under ZeRO-3."""
+    config = new_model().config
+    shape = {**config.to_dict(), "num_hidden_layers": 2, "layer_types": config.layer_types[:2]}
+    directory = tmp_path_factory.mktemp("models") / "small"
+    save(Qwen2ForCausalLM(type(config)(**shape)), character_tokenizer(), directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def ranks(local_ray: None, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LearnerGroup]:
+    learner = asyncio.run(start_learner(OpenRank, 2, model, tmp_path_factory.mktemp("run"), LearnConfig()))
     yield learner
     stop(dict(learner.ranks))
 
@@ -45,9 +57,9 @@ def learn(zero: int, lora: LoraConfig | None, **fields: object) -> LearnConfig:
 
 
 def uneven() -> list[list[MicroBatch]]:
-    """Thirteen micro-batches on one rank, one on the other."""
-    sequences = batch()
-    return [one_each(sequences[:13]), [pad(sequences[13:])]]
+    """Three micro-batches on one rank, one on the other."""
+    s = batch()
+    return [[pad(s[:1]), pad(s[1:6]), pad(s[6:12])], [pad(s[12:])]]
 
 
 async def step(learner: LearnerGroup, reduce: Reduce, rate: float) -> dict[str, float]:
@@ -92,15 +104,19 @@ def naive_gradients(model: torch.nn.Module, reduce: Reduce) -> dict[str, Tensor]
 
 @pytest.mark.parametrize(("zero", "lora"), KINDS, ids=NAMES)
 async def test_the_gradient_is_that_of_one_naive_pass(
-    ranks: LearnerGroup, models: dict[str, Path], zero: int, lora: LoraConfig | None
+    ranks: LearnerGroup, model: Path, zero: int, lora: LoraConfig | None
 ) -> None:
     """For adapters by the chain rule through the merged weight: slopes of A and B are ``s B'W'`` and ``s W'A'``."""
     await ranks.all("become", learn(zero, lora), ClippedLoss())
     await step(ranks, "token", 3e-3)  # away from the start, where B is 0
     adapters = await ranks.first("adapters")
     weights = await published(ranks)
+    frozen = dict(AutoModelForCausalLM.from_pretrained(model).named_parameters())
+    for name, (a, b) in adapters.items():
+        merged = frozen[name] + LORA.scale * (torch.tensor(b) @ torch.tensor(a))
+        torch.testing.assert_close(weights[name], merged, rtol=0, atol=1e-7)
     for reduce in ("token", "sequence", "constant"):
-        expected = naive_gradients(plain(models["tied"], weights), reduce)
+        expected = naive_gradients(plain(model, weights), reduce)
         if lora:
             expected = {
                 f"{name.removesuffix('.weight')}.lora_{part}.default.weight": gradient
@@ -122,14 +138,14 @@ async def test_the_gradient_is_that_of_one_naive_pass(
 
 @pytest.mark.parametrize(("zero", "lora"), KINDS, ids=NAMES)
 async def test_what_is_published_is_what_the_learner_computes_with(
-    ranks: LearnerGroup, models: dict[str, Path], tmp_path: Path, zero: int, lora: LoraConfig | None
+    ranks: LearnerGroup, model: Path, tmp_path: Path, zero: int, lora: LoraConfig | None
 ) -> None:
     """After a step, while each kind is perturbed, when it is healed, after a restore, and in the exported model."""
     await ranks.all("become", learn(zero, lora), ClippedLoss())
 
     async def served() -> Float32:
         """Log-probs that an engine has which loads what is published."""
-        return canary_of(plain(models["tied"], await published(ranks)))
+        return canary_of(plain(model, await published(ranks)))
 
     await step(ranks, "token", 3e-3)
     before = await ranks.first("logprobs", CANARY)
@@ -218,3 +234,51 @@ def canary_of(model: torch.nn.Module) -> Float32:
 
 def equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "LoRA"])
+async def test_two_buckets_are_the_most_that_a_publish_gathers(ranks: LearnerGroup, lora: LoraConfig | None) -> None:
+    await ranks.all("become", learn(3, lora), ClippedLoss())
+    bucket = 300_000
+    most, everything, largest = await ranks.first("gathered_at_most", bucket)
+    assert largest < bucket < everything / 3
+    assert 0 < most <= 2 * bucket
+
+
+@pytest.mark.parametrize(("zero", "lora"), [(1, None), (3, None), (3, LORA)], ids=["ZeRO-1", "ZeRO-3", "ZeRO-3, LoRA"])
+async def test_checkpointed_activations_change_memory_and_nothing_else(
+    ranks: LearnerGroup, zero: int, lora: LoraConfig | None
+) -> None:
+    found = []
+    for on in (False, True):
+        await ranks.all("become", learn(zero, lora, activation_checkpointing=on), ClippedLoss())
+        kept = await ranks.first("kept_for_backward", pad(batch()))
+        metrics = await step(ranks, "token", 1e-30)
+        found.append((kept, metrics, await ranks.first("gradients")))
+    (all_kept, expected, plain_gradients), (kept, metrics, gradients) = found
+    assert kept < all_kept / 3
+    assert metrics == pytest.approx(expected, rel=1e-6)
+    assert all(np.allclose(gradients[name], plain_gradients[name], rtol=0, atol=1e-7) for name in plain_gradients)
+
+
+@pytest.mark.parametrize("zero", [1, 2, 3])
+async def test_bfloat16_gradients_add_up_in_float32(ranks: LearnerGroup, zero: int) -> None:
+    """A sum in bfloat16 would stop growing at 256 terms: forty equal micro-batches give forty times the gradient."""
+    await ranks.all("become", learn(zero, None), ClippedLoss(), "bfloat16")
+    one = pad(batch()[:1])
+    size = size_of(batch()[:1], "token", MAX_TOKENS)
+    norms = []
+    for count in (1, 40):
+        metrics = await ranks.scatter("step", [[[one] * count], [[one] * count]], [size], 1e-30)
+        norms.append(metrics["policy/grad_norm"])
+    assert norms[1] == pytest.approx(40 * norms[0], rel=1e-3)
+
+
+async def test_a_checkpoint_is_read_only_by_what_wrote_it(ranks: LearnerGroup, tmp_path: Path) -> None:
+    await ranks.all("become", learn(1, None), ClippedLoss())
+    await step(ranks, "token", 1e-30)
+    await ranks.all("save", tmp_path)
+    for other, field in ((learn(2, None), "learn.zero=1"), (learn(1, LORA), "learn.lora=null")):
+        await ranks.all("become", other, ClippedLoss())
+        with pytest.raises(UserError, match=f"was written with {field}: set it back"):
+            await ranks.all("restore", tmp_path)

@@ -49,6 +49,11 @@ def test_sizes_by_hand() -> None:
     assert size_of(sequences, "constant", 10) == Size(tokens=9, denominator=30)
 
 
+def test_a_rank_without_sequences_has_something_to_run() -> None:
+    _, [batch] = cut([sequence(1, 3, 5)], 2, 10)
+    assert batch.attention.tolist() == [[1, 1]] and not batch.mask.any()
+
+
 def test_ranks_are_balanced() -> None:
     shares = cut([sequence(2, n, 1) for n in range(1, 41)], 2, 10**6)
     sizes = [sum(int(batch.attention.sum()) for batch in share) for share in shares]
