@@ -19,7 +19,8 @@ FILES = sorted(file for folder in ("effrl", "actors", "deploy") for file in (ROO
 
 NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 """A script that needs torch and transformers by nature, and the command line."""
-TENSORS = tuple(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "policy", "tokens"))
+LOSSES = tuple(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "policy", "tokens"))
+TENSORS = ("effrl.advantage.gae", *LOSSES)
 """The modules of the library where torch is the point."""
 
 IMPORT_LIBRARY = f"""
