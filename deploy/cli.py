@@ -44,8 +44,16 @@ state = {"debug": False}
 
 
 @app.command()
-def train(recipe: Recipe, overrides: Overrides = None) -> None:
+def train(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what the run will do and need, and stop.")] = False,
+) -> None:
     """Train a model: effrl train quickstart, or effrl train my.yaml learn.lr=1e-5."""
+    if dry_run:
+        from deploy.plan import show_plan
+
+        return show_plan(recipe, overrides or [], console)
     from deploy import training
 
     training.train(recipe, overrides or [], console)

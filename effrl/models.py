@@ -2,6 +2,7 @@
 
 import json
 from importlib import resources
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +88,22 @@ def parameters_of(directory: Path) -> int:
     Raises:
         UserError: a weight file is damaged.
     """
-    from math import prod
-
-    return sum(prod(shape) for file in directory.glob("*.safetensors") for shape in _shapes(file))
+    return sum(prod(shape) for shape in shapes_of(directory).values())
 
 
-def _shapes(file: Path) -> list[list[int]]:
+def shapes_of(directory: Path) -> dict[str, list[int]]:
+    """Shape of every tensor by name; raises as :func:`parameters_of` does."""
+    return {name: shape for file in directory.glob("*.safetensors") for name, shape in _shapes(file).items()}
+
+
+def _shapes(file: Path) -> dict[str, list[int]]:
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         try:
             header = json.loads(stream.read(min(size, _LONGEST_HEADER)))
         except ValueError as error:
             raise UserError(f"{file} is no safetensors file, or cut off: download the model again") from error
-    return [tensor["shape"] for name, tensor in header.items() if name != "__metadata__"]
+    return {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
 
 
 _LONGEST_HEADER = 100 * 2**20

@@ -11,6 +11,9 @@ import numpy as np
 from effrl.kinds import Reduce
 from effrl.types import Float32, Int32, Sequence
 
+LOGITS = 2**25
+"""Logits that exist at a time on a rank: 128 MiB in float32. A few such tensors live in each pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-LOGITS = 2**25
-"""Logits that exist at a time: 128 MiB in float32. A few such tensors live in each pass."""
+from effrl.packing import LOGITS
 
 
 def token_scores(

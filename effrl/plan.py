@@ -1,0 +1,179 @@
+"""What a run will do and need, worked out before anything is started: ``effrl train RECIPE --dry-run``.
+
+Memory is that of tensors, from the model's shapes. A process adds about one GiB for its libraries, and allocators add
+some more; an estimate is there to tell 10 GiB from 100, not 10 from 11.
+"""
+
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Any
+
+from effrl.config import Config
+from effrl.kinds import StepBudget
+from effrl.models import config_of, shapes_of
+from effrl.packing import LOGITS
+from effrl.preflight import Preflight
+
+BYTES = {"float32": 4, "bfloat16": 2}
+_ADAM_BYTES = 12
+"""Per trained parameter: a master copy and two moments, in float32."""
+_ACTIVATIONS_PER_LAYER = 17
+"""Values per token and unit of width that one layer keeps for its backward pass (arXiv 2205.05198, eq. 2, without
+attention scores: its 34 bytes are for 2-byte values)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """What one step works on; upper bounds where lengths are not known yet."""
+
+    sequences: int
+    """Rollouts of the first draw."""
+    refill: int
+    """Rollouts that may replace groups without signal, about."""
+    tokens: int
+    """Sampled tokens of the first draw, at most."""
+    updates: int
+    """Optimizer steps."""
+    sequences_per_update: int
+    """On all ranks, at most."""
+    forward_passes: int
+    """Of one rank for one update, if every sequence is as long as it may be."""
+    labels: int | None
+    """Bought per step, at most; None where none are bought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of tensors."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    reference: int
+    activations: int
+    """Of one micro-batch, logits included."""
+    engine_weights: int
+    kv_cache_tokens: int | None
+    """What the key-value cache of one engine holds, in tokens; None on a GPU, which gives what is left."""
+    publish: int
+    """Of one publication."""
+    checkpoints: int
+    """On disk, all that are kept."""
+
+    @property
+    def learner(self) -> int:
+        """Of one learner rank."""
+        return self.weights + self.gradients + self.optimizer + self.reference + self.activations
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of it, with the run's totals."""
+
+    batches: Batches
+    memory: Memory
+    rollout_workers: int
+    ranks: int
+    gpus: int
+    """On each node."""
+    rollouts: int
+    """Of the whole run, without refills."""
+    labels: int | None
+    """Of the whole run, at most."""
+    evaluations: int
+
+
+def plan(config: Config, found: Preflight) -> Plan:
+    """Work out the plan of a run that passed its preflight check."""
+    cluster, steps = config.cluster, config.run.steps
+    batches = _batches(config, found)
+    budget = config.label.budget.total
+    bought = None if batches.labels is None else batches.labels * steps
+    return Plan(
+        batches=batches,
+        memory=_memory(config, found),
+        rollout_workers=cluster.rollout.per_node * cluster.nodes,
+        ranks=cluster.learner.per_node * cluster.nodes,
+        gpus=cluster.rollout.per_node * cluster.rollout.gpus + cluster.learner.per_node * cluster.learner.gpus,
+        rollouts=batches.sequences * steps,
+        labels=bought if bought is None or budget is None else min(bought, budget),
+        evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),
+    )
+
+
+def _batches(config: Config, found: Preflight) -> Batches:
+    rollout, learn = config.rollout, config.learn
+    sequences = rollout.prompts * rollout.per_prompt
+    per_update = ceil(rollout.prompts / learn.updates) * rollout.per_prompt
+    ranks = config.cluster.learner.per_node * config.cluster.nodes
+    longest = min(found.context, found.train.longest_bytes + rollout.max_tokens)  # a token takes at least one byte
+    in_one_pass = max(1, learn.micro_batch_tokens // longest)
+    return Batches(
+        sequences=sequences,
+        refill=int(sequences * rollout.refill),
+        tokens=sequences * rollout.max_tokens,
+        updates=learn.updates,
+        sequences_per_update=per_update,
+        forward_passes=ceil(ceil(per_update / ranks) / in_one_pass),
+        labels=_labels_per_step(config),
+    )
+
+
+def _labels_per_step(config: Config) -> int | None:
+    budget = config.label.budget
+    if isinstance(budget, StepBudget):
+        return ceil(budget.per_step * config.rollout.prompts)
+    if config.label.kind == "vote":
+        return None
+    return ceil(config.rollout.prompts * (1 + config.rollout.refill))
+
+
+def _memory(config: Config, found: Preflight) -> Memory:
+    size, learn = BYTES[config.model.dtype], config.learn
+    ranks = config.cluster.learner.per_node * config.cluster.nodes
+    shapes, model = shapes_of(found.model), config_of(found.model)
+    adapters = _adapters(shapes, config)
+    weights = found.parameters * size
+    trained = adapters or found.parameters
+    return Memory(
+        weights=weights // (ranks if learn.zero == 3 else 1) + adapters * size,
+        gradients=trained * 4 // (ranks if learn.zero >= 2 else 1),
+        optimizer=trained * _ADAM_BYTES // ranks,
+        reference=weights if config.loss.kl else 0,
+        activations=_activations(model, config, size),
+        engine_weights=weights,
+        kv_cache_tokens=_kv_cache_tokens(model, config, size),
+        publish=weights,
+        checkpoints=(config.run.keep + 1) * (weights + (0 if adapters else weights) + trained * _ADAM_BYTES),
+    )
+
+
+def _adapters(shapes: dict[str, list[int]], config: Config) -> int:
+    """Parameters of LoRA's pairs of matrices; 0 without."""
+    lora = config.learn.lora
+    if lora is None:
+        return 0
+    layers = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if ".layers." in name}
+    chosen = [
+        shape
+        for name, shape in layers.items()
+        if len(shape) == 2 and (lora.targets == "all" or name.rpartition(".")[2] in lora.targets)
+    ]
+    return sum(lora.rank * sum(shape) for shape in chosen)
+
+
+def _activations(model: dict[str, Any], config: Config, size: int) -> int:
+    tokens = config.learn.micro_batch_tokens
+    layers, width = model["num_hidden_layers"], model["hidden_size"]
+    kept = layers + _ACTIVATIONS_PER_LAYER if config.learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
+    logits = min(LOGITS, tokens * model["vocab_size"]) * 4 * 2  # one slice, and its gradient
+    return tokens * width * kept * size + logits
+
+
+def _kv_cache_tokens(model: dict[str, Any], config: Config, size: int) -> int | None:
+    if config.cluster.rollout.gpus:
+        return None
+    heads = model["num_attention_heads"]
+    width = model.get("head_dim") or model["hidden_size"] // heads
+    per_token = prod((2, model["num_hidden_layers"], model.get("num_key_value_heads") or heads, width, size))
+    return int(config.rollout.kv_cache_gb * 2**30) // per_token
