@@ -176,16 +176,16 @@ def test_the_command_with_a_task(command: Command) -> None:
 
 def test_the_command_with_a_broken_reward(command: Command) -> None:
     Path("my_rewards.py").write_text(
-        "import time\n\ndef slow(completion, label, meta):\n    if not completion:\n        time.sleep(60)\n"
-        "    return float(completion.strip() == label)\n"
+        "def frail(completion, label, meta):\n    return float(completion.split()[0] == label == completion.strip())\n"
     )
     write("rows.jsonl", None, "7", "8")
     code, out, err = command(
-        "data.train=rows.jsonl", "reward={kind: 'my_rewards:slow', timeout_s: 1}", "--limit", 1, "--form", "{answer}"
+        "data.train=rows.jsonl", "reward.kind=my_rewards:frail", "--limit", 1, "--form", "{answer}"
     )
     assert code == 1
-    assert "my_rewards:slow · 2 rows of data.train · answers put as …" in out
-    assert 'empty: 2 unexpected\n  rows:2  timeout (no verdict within 1 s)  label "7"  ""\n  … and 1 more' in out
+    assert "my_rewards:frail · 2 rows of data.train · answers put as …" in out
+    detail = "error (IndexError: list index out of range)"
+    assert f'empty: 2 unexpected\n  rows:2  {detail}  label "7"  ""\n  … and 1 more' in out
     assert err == "effrl: the reward is not fit for a run: empty: 2 of 2 are not wrong\n"
 
 
