@@ -156,7 +156,8 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 
 _PLUGIN = "plugin"
 _TAGS = (
-    *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "gold", "vote", "random"),
+    *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "band", "curriculum", "thompson"),
+    *("gold", "vote", "random"),
     *("math", "exact", "task", "grpo", "rloo", "reinforce_pp", "clipped", "gspo", "cispo", _PLUGIN),
 )
 """Tags of discriminated unions, which pydantic puts into locations."""
