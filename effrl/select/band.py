@@ -1,14 +1,12 @@
 """Selection by a band of pass rates: prompts that were too easy or too hard come less often."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from effrl.select.ranked import Float64, RankedSelector, Turns
+from effrl.select.ranked import TurnSelector
 from effrl.types import Observation, Prompt
 
 
-class BandSelector(RankedSelector):
+class BandSelector(TurnSelector):
     """Visits all prompts in turn; one whose latest pass rate lies outside of [low, high] sits out ``rest`` turns.
 
     A prompt that nobody has tried yet counts as inside. Prompts outside come back, because the policy moves: what it
@@ -23,23 +21,10 @@ class BandSelector(RankedSelector):
         """
         super().__init__(prompts, seed)
         self._low, self._high, self._rest = low, high, rest
-        self._turns = Turns(len(prompts))
-
-    def keys(self, random: np.random.Generator) -> Float64:
-        return self._turns.keys(random)
-
-    def drawn(self, indices: Sequence[int]) -> None:
-        self._turns.take(indices)
 
     def learn(self, index: int, seen: Observation) -> None:
         if not in_band(seen.passes, seen.tries, self._low, self._high):
-            self._turns.take([index], self._rest)
-
-    def known(self) -> dict[str, int]:
-        return self._turns.known(self.prompts)
-
-    def recall(self, known: Mapping[str, int]) -> None:
-        self._turns.recall(self.index, known)
+            self.turns[index] += self._rest
 
 
 def in_band(passes: float, tries: int, low: float, high: float) -> bool:

@@ -1,16 +1,16 @@
 """Selection from easy to hard, by a difficulty that the data brings along."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from effrl.errors import UserError
 from effrl.seeds import derive
-from effrl.select.ranked import Float64, RankedSelector, Turns
+from effrl.select.ranked import Float64, TurnSelector
 from effrl.types import Observation, Prompt
 
 
-class CurriculumSelector(RankedSelector):
+class CurriculumSelector(TurnSelector):
     """Opens the pool from its easiest prompts to its hardest; within the open part, who had the fewest turns is next.
 
     The open part grows with the number of prompts drawn, from one draw's own size to the whole pool after ``grow``
@@ -34,26 +34,16 @@ class CurriculumSelector(RankedSelector):
         shuffled = np.random.default_rng(derive(seed, "curriculum")).permutation(len(prompts))
         self._order[shuffled[np.argsort(difficulty[shuffled], kind="stable")]] = np.arange(len(prompts))
         self._grow = grow
-        self._turns = Turns(len(prompts))
 
     def keys(self, random: np.random.Generator) -> Float64:
         """Turns of the open prompts; the closed ones follow, the easiest first, so that any draw is filled."""
-        given = int(self._turns.taken.sum())
+        given = int(self.turns.sum())
         opened = len(self.prompts) * min(1.0, given / self._grow)
-        turns = self._turns.keys(random)
+        turns = super().keys(random)
         return np.where(self._order < opened, turns, turns.max() + 1 + self._order)
-
-    def drawn(self, indices: Sequence[int]) -> None:
-        self._turns.take(indices)
 
     def learn(self, index: int, seen: Observation) -> None:
         """Outcomes change nothing here: the difficulty is given."""
-
-    def known(self) -> dict[str, int]:
-        return self._turns.known(self.prompts)
-
-    def recall(self, known: Mapping[str, int]) -> None:
-        self._turns.recall(self.index, known)
 
 
 def difficulty_of(prompt: Prompt, column: str) -> float:

@@ -1,8 +1,7 @@
 """What selectors share that rank the whole pool anew at every draw, such as by what is known of each prompt."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ class RankedSelector(ABC):
             raise ValueError(f"cannot select {count} prompts")
         chosen: list[int] = []
         while len(chosen) < count:
-            chosen += self._draw(min(count - len(chosen), len(self.prompts)))
+            chosen += self.draw(min(count - len(chosen), len(self.prompts)))
         return [self.prompts[index] for index in chosen]
 
     def observe(self, seen: Sequence[Observation]) -> None:
@@ -86,42 +85,39 @@ class RankedSelector(ABC):
     def recall(self, known: Mapping[str, Any]) -> None:
         """Know this and nothing else."""
 
-    def drawn(self, indices: Sequence[int]) -> None:
-        """Called with what a draw chose."""
-
-    def _draw(self, count: int) -> list[int]:
+    def draw(self, count: int) -> list[int]:
+        """Indices of the next ``count`` prompts, at most all of them."""
         self._draws += 1
-        keys = self.keys(np.random.default_rng(derive(self._seed, "ranked", self._draws)))
-        chosen = smallest(keys, count)
-        self.drawn(chosen)
-        return chosen
+        return smallest(self.keys(np.random.default_rng(derive(self._seed, "ranked", self._draws))), count)
 
 
-class Turns:
-    """How often each prompt has had its turn: whoever had the fewest comes next, ties in random order.
+class TurnSelector(RankedSelector):
+    """Prompts take turns: whoever had the fewest comes next, equals in random order.
 
     Without anything else in the keys, every prompt comes once per epoch.
     """
 
-    def __init__(self, size: int) -> None:
-        self.taken = np.zeros(size, np.int64)
+    def __init__(self, prompts: Sequence[Prompt], seed: int) -> None:
+        super().__init__(prompts, seed)
+        self.turns = np.zeros(len(prompts), np.int64)
 
     def keys(self, random: np.random.Generator) -> Float64:
         """[N] turns taken, plus a fraction that orders equals."""
-        return self.taken + random.random(len(self.taken))
+        return self.turns + random.random(len(self.turns))
 
-    def take(self, indices: Iterable[int], turns: int = 1) -> None:
-        for index, times in Counter(indices).items():
-            self.taken[index] += times * turns
+    def draw(self, count: int) -> list[int]:
+        chosen = super().draw(count)
+        self.turns[chosen] += 1  # a draw never chooses a prompt twice
+        return chosen
 
-    def known(self, prompts: Sequence[Prompt]) -> dict[str, int]:
+    def known(self) -> dict[str, int]:
         """Turns of the prompts that had one."""
-        return {prompts[index].id: int(self.taken[index]) for index in np.flatnonzero(self.taken)}
+        return {self.prompts[index].id: int(self.turns[index]) for index in np.flatnonzero(self.turns)}
 
-    def recall(self, index: Mapping[str, int], known: Mapping[str, int]) -> None:
-        self.taken[:] = 0
+    def recall(self, known: Mapping[str, int]) -> None:
+        self.turns[:] = 0
         for prompt_id, turns in known.items():
-            self.taken[index[prompt_id]] = turns
+            self.turns[self.index[prompt_id]] = turns
 
 
 def smallest(keys: Float64, count: int) -> list[int]:

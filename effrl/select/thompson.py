@@ -1,4 +1,4 @@
-"""Selection by posterior sampling: each prompt's pass rate has a Beta posterior, and a draw from it ranks the prompt."""
+"""Posterior sampling: the pass rate of each prompt has a Beta posterior, and a draw from it ranks the prompt."""
 
 from collections.abc import Mapping, Sequence
 

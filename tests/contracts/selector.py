@@ -101,7 +101,7 @@ class SelectorContract:
 
     @classmethod
     def _run(cls, selector: Selector, calls: int) -> list[str]:
-        """Ids of ``calls`` calls as a run makes them, each observed before the next: levels pass never, half, always."""
+        """Ids of ``calls`` calls as a run makes them, each observed before the next: levels pass never, half or all."""
         drawn = []
         for _ in range(calls):
             prompts = selector.select(7)
