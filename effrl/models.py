@@ -1,6 +1,7 @@
 """Where a model is, and what of it must be known before anything is started."""
 
 import json
+from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,21 @@ def parameters_of(directory: Path) -> int:
     from math import prod
 
     return sum(prod(shape) for file in directory.glob("*.safetensors") for shape in _shapes(file))
+
+
+def fingerprint(directory: Path) -> str:
+    """Digest of all that decides what a model computes of a prompt: weights, config, tokenizer and chat template.
+
+    What was made with one model, such as scores or embeddings, is worth nothing with another; this tells them apart.
+    """
+    digest = blake2b(digest_size=16)
+    kinds = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+    for file in sorted(path for kind in kinds for path in directory.glob(kind)):
+        with file.open("rb") as stream:
+            digest.update(f"{file.name} {file.stat().st_size} ".encode())
+            while chunk := stream.read(2**20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _shapes(file: Path) -> list[list[int]]:
