@@ -1,7 +1,7 @@
 """What selectors share that rank the whole pool anew at every draw, such as by what is known of each prompt."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,10 +64,14 @@ class RankedSelector(ABC):
         Raises:
             ValueError: the state cannot belong to these prompts.
         """
-        if "known" not in state or not state["known"].keys() <= self.index.keys():
-            raise ValueError("the selector's state is of another data source: resume with the data of the first start")
+        self.must_know(state["known"])
         self._draws = state["draws"]
         self.recall(state["known"])
+
+    def must_know(self, prompt_ids: Iterable[str]) -> None:
+        """Raises ValueError where one of the prompts is not of this pool."""
+        if not self.index.keys() >= {*prompt_ids}:
+            raise ValueError("the selector's state is of another data source: resume with the data of the first start")
 
     @abstractmethod
     def keys(self, random: np.random.Generator) -> Float64:

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.curriculum import CurriculumSelector
+from effrl.select.dots import DotsSelector, Predict
 from effrl.select.mixed import mixed, uniform
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.uniform import UniformSelector
-from effrl.types import Prompt
+from effrl.types import Observation, Prompt
 from tests.contracts.selector import SelectorContract
 
 
@@ -37,6 +40,23 @@ class TestCurriculum(SelectorContract):
 class TestThompson(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         return ThompsonSelector(prompts, seed, target=0.5, prior=1.0, memory=0.5)
+
+
+class TestDotsUnmeasured(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return DotsSelector(prompts, seed, constant(len(prompts)))
+
+
+class TestDotsMeasured(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        selector = DotsSelector(prompts, seed, constant(len(prompts)))
+        selector.measured(1, [Observation(prompts[0], 2.0, 8)])
+        return selector
+
+
+def constant(size: int) -> Predict:
+    """Predicts every prompt to be as hard as the references."""
+    return lambda references, rates: np.full(size, np.mean(rates))
 
 
 class TestMixOfBands(SelectorContract):
