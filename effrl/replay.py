@@ -39,6 +39,15 @@ def fresh_of(prompts: int, fresh: float) -> int:
     return max(1, floor(fresh * prompts + 1e-9))
 
 
+def fresh_at(step: int, prompts: int, fresh: float, warmup: int) -> int:
+    """The same at ``step``, from 1 on: all prompts in the first ``warmup`` steps, while there is little to replay.
+
+    The paper's code has one selection round of warm-up, two steps: of 512 prompts, half of them fresh, it rolls out
+    512, 512, 256, 256, …
+    """
+    return prompts if step <= warmup else fresh_of(prompts, fresh)
+
+
 class ReplayStore:
     """The newest groups with signal, at most one per prompt, oldest first.
 
@@ -101,7 +110,7 @@ class ReplayStore:
         ages = [step - group.step for group in drawn]
         return {
             "replay/stored": len(self._groups),
-            "replay/drawn": len(drawn),
+            "groups/replay_uses": len(drawn),
             "replay/age_mean": sum(ages) / len(ages) if ages else None,
             "replay/age_max": max(ages, default=None),
             "replay/uses_max": max((group.uses for group in drawn), default=None),

@@ -57,7 +57,10 @@ class DotsSelector(RankedSelector):
         self._predict, self._reference, self._steps = predict, reference, steps
         self._target, self._temperature = target, temperature
         self._rates: dict[str, float] = {}
-        self._begin(round_of=None)
+        self._round: int | None = None
+        self._drawn: dict[int, None] = {}
+        self._queue: list[int] = []
+        self._difficulty: Float64 | None = None
 
     def references(self, step: int) -> list[Prompt]:
         """The prompts to measure before step ``step`` (from 1 on); none while a round lasts.
@@ -137,11 +140,10 @@ class DotsSelector(RankedSelector):
         self._drawn = dict.fromkeys(self.index[prompt_id] for prompt_id in state["drawn"])
         self._queue = [self.index[prompt_id] for prompt_id in state["queue"]]
 
-    def _begin(self, round_of: int | None) -> None:
-        self._round = round_of
-        self._drawn: dict[int, None] = {}
-        self._queue: list[int] = []
-        self._difficulty: Float64 | None = None
+    def _begin(self, number: int | None) -> None:
+        self._round = number
+        self._drawn, self._queue = {}, []
+        self._difficulty = None
 
     def _round_of(self, step: int) -> int:
         return (step - 1) // self._steps

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from effrl.batch import Settled, fate_of
 from effrl.errors import UserError
-from effrl.replay import ReplayStore, fresh_of
+from effrl.replay import ReplayStore, fresh_at, fresh_of
 from effrl.stored import read_groups, write_groups
 from effrl.types import (
     Decision,
@@ -170,7 +170,7 @@ def test_a_group_may_be_replayed_again_and_its_uses_are_counted() -> None:
     assert [entry.uses for entry in drawn] == [2, 2]
     assert store.metrics(3, drawn) == {
         "replay/stored": 2,
-        "replay/drawn": 2,
+        "groups/replay_uses": 2,
         "replay/age_mean": 2,
         "replay/age_max": 2,
         "replay/uses_max": 2,
@@ -199,6 +199,11 @@ def test_replayed_groups_keep_the_log_probs_of_their_policy() -> None:
 )
 def test_fresh_groups_of_a_step(prompts: int, fresh: float, expected: int) -> None:
     assert fresh_of(prompts, fresh) == expected
+
+
+def test_the_first_round_is_fresh() -> None:
+    assert [fresh_at(step, 512, 0.5, warmup=2) for step in range(1, 6)] == [512, 512, 256, 256, 256]
+    assert fresh_at(1, 512, 0.5, warmup=0) == 256
 
 
 # --- on disk

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from math import comb
 
 import numpy as np
 import pytest
 
+from effrl.advantage.grpo import grpo_advantages
 from effrl.select.dots import DotsSelector
 from effrl.types import Observation
 from tests.unit.select.pools import numbers, pool, seen
@@ -124,6 +126,17 @@ def test_goes_on_from_a_saved_state_in_the_middle_of_a_round(done: int) -> None:
     resumed = selector(40, reference=10)
     resumed.restore(json.loads(saved))
     assert [step(resumed, number) for number in range(done + 1, done + 6)] == expected
+
+
+@pytest.mark.parametrize(("rate", "energy"), [(0.5, 0.21875), (0.25, 0.1640625), (0.0, 0.0)])
+def test_why_one_half(rate: float, energy: float) -> None:
+    """Mean squared advantage of 8 rollouts without division by their deviation: p (1 - p) (1 - 1/8)."""
+    expected = 0.0
+    for passes in range(9):
+        chance = comb(8, passes) * rate**passes * (1 - rate) ** (8 - passes)
+        advantages = grpo_advantages(np.array([1.0] * passes + [0.0] * (8 - passes), np.float32), std="none")
+        expected += chance * float(np.square(advantages).mean())
+    assert expected == pytest.approx(energy, abs=1e-7)
 
 
 def test_a_state_of_other_prompts_is_refused_and_changes_nothing() -> None:
