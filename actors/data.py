@@ -10,9 +10,7 @@ from effrl import plugins
 from effrl.config import Config
 from effrl.data.reader import Pool, pools, read_pool
 from effrl.data.template import Form
-from effrl.kinds import PluginSelect, UniformSelect
-from effrl.protocols import Selector
-from effrl.select.mixed import uniform
+from effrl.select.build import selector
 from effrl.types import Observation, Prompt
 
 
@@ -33,7 +31,7 @@ class DataActor(Role):
         plugins.search(search_path)
         labelled_only = config.label.kind == "gold"
         weighted = [(pool.weight, _prompts(pool, config.data.form, labelled_only)) for pool in pools(config.data.train)]
-        self.selector = _selector(config, weighted)
+        self.selector = selector(config, weighted)
         self.prompts = {prompt.id: prompt for _, part in weighted for prompt in part}
         self.states: dict[str, PromptState] = {}
         self.leased: dict[int, list[str]] = {}
@@ -69,16 +67,6 @@ class DataActor(Role):
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
         self.returned = list(state["leased"])
-
-
-def _selector(config: Config, weighted: Sequence[tuple[float, list[Prompt]]]) -> Selector:
-    match config.select:
-        case UniformSelect():
-            return uniform(weighted, config.run.seed)
-        case PluginSelect(kind=kind):
-            prompts = [prompt for _, part in weighted for prompt in part]
-            made: Selector = plugins.load("select.kind", kind)(prompts, config.run.seed)
-            return made
 
 
 def _prompts(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:

@@ -6,7 +6,7 @@ the paper's value as default and its source in the docstring.
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from effrl.section import ImportPath, PositiveFloat, PositiveInt, Section, Share
 from effrl.section import kind_or as _kind
@@ -15,6 +15,43 @@ from effrl.section import kind_or as _kind
 class UniformSelect(Section):
     kind: Literal["uniform"] = "uniform"
     """Every prompt once per epoch, in a seeded order."""
+
+
+class BandSelect(Section):
+    kind: Literal["band"] = "band"
+    """Prompts in turn; those whose latest pass rate lies outside of a band sit out some turns."""
+    low: Share = 0.125
+    """Lowest pass rate inside the band; with 8 rollouts, one that passes."""
+    high: Share = 0.875
+    """Highest pass rate inside the band; with 8 rollouts, one that fails."""
+    rest: PositiveInt = 4
+    """Turns that a prompt outside the band sits out; then it is tried again, since the policy moves."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "BandSelect":
+        if self.low > self.high:
+            raise ValueError(f"select.low ({self.low}) is above select.high ({self.high}): swap them")
+        return self
+
+
+class CurriculumSelect(Section):
+    kind: Literal["curriculum"] = "curriculum"
+    """From easy to hard: a pool that opens from its easiest prompts on, by a difficulty that the data brings along."""
+    column: str = "level"
+    """Column of the data whose number is a prompt's difficulty; the project's own tasks have ``level``."""
+    grow: Share = 0.5
+    """Share of the run, ``run.steps`` x ``rollout.prompts`` draws, after which all prompts are open."""
+
+
+class ThompsonSelect(Section):
+    kind: Literal["thompson"] = "thompson"
+    """Prompts whose pass rate, drawn from its posterior, is nearest to a target (MoPPS, arXiv 2507.04632)."""
+    target: Share = 0.5
+    """Pass rate that prompts should have; at one half, a group's gradient is largest."""
+    prior: PositiveFloat = 1.0
+    """Pseudo-counts of passes and of failures before anything is observed: Beta(prior, prior)."""
+    memory: Share = 0.5
+    """Share of what was known of a prompt that outlives a new observation of it; 1 forgets nothing."""
 
 
 class PluginSelect(Section):
@@ -68,7 +105,12 @@ class PluginLabel(Section):
 
 
 AnySelect = Annotated[
-    Annotated[UniformSelect, Tag("uniform")] | Annotated[PluginSelect, Tag("plugin")], Discriminator(_kind("uniform"))
+    Annotated[UniformSelect, Tag("uniform")]
+    | Annotated[BandSelect, Tag("band")]
+    | Annotated[CurriculumSelect, Tag("curriculum")]
+    | Annotated[ThompsonSelect, Tag("thompson")]
+    | Annotated[PluginSelect, Tag("plugin")],
+    Discriminator(_kind("uniform")),
 ]
 AnyLabel = Annotated[
     Annotated[GoldLabel, Tag("gold")]

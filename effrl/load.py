@@ -175,7 +175,8 @@ def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
 
 _PLUGIN = "plugin"
 _TAGS = (
-    *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "gold", "vote", "random"),
+    *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "band", "curriculum", "thompson"),
+    *("gold", "vote", "random"),
     *("math", "exact", "task", "choice", "regex", "sum", "grpo", "rloo", "reinforce_pp", "gae"),
     *("clipped", "gspo", "cispo", ONE_SOURCE, SEVERAL_SOURCES, _PLUGIN),
 )

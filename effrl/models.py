@@ -1,6 +1,7 @@
 """Where a model is, and what of it must be known before anything is started."""
 
 import json
+from hashlib import blake2b
 from importlib import resources
 from math import prod
 from pathlib import Path
@@ -94,6 +95,21 @@ def parameters_of(directory: Path) -> int:
 def shapes_of(directory: Path) -> dict[str, list[int]]:
     """Shape of every tensor by name; raises as :func:`parameters_of` does."""
     return {name: shape for file in directory.glob("*.safetensors") for name, shape in _shapes(file).items()}
+
+
+def fingerprint(directory: Path) -> str:
+    """Digest of all that decides what a model computes of a prompt: weights, config, tokenizer and chat template.
+
+    What was made with one model, such as scores or embeddings, is worth nothing with another; this tells them apart.
+    """
+    digest = blake2b(digest_size=16)
+    kinds = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+    for file in sorted(path for kind in kinds for path in directory.glob(kind)):
+        with file.open("rb") as stream:
+            digest.update(f"{file.name} {file.stat().st_size} ".encode())
+            while chunk := stream.read(2**20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:

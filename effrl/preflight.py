@@ -12,8 +12,9 @@ from effrl.data.reader import Survey, read, size_of, survey
 from effrl.data.render import render
 from effrl.data.template import Form
 from effrl.errors import UserError
-from effrl.kinds import PluginLabel, PluginSelect, VoteLabel
+from effrl.kinds import CurriculumSelect, PluginLabel, PluginSelect, VoteLabel
 from effrl.models import config_of, context_of, has_chat_template, locate, parameters_of
+from effrl.select.curriculum import difficulty_of
 
 _TEMPLATE_BYTES = 512
 """Room for what a chat template adds, when lengths are bounded without tokenising."""
@@ -72,6 +73,7 @@ def check(config: Config) -> Preflight:
             f"label.kind={config.label.kind} buys labels, but no row of {where} has one: name their key, for example"
             ' data.train="file.jsonl?label=answer"'
         )
+    _check_curriculum(config)
     _check_prompts(config, model, limit, "data.train", config.data.train, train)
     held_out = _check_held_out(config, model, context)
     return Preflight(model, parameters_of(model), context, held_out, train)
@@ -100,6 +102,12 @@ def _check_plugins(config: Config) -> None:
     for field, section in (("select.kind", config.select), ("label.kind", config.label)):
         if isinstance(section, PluginSelect | PluginLabel):
             plugins.load(field, section.kind)
+
+
+def _check_curriculum(config: Config) -> None:
+    if isinstance(config.select, CurriculumSelect):
+        for row in read(config.data.train, config.data.form):
+            difficulty_of(row.prompt, config.select.column)
 
 
 def _context(config: Config, model: Path) -> int:

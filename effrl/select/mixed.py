@@ -1,6 +1,6 @@
-"""Uniform selection from several pools with weights: each pool's share of the draws is its share of the weights."""
+"""Selection from several pools with weights: each pool's share of the draws is its share of the weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from effrl.data.mix import turn
@@ -12,24 +12,32 @@ from effrl.types import Observation, Prompt
 Pools = Sequence[tuple[float, Sequence[Prompt]]]
 """Weights, and the prompts that they are for."""
 
+Make = Callable[[Sequence[Prompt], int, float], Selector]
+"""Makes the selector of one pool, from its prompts, a seed, and the pool's share of all draws."""
+
 
 def uniform(pools: Pools, seed: int) -> Selector:
     """A uniform selector over one pool, or over several with weights."""
+    return mixed(pools, seed, lambda prompts, seed, _: UniformSelector(prompts, seed))
+
+
+def mixed(pools: Pools, seed: int, make: Make) -> Selector:
+    """A selector over one pool, or over several with weights."""
     if len(pools) == 1:
-        return UniformSelector(pools[0][1], seed)
-    return MixedSelector(pools, seed)
+        return make(pools[0][1], seed, 1.0)
+    return MixedSelector(pools, seed, make)
 
 
 class MixedSelector:
-    """A :class:`~effrl.protocols.Selector` that takes turns by weight among pools, each visited uniformly.
+    """A :class:`~effrl.protocols.Selector` that takes turns by weight among pools, each with a selector of its own.
 
     After any number of draws every pool is within a few draws of its share. One exception: a call draws no prompt
     twice while the pools together have others, so a pool that is smaller than its share of a call gives all it has,
     and catches up in calls that ask for less.
     """
 
-    def __init__(self, pools: Pools, seed: int) -> None:
-        """Start at epoch 0 of every pool.
+    def __init__(self, pools: Pools, seed: int, make: Make) -> None:
+        """Nothing is drawn from any pool.
 
         Raises:
             ValueError: a pool has no prompts, or two prompts share an id.
@@ -39,7 +47,10 @@ class MixedSelector:
             raise ValueError("prompt ids must be unique")
         self._weights = [weight for weight, _ in pools]
         self._sizes = [len(pool) for _, pool in pools]
-        self._selectors = [UniformSelector(pool, derive(seed, "mix", part)) for part, (_, pool) in enumerate(pools)]
+        self._selectors = [
+            make(pool, derive(seed, "mix", part), weight / sum(self._weights))
+            for part, (weight, pool) in enumerate(pools)
+        ]
         self._drawn = [0] * len(pools)
 
     def select(self, count: int) -> list[Prompt]:
@@ -56,7 +67,9 @@ class MixedSelector:
         return chosen
 
     def observe(self, seen: Sequence[Observation]) -> None:
-        """Outcomes change nothing here."""
+        """Tell the selectors; each of them knows its own prompts."""
+        for selector in self._selectors:
+            selector.observe(seen)
 
     def state(self) -> Mapping[str, Any]:
         """Draws of every pool so far, and the states of their selectors."""

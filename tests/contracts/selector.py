@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pytest
 
 from effrl.protocols import Selector
-from effrl.types import Prompt
+from effrl.types import Observation, Prompt
 
 POOL = tuple(Prompt(f"pool/{number}", f"{number}+1=", {"level": number % 3}) for number in range(40))
 
@@ -62,6 +62,21 @@ class SelectorContract:
         resumed.restore(json.loads(saved))
         assert self._draw(resumed, 20) == expected
 
+    @pytest.mark.parametrize("calls", [1, 4, 9])
+    def test_continues_identically_with_what_it_observed(self, calls: int) -> None:
+        selector = self.make(POOL, 1)
+        self._run(selector, calls)
+        saved = json.dumps(selector.state())
+        expected = self._run(selector, 10)
+        resumed = self.make(POOL, 1)
+        resumed.restore(json.loads(saved))
+        assert self._run(resumed, 10) == expected
+
+    def test_outcomes_of_unknown_prompts_and_of_no_rollouts_are_no_error(self) -> None:
+        selector = self.make(POOL, 1)
+        selector.observe([Observation(Prompt("elsewhere/1", "?"), 1.0, 8), Observation(POOL[0], 0.0, 0)])
+        assert self._draw(selector, 5) == self._draw(self.make(POOL, 1), 5)
+
     def test_restore_forgets_what_came_after_the_state(self) -> None:
         selector = self.make(POOL, 1)
         self._draw(selector, 3)
@@ -83,6 +98,16 @@ class SelectorContract:
         for _ in range(10):
             watched.state()
             assert self._draw(watched, 1) == self._draw(left_alone, 1)
+
+    @classmethod
+    def _run(cls, selector: Selector, calls: int) -> list[str]:
+        """Ids of ``calls`` calls as a run makes them, each observed before the next: levels pass never, half or all."""
+        drawn = []
+        for _ in range(calls):
+            prompts = selector.select(7)
+            selector.observe([Observation(prompt, 4.0 * prompt.meta["level"], 8) for prompt in prompts])
+            drawn += [prompt.id for prompt in prompts]
+        return drawn
 
     @staticmethod
     def _draw(selector: Selector, calls: int) -> list[str]:

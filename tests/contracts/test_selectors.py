@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from effrl.protocols import Selector
-from effrl.select.mixed import uniform
+from effrl.select.band import BandSelector
+from effrl.select.curriculum import CurriculumSelector
+from effrl.select.dots import DotsSelector, Predict
+from effrl.select.mixed import mixed, uniform
+from effrl.select.thompson import ThompsonSelector
 from effrl.select.uniform import UniformSelector
-from effrl.types import Prompt
+from effrl.types import Observation, Prompt
 from tests.contracts.selector import SelectorContract
 
 
@@ -19,3 +25,41 @@ class TestMixed(SelectorContract):
 
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         return uniform([pool for pool in ((3.0, prompts[:4]), (1.0, prompts[4:])) if pool[1]], seed)
+
+
+class TestBand(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return BandSelector(prompts, seed, low=0.25, high=0.75, rest=4)
+
+
+class TestCurriculum(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return CurriculumSelector(prompts, seed, "level", grow=60)
+
+
+class TestThompson(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return ThompsonSelector(prompts, seed, target=0.5, prior=1.0, memory=0.5)
+
+
+class TestDotsUnmeasured(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return DotsSelector(prompts, seed, constant(len(prompts)))
+
+
+class TestDotsMeasured(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        selector = DotsSelector(prompts, seed, constant(len(prompts)))
+        selector.measured(1, [Observation(prompts[0], 2.0, 8)])
+        return selector
+
+
+def constant(size: int) -> Predict:
+    """Predicts every prompt to be as hard as the references."""
+    return lambda references, rates: np.full(size, np.mean(rates))
+
+
+class TestMixOfBands(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        pools = [pool for pool in ((3.0, prompts[:4]), (1.0, prompts[4:])) if pool[1]]
+        return mixed(pools, seed, lambda part, seed, _: BandSelector(part, seed, low=0.25, high=0.75, rest=4))

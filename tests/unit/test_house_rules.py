@@ -19,8 +19,11 @@ FILES = sorted(file for folder in ("effrl", "actors", "deploy") for file in (ROO
 
 NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 """A script that needs torch and transformers by nature, and the command line."""
-LOSSES = tuple(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "policy", "tokens"))
-TENSORS = ("effrl.advantage.gae", *LOSSES)
+TENSORS = (
+    "effrl.advantage.gae",
+    *(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "policy", "replayed", "tokens")),
+    *(f"effrl.difficulty.{name}" for name in ("attention", "network", "predictor", "saved", "training")),
+)
 """The modules of the library where torch is the point."""
 
 IMPORT_LIBRARY = f"""

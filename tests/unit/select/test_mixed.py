@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.select.mixed import MixedSelector, Pools, uniform
+from effrl.select.mixed import Pools, uniform
 from effrl.select.uniform import UniformSelector
 from effrl.types import Prompt
 
@@ -36,7 +36,7 @@ def test_one_pool_is_drawn_as_ever() -> None:
 
 
 def test_draws_are_proportional_to_weights_not_to_sizes() -> None:
-    selector = MixedSelector([(3, pool("a", 100)), (1, pool("b", 1000))], 1)
+    selector = uniform([(3, pool("a", 100)), (1, pool("b", 1000))], 1)
     for _ in range(10):
         drawn = Counter(name[0] for name in ids(selector.select(16)))
         assert drawn == {"a": 12, "b": 4}
@@ -46,7 +46,7 @@ def test_draws_are_proportional_to_weights_not_to_sizes() -> None:
 def test_no_pool_is_ever_far_from_its_share(parts: list[tuple[float, int]], seed: int, count: int, calls: int) -> None:
     """Of calls that no pool is too small for."""
     parts = [(weight, max(size, count)) for weight, size in parts]
-    selector = MixedSelector(pools(parts), seed)
+    selector = uniform(pools(parts), seed)
     drawn = Counter(name.split("/")[0] for _ in range(calls) for name in ids(selector.select(count)))
     total = sum(weight for weight, _ in parts)
     for part, (weight, _) in enumerate(parts):
@@ -55,7 +55,7 @@ def test_no_pool_is_ever_far_from_its_share(parts: list[tuple[float, int]], seed
 
 @given(shares, counts, seeds)
 def test_every_pool_is_visited_in_epochs(parts: list[tuple[float, int]], calls: list[int], seed: int) -> None:
-    selector = MixedSelector(pools(parts), seed)
+    selector = uniform(pools(parts), seed)
     drawn = [name for count in calls for name in ids(selector.select(count))]
     assert len(drawn) == sum(calls)
     for part, (_, size) in enumerate(parts):
@@ -68,13 +68,13 @@ def test_every_pool_is_visited_in_epochs(parts: list[tuple[float, int]], calls: 
 def test_no_prompt_twice_in_one_call_while_there_are_others(
     parts: list[tuple[float, int]], calls: list[int], seed: int
 ) -> None:
-    selector, size = MixedSelector(pools(parts), seed), sum(size for _, size in parts)
+    selector, size = uniform(pools(parts), seed), sum(size for _, size in parts)
     for count in calls:
         assert len(set(ids(selector.select(count)))) == min(count, size)
 
 
 def test_a_pool_that_is_too_small_for_its_share_catches_up() -> None:
-    selector = MixedSelector([(1, pool("a", 4)), (1, pool("b", 100))], 1)
+    selector = uniform([(1, pool("a", 4)), (1, pool("b", 100))], 1)
     assert Counter(name[0] for name in ids(selector.select(16))) == {"a": 4, "b": 12}
     assert Counter(name[0] for name in ids(selector.select(3))) == {"a": 3}
 
@@ -83,7 +83,7 @@ def test_a_pool_that_is_too_small_for_its_share_catches_up() -> None:
 def test_restore_of_a_state_continues_identically(
     parts: list[tuple[float, int]], before: list[int], after: list[int], seed: int
 ) -> None:
-    selector, resumed = MixedSelector(pools(parts), seed), MixedSelector(pools(parts), seed)
+    selector, resumed = uniform(pools(parts), seed), uniform(pools(parts), seed)
     for count in before:
         selector.select(count)
     resumed.restore(json.loads(json.dumps(selector.state())))
@@ -91,23 +91,23 @@ def test_restore_of_a_state_continues_identically(
 
 
 def test_pools_do_not_share_an_order() -> None:
-    selector = MixedSelector([(1, pool("a", 20)), (1, pool("b", 20))], 1)
+    selector = uniform([(1, pool("a", 20)), (1, pool("b", 20))], 1)
     drawn = ids(selector.select(40))
     numbers = [[name[2:] for name in drawn if name[0] == part] for part in "ab"]
     assert numbers[0] != numbers[1]
 
 
 def test_a_state_of_another_source_is_refused() -> None:
-    selector = MixedSelector(pools([(1, 4), (1, 4)]), 1)
-    for other in (MixedSelector(pools([(1, 4)] * 3), 1), UniformSelector(pool("a", 4), 1)):
+    selector = uniform(pools([(1, 4), (1, 4)]), 1)
+    for other in (uniform(pools([(1, 4)] * 3), 1), UniformSelector(pool("a", 4), 1)):
         with pytest.raises(ValueError, match="another data source"):
             selector.restore(other.state())
 
 
 def test_refuses_no_prompts_shared_ids_and_negative_counts() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        MixedSelector([(1, pool("a", 2)), (1, [])], 1)
+        uniform([(1, pool("a", 2)), (1, [])], 1)
     with pytest.raises(ValueError, match="unique"):
-        MixedSelector([(1, pool("a", 2)), (1, pool("a", 1))], 1)
+        uniform([(1, pool("a", 2)), (1, pool("a", 1))], 1)
     with pytest.raises(ValueError, match="-1"):
-        MixedSelector(pools([(1, 2), (1, 2)]), 1).select(-1)
+        uniform(pools([(1, 2), (1, 2)]), 1).select(-1)

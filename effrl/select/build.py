@@ -1,0 +1,56 @@
+"""From a config's ``select`` section to the selector it names."""
+
+from collections.abc import Sequence
+
+from effrl import plugins
+from effrl.config import Config
+from effrl.kinds import BandSelect, CurriculumSelect, PluginSelect, ThompsonSelect, UniformSelect
+from effrl.protocols import Selector
+from effrl.select.band import BandSelector
+from effrl.select.curriculum import CurriculumSelector
+from effrl.select.mixed import Make, Pools, mixed, uniform
+from effrl.select.thompson import ThompsonSelector
+from effrl.types import Prompt
+
+
+def selector(config: Config, pools: Pools) -> Selector:
+    """The selector of a run, over one pool, or over several with weights.
+
+    Raises:
+        UserError: a selector of the user's own cannot be loaded, or a prompt lacks the column of a curriculum.
+    """
+    seed = config.run.seed
+    match config.select:
+        case UniformSelect():
+            return uniform(pools, seed)
+        case BandSelect() as band:
+            return mixed(pools, seed, _band(band))
+        case CurriculumSelect() as curriculum:
+            return mixed(pools, seed, _curriculum(curriculum, config.run.steps * config.rollout.prompts))
+        case ThompsonSelect() as thompson:
+            return mixed(pools, seed, _thompson(thompson))
+        case PluginSelect(kind=kind):
+            prompts = [prompt for _, part in pools for prompt in part]
+            made: Selector = plugins.load("select.kind", kind)(prompts, seed)
+            return made
+
+
+def _band(config: BandSelect) -> Make:
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        return BandSelector(prompts, seed, config.low, config.high, config.rest)
+
+    return make
+
+
+def _curriculum(config: CurriculumSelect, draws: int) -> Make:
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        return CurriculumSelector(prompts, seed, config.column, max(1, round(config.grow * draws * share)))
+
+    return make
+
+
+def _thompson(config: ThompsonSelect) -> Make:
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        return ThompsonSelector(prompts, seed, config.target, config.prior, config.memory)
+
+    return make
