@@ -117,8 +117,9 @@ class LearnerRank(Role):
         logprobs, _, values = self.engine.score(batch)
         rewards, mask = (torch.tensor(array, device=values.device) for array in (batch.advantages, batch.mask))
         advantages, returns = gae(at_the_end(rewards, mask), values, mask, config.gamma, config.lam)
-        old, values, returns, advantages = map(_array, (logprobs, values, returns, advantages))
-        return replace(batch, old=old, values=values, returns=returns, advantages=advantages)
+        return replace(
+            batch, old=_array(logprobs), values=_array(values), returns=_array(returns), advantages=_array(advantages)
+        )
 
     def _update(self, batches: Sequence[MicroBatch], size: Size) -> dict[str, float]:
         """One optimizer step; ``size`` counts the sequences of all ranks."""

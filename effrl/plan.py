@@ -167,7 +167,7 @@ def _activations(model: dict[str, Any], config: Config, size: int) -> int:
     layers, width = model["num_hidden_layers"], model["hidden_size"]
     kept = layers + _ACTIVATIONS_PER_LAYER if config.learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
     logits = min(LOGITS, tokens * model["vocab_size"]) * 4 * 2  # one slice, and its gradient
-    return tokens * width * kept * size + logits
+    return int(tokens * width * kept * size + logits)
 
 
 def _kv_cache_tokens(model: dict[str, Any], config: Config, size: int) -> int | None:
