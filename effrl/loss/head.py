@@ -30,7 +30,8 @@ def token_scores(
     Returns:
         [N] log-probs in nats, with gradient; and [N] entropies in nats, without. Both have at least float32.
     """
-    scores: tuple[Tensor, Tensor] = _TokenScores.apply(hidden, weight, bias, tokens, max(1, logits // len(weight)))
+    rows = max(1, logits // len(weight))
+    scores: tuple[Tensor, Tensor] = _TokenScores.apply(hidden, weight, bias, tokens, rows)  # type: ignore[no-untyped-call]
     return scores
 
 
