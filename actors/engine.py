@@ -207,7 +207,9 @@ def _deepspeed_config(config: LearnConfig, dtype: str, micro_batch_size: int) ->
         # Norms and biases stay whole on every rank; the default of 100,000 would keep whole small models so.
         "zero_optimization": {"stage": config.zero, "stage3_param_persistence_threshold": 10_000},
         "bf16": {"enabled": dtype == "bfloat16"},
-        "data_types": {"grad_accum_dtype": "fp32"},  # many small gradients vanish beside a large one in bfloat16
+        # In bfloat16, a sum over micro-batches or ranks would lose what is small beside what it already holds.
+        "data_types": {"grad_accum_dtype": "fp32"},
+        "communication_data_type": "fp32",
         "optimizer": {
             "type": "AdamW",
             "params": {

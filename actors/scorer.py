@@ -61,7 +61,7 @@ def _value_head(language_model: Any) -> nn.Linear:
 @torch.no_grad()
 def _check_plain_head(language_model: Any) -> None:
     """Some models scale or cap their logits after the head; their log-probs cannot be taken from the head alone."""
-    ids = torch.zeros((1, 1), dtype=torch.long)
+    ids = torch.arange(8)[None]  # more than one: the embedding of padding is 0, and so are its logits
     hidden = language_model.base_model(input_ids=ids, use_cache=False)[0]
     expected = language_model(input_ids=ids, use_cache=False).logits
     if not torch.equal(language_model.get_output_embeddings()(hidden), expected):

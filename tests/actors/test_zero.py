@@ -282,3 +282,9 @@ async def test_a_checkpoint_is_read_only_by_what_wrote_it(ranks: LearnerGroup, t
         await ranks.all("become", other, ClippedLoss())
         with pytest.raises(UserError, match=f"was written with {field}: set it back"):
             await ranks.all("restore", tmp_path)
+
+
+async def test_a_wrong_target_of_adapters_is_one_line(ranks: LearnerGroup) -> None:
+    wrong = LoraConfig(targets=("q_proj", "lm_head"))
+    with pytest.raises(UserError, match=r"no linear layer is called lm_head; there are down_proj, gate_proj, k_proj"):
+        await ranks.all("become", learn(1, wrong), ClippedLoss())
