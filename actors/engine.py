@@ -171,7 +171,7 @@ class FrozenModel:
 
     def __init__(self, model: str, dtype: str, device: torch.device) -> None:
         module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
-        self.module = Scorer(module, value_head=False).to(device).eval().requires_grad_(False)
+        self.module = Scorer(module).to(device).eval().requires_grad_(False)
         self.device = device
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ class Scorer(nn.Module):
     A value head sits beside it, on the same hidden states: it is trained and checkpointed, and never published.
     """
 
-    def __init__(self, language_model: Any, value_head: bool) -> None:
+    def __init__(self, language_model: Any, value_head: bool = False) -> None:
         super().__init__()
         _check_plain_head(language_model)
         self.language_model = language_model
