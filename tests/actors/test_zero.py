@@ -190,16 +190,16 @@ def naive_estimate(values: list[float], reward: float, config: GaeAdvantage) -> 
 
 
 @pytest.mark.parametrize("zero", [1, 3])
-async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, models: dict[str, Path], zero: int) -> None:
+async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, model: Path, zero: int) -> None:
     """The gradients of policy and value head, with advantages that are standardised over both ranks' tokens."""
     config = GaeAdvantage(gamma=0.98, lam=0.9, value_weight=0.5)
     await ranks.all("become", learn(zero, None), ClippedLoss(), "float32", config)
     await step(ranks, "token", 3e-3)  # away from the start, where all values are 0
-    model = plain(models["tied"], await published(ranks))
+    policy = plain(model, await published(ranks))
     found = await ranks.first("value_head")
     head = {name: torch.tensor(value).double().requires_grad_() for name, (value, _) in found.items()}
     sequences = batch()
-    kept = [naive_values(model, head, seq.ids)[seq.prompt_length - 1 :] for seq in sequences]
+    kept = [naive_values(policy, head, seq.ids)[seq.prompt_length - 1 :] for seq in sequences]
     raw = [
         naive_estimate(values.tolist(), float(seq.advantages[-1]), config)
         for values, seq in zip(kept, sequences, strict=True)
@@ -207,13 +207,13 @@ async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, models
     every = np.concatenate([np.array(row) for row in raw])
     loss = torch.zeros((), dtype=torch.float64)
     for seq, values, row in zip(sequences, kept, raw, strict=True):
-        logprobs = naive_logprobs(model, seq.ids)[seq.prompt_length - 1 :]
+        logprobs = naive_logprobs(policy, seq.ids)[seq.prompt_length - 1 :]
         importance = (logprobs.detach() - torch.tensor(seq.logprobs)).exp().clamp(max=2.0)
         advantages = torch.tensor((np.array(row) - every.mean()) / every.std())
         returns = torch.tensor(row) + values.detach()
         loss = loss - (importance * advantages * logprobs).sum() + 0.5 * 0.5 * (values - returns).square().sum()
     (loss / len(every)).backward()
-    expected = {name: tensor.grad for name, tensor in model.named_parameters()}
+    expected = {name: tensor.grad for name, tensor in policy.named_parameters()}
     metrics = await step(ranks, "token", 1e-30)
     actual = await ranks.first("gradients")
     largest = max(float(gradient.abs().max()) for gradient in expected.values())

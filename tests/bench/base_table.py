@@ -137,7 +137,8 @@ def table(asked: Sequence[Asked]) -> str:
 
 
 def _parts(asked: Sequence[Asked]) -> Iterator[tuple[str, str, list[Asked]]]:
-    for family, module in FAMILIES.items():
+    for family in dict.fromkeys(entry.family for entry in asked):
+        module = FAMILIES[family]
         mine = [entry for entry in asked if entry.family == family]
         for level in range(len(module.LEVELS)):
             yield family, f"level {level}", [entry for entry in mine if entry.problem.level == level]
@@ -157,14 +158,17 @@ def pass_rates(asked: Sequence[Asked]) -> dict[str, float]:
 
 
 def main(
-    model: Annotated[str, typer.Argument(help="tiny, tiny-sound, tiny-llama or a directory.")], out: Path = RESULTS
+    model: Annotated[str, typer.Argument(help="tiny, tiny-sound, tiny-llama or a directory.")],
+    families: Annotated[list[str] | None, typer.Argument(help="All by default.")] = None,
+    out: Path = RESULTS,
 ) -> None:
     sampler = Sampler(model)
-    asked = [entry for family in FAMILIES for entry in ask(sampler, family)]
+    asked = [entry for family in families or FAMILIES for entry in ask(sampler, family)]
     out.mkdir(parents=True, exist_ok=True)
     name = Path(model).name
     (out / f"{name}.json").write_text(json.dumps({"pass_rates": pass_rates(asked)}, indent=1) + "\n")
-    head = f"# {name}\n\nMade by `python -m tests.bench.base_table {name}`: {SAMPLES} samples of each prompt.\n\n"
+    command = " ".join(("python -m tests.bench.base_table", name, *(families or ())))
+    head = f"# {name}\n\nMade by `{command}`: {SAMPLES} samples of each prompt.\n\n"
     (out / f"{name}.md").write_text(head + table(asked))
     typer.echo(table(asked))
 
