@@ -116,7 +116,7 @@ class OpenRank(LearnerRank):
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            logprobs, _ = self.engine.token_logprobs(batch)
+            logprobs, *_ = self.engine.score(batch)
         self.engine.engine.backward(0.0 * logprobs.sum())
         return sum(storage.nbytes() for storage in kept.values())
 

@@ -95,7 +95,7 @@ def step(rank: Any, learn: LearnConfig, vocabulary: int) -> None:
     loss = ClippedLoss()
 
     def sums(batch: MicroBatch) -> dict[str, torch.Tensor]:
-        logprobs, _ = rank.token_logprobs(batch)
+        logprobs, _ = rank.score(batch)
         arrays = (batch.behaviour, batch.advantages, batch.mask)
         return policy_loss(
             loss, Tokens(logprobs, logprobs.detach(), *(torch.tensor(array, device=rank.device) for array in arrays))
