@@ -214,3 +214,9 @@ def test_nothing_is_left_for_later() -> None:
         if token.type in (tokenize.COMMENT, tokenize.STRING) and later.search(token.string)
     ]
     assert found == []
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them by their base name: a second one of a name stops the whole suite at collection."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
