@@ -74,7 +74,7 @@ def test_commands_exist(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*group, "--help"])
     assert result.exit_code == 0, result.output
     if arguments and arguments[0] == "quickstart":
-        load.load(arguments[0], arguments[1:])
+        load.load(arguments[0], [argument for argument in arguments[1:] if not argument.startswith("--")])
 
 
 def test_sources_are_read_as_they_are_written() -> None:
