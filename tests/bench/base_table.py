@@ -24,6 +24,7 @@ from effrl.types import Int32
 
 RESULTS = Path(__file__).parent / "results" / "base"
 SAMPLES, PER_CELL, MAX_TOKENS = 8, 12, 64
+_SAMPLING = {"max_tokens": MAX_TOKENS, "temperature": 1.0, "logprobs": 0}
 CHECKS = 4
 """Samples of a reflection prompt."""
 
@@ -106,7 +107,7 @@ class Sampler:
             ids: Int32 = np.asarray(self.engine.tokenizer(prompt).input_ids, np.int32)
             for n in range(count):
                 seed = derive(0, "base table", prompt, n)
-                self.engine.sample(f"{index}/{n}", ids, seed=seed, max_tokens=MAX_TOKENS, temperature=1.0)
+                self.engine.sample(f"{index}/{n}", ids, seed, _SAMPLING)
         outputs = self.engine.drain()
         texts = [[rollout(outputs[f"{index}/{n}"]).text for n in range(count)] for index in range(len(prompts))]
         return [tuple(task_answer(text, {"family": family}) for text in group) for group in texts]
