@@ -145,7 +145,7 @@ def _explain(problem: Any) -> str:
         case "union_tag_not_found":
             return f"{where}.kind is missing; set it, for example {where}.kind=…"
         case "union_tag_invalid":
-            return _unknown_kind(where, problem["ctx"])
+            return _unknown_kind(where, str(given["kind"]), problem["ctx"]["expected_tags"])
         case "string_pattern_mismatch":  # import paths are the only pattern in a config
             return f"{where}: {given!r} is no import path; write package.module:function"
     message = problem["msg"].removeprefix("Value error, ")
@@ -163,14 +163,14 @@ def _unknown_key(location: Sequence[str]) -> str:
     return f"unknown key {section + key!r}; {hint}"
 
 
-def _unknown_kind(where: str, context: Mapping[str, str]) -> str:
+def _unknown_kind(where: str, kind: str, tags: str) -> str:
     """The user's own plug-in is no kind of that name: its kind is its import path."""
-    kinds = context["expected_tags"].replace("'", "").split(", ")
+    kinds = tags.replace("'", "").split(", ")
     named = [kind for kind in kinds if kind != _PLUGIN]
     own = " or an import path package.module:function" if _PLUGIN in kinds else ""
-    match = _closest(context["tag"], named)
+    match = _closest(kind, named)
     hint = f"did you mean {match!r}?" if match else f"known: {', '.join(named)}{own}"
-    return f"unknown kind {where}.kind={context['tag']}; {hint}"
+    return f"unknown kind {where}.kind={kind}; {hint}"
 
 
 _PLUGIN = "plugin"

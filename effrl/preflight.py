@@ -59,7 +59,6 @@ def check(config: Config) -> Preflight:
     Raises:
         UserError: one line about the first thing that is wrong, and what to do.
     """
-    advantages(config.advantage)  # of your own: is it there?
     model = locate(config.model.path)
     context = _context(config, model)
     limit = _Limit("rollout.max_tokens", config.rollout.max_tokens, context)
@@ -99,6 +98,7 @@ def _check_room(limit: _Limit) -> None:
 
 def _check_plugins(config: Config) -> None:
     plugins.search([os.getcwd()])
+    advantages(config.advantage)
     for field, section in (("select.kind", config.select), ("label.kind", config.label)):
         if isinstance(section, PluginSelect | PluginLabel):
             plugins.load(field, section.kind)

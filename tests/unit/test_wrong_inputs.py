@@ -122,7 +122,7 @@ def write(path: Path, *rows: Any) -> Path:
         ("advantage.std=population", ["advantage.std", "'sample' or 'none'", "'population'"]),
         ("loss=gspo", ["loss is a section, not a value", "kind", "'gspo'"]),
         ("loss.kind=cisop", ["loss.kind=cisop", "did you mean 'cispo'?"]),
-        ("loss.kind=my.module:f", ["loss.kind=plugin", "clipped, gspo, cispo"]),
+        ("loss.kind=my.module:f", ["unknown kind loss.kind=my.module:f; known: clipped, gspo, cispo"]),
         ("loss.reduce=tokens", ["loss.reduce", "'token', 'sequence' or 'constant'", "'tokens'"]),
         ("loss.kl=-1", ["loss.kl", "greater than or equal to 0", "-1"]),
         ("loss={kind: gspo, clip_hihg: 1}", ["unknown key 'loss.clip_hihg'", "did you mean 'loss.clip_high'?"]),
@@ -202,6 +202,12 @@ def write(path: Path, *rows: Any) -> Path:
 )
 def test_a_value_that_does_not_fit(train: Command, override: str, words: list[str]) -> None:
     train(override).says(*words)
+
+
+def test_an_advantage_of_your_own_is_looked_for_where_the_run_starts(train: Command, tmp_path: Path) -> None:
+    """Nothing else puts that directory on the path: an installed ``effrl`` starts without it."""
+    (tmp_path / "lies_here.py").write_text("def best(rewards):\n    return rewards\n")
+    train("advantage.kind=lies_here:bets").says("module lies_here has no function 'bets'", "did you mean 'best'?")
 
 
 def test_every_problem_of_a_config_has_its_own_line(train: Command) -> None:
