@@ -146,7 +146,7 @@ class Cluster:
             kv_cache_gb=config.rollout.kv_cache_gb,
             gpus=workers.gpus,
         )
-        for index in range(workers.per_node * config.cluster.nodes):
+        for index in range(config.cluster.rollout_workers):
             name = f"rollout-{index}"
             self.rollout[name] = self._worker(RolloutWorker, name, workers, group, index, ENGINE_ENVIRONMENT).remote(
                 name, self.run_dir, effrl.__version__, options
@@ -157,7 +157,7 @@ class Cluster:
         reference = str(initial) if config.loss.kl > 0 else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
         gae = config.advantage if isinstance(config.advantage, GaeAdvantage) else None
-        world_size = workers.per_node * config.cluster.nodes
+        world_size = config.cluster.ranks
         for rank in range(world_size):
             name = f"learner-{rank}"
             options = LearnerOptions(

@@ -81,13 +81,14 @@ class Driver:
         journal = self._journal(learner)
         rollouts = self._rollouts()
         services = self._services(learner, sync, journal, rollouts)
-        if self.start.step == 0:
-            await journal.base(self.start.version, await services.evaluate(0))
         try:
+            if self.start.step == 0:
+                await journal.base(self.start.version, await services.evaluate(0))
             await train(services)
+            await journal.finish()
         finally:
             await rollouts.cancel()
-        await journal.finish()
+            await asyncio.to_thread(journal.metrics.close)  # a sink may wait for its server; the loop must not
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""

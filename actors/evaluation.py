@@ -43,12 +43,20 @@ class Evaluation:
         due = step % self.config.eval.every == 0 or step == self.config.run.steps
         return metrics(await self.grade(), self.config) if due and self.sets else {}
 
-    async def grade(self) -> dict[str, list[Graded]]:
-        """Every set, one after the other: what is measured on one does not depend on which others there are."""
-        with self.clock.stage("eval"):
-            return {name: await self.grade_set(name) for name in self.sets}
+    async def grade(self, tell: Callable[[str], None] = lambda _: None) -> dict[str, list[Graded]]:
+        """Every set, one after the other: what is measured on one does not depend on which others there are.
 
-    async def grade_set(self, name: str) -> list[Graded]:
+        Args:
+            tell: is told the set that is next, and its size.
+        """
+        graded = {}
+        with self.clock.stage("eval"):
+            for name, prompts in self.sets.items():
+                tell(f"{name}: {len(prompts):,} prompts x {self.config.eval.per_prompt} samples")
+                graded[name] = await self._grade_set(name)
+        return graded
+
+    async def _grade_set(self, name: str) -> list[Graded]:
         """One set: its samples, and what they are worth."""
         prompts = self.sets[name]
         sampled = await self.sampler([self._request(prompt) for prompt in prompts])
@@ -81,10 +89,6 @@ async def evaluate(
     await cluster.start(found.model, found.model, found.context, version=0)
     clock, wait_s = Stopwatch(), config.cluster.wait_s
     rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.eval_max_tokens)
-    sets = held_out(config)
-    evaluation = Evaluation(sets, Sampler(cluster.rollout, wait_s), rewards, cluster.oracle, config, clock)
-    graded = {}
-    for name, prompts in sets.items():
-        tell(f"{name}: {len(prompts):,} prompts x {config.eval.per_prompt} samples")
-        graded[name] = await evaluation.grade_set(name)
-    return graded
+    sampler = Sampler(cluster.rollout, wait_s)
+    evaluation = Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock)
+    return await evaluation.grade(tell)

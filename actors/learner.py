@@ -125,8 +125,9 @@ class LearnerRank(Role):
         """One optimizer step; ``size`` counts the sequences of all ranks."""
         sums = self.engine.accumulate(batches, self._loss, size.denominator)
         norm = self.engine.step()
-        absent = {"kl": self.reference is None, "value": self.options.gae is None}
-        names = ["policy", *(name for name in PER_TOKEN if not absent.get(name, False))]
+        absent = {"kl"} if self.reference is None else set[str]()
+        absent |= {"value"} if self.options.gae is None else set()
+        names = ["policy", *(name for name in PER_TOKEN if name not in absent)]
         policy, *totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
         per_token = {PER_TOKEN[name]: total / size.tokens for name, total in zip(names[1:], totals, strict=True)}
         return {"loss/policy": policy / size.denominator, "policy/grad_norm": norm, **per_token}
@@ -205,21 +206,26 @@ def standardised(
     Returns:
         The micro-batches, and what share of the returns' variance the values explain: the rest is the advantages'.
     """
-    own = [0.0] * 5
-    for batch in (batch for batches in updates for batch in batches):
-        assert batch.returns is not None
-        inside = batch.mask > 0
-        for place, values in enumerate((batch.advantages[inside], batch.returns[inside])):
-            own[2 * place] += float(values.sum(dtype=np.float64))
-            own[2 * place + 1] += float(np.square(values, dtype=np.float64).sum())
-        own[4] += float(inside.sum())
-    *sums, count = engine.sum_over_ranks(own)
-    mean, spread = sums[0] / count, sums[1] / count - (sums[0] / count) ** 2
-    of_returns = sums[3] / count - (sums[2] / count) ** 2
-    scale = (max(spread, 0.0) + 1e-8) ** -0.5
-    scaled = [[replace(b, advantages=np.float32(scale) * (b.advantages - np.float32(mean)) * b.mask) for b in batches]
-              for batches in updates]  # fmt: skip
-    return scaled, {"value/explained_variance": 1 - spread / of_returns if of_returns > 0 else float("nan")}
+    own = np.sum([np.zeros(5), *(_moments(batch) for batches in updates for batch in batches)], axis=0)
+    tokens, *moments = engine.sum_over_ranks(own.tolist())
+    mean, square, returns_mean, returns_square = (moment / tokens for moment in moments)
+    variance, returns_variance = square - mean**2, returns_square - returns_mean**2
+    scale = (max(variance, 0.0) + 1e-8) ** -0.5
+    explained = 1 - variance / returns_variance if returns_variance > 0 else float("nan")
+    scaled = [[_scaled(batch, mean, scale) for batch in batches] for batches in updates]
+    return scaled, {"value/explained_variance": explained}
+
+
+def _moments(batch: MicroBatch) -> NDArray[np.float64]:
+    """Tokens; sum and sum of squares of their advantages; the same of their returns."""
+    assert batch.returns is not None
+    inside = batch.mask > 0
+    advantages, returns = (array[inside].astype(np.float64) for array in (batch.advantages, batch.returns))
+    return np.array([inside.sum(), advantages.sum(), advantages @ advantages, returns.sum(), returns @ returns])
+
+
+def _scaled(batch: MicroBatch, mean: float, scale: float) -> MicroBatch:
+    return replace(batch, advantages=np.float32(scale) * (batch.advantages - np.float32(mean)) * batch.mask)
 
 
 def _array(tensor: torch.Tensor) -> Float32:

@@ -53,7 +53,8 @@ def train(
     if dry_run:
         from deploy.plan import show_plan
 
-        return show_plan(recipe, overrides or [], console)
+        show_plan(recipe, overrides or [], console)
+        return
     from deploy import training
 
     training.train(recipe, overrides or [], console)

@@ -272,6 +272,16 @@ class ClusterConfig(Section):
     wait_s: PositiveFloat = 1800.0
     """Deadline for any answer of a worker, in seconds."""
 
+    @property
+    def rollout_workers(self) -> int:
+        """vLLM engines on all nodes."""
+        return self.rollout.per_node * self.nodes
+
+    @property
+    def ranks(self) -> int:
+        """DeepSpeed ranks on all nodes."""
+        return self.learner.per_node * self.nodes
+
 
 class EvalConfig(Section):
     every: PositiveInt = 10

@@ -92,8 +92,8 @@ def plan(config: Config, found: Preflight) -> Plan:
     return Plan(
         batches=batches,
         memory=_memory(config, found),
-        rollout_workers=cluster.rollout.per_node * cluster.nodes,
-        ranks=cluster.learner.per_node * cluster.nodes,
+        rollout_workers=cluster.rollout_workers,
+        ranks=cluster.ranks,
         gpus=cluster.rollout.per_node * cluster.rollout.gpus + cluster.learner.per_node * cluster.learner.gpus,
         rollouts=batches.sequences * steps,
         labels=bought if bought is None or budget is None else min(bought, budget),
@@ -105,7 +105,6 @@ def _batches(config: Config, found: Preflight) -> Batches:
     rollout, learn = config.rollout, config.learn
     sequences = rollout.prompts * rollout.per_prompt
     per_update = ceil(rollout.prompts / learn.updates) * rollout.per_prompt
-    ranks = config.cluster.learner.per_node * config.cluster.nodes
     longest = min(found.context, found.train.longest_bytes + rollout.max_tokens)  # a token takes at least one byte
     in_one_pass = max(1, learn.micro_batch_tokens // longest)
     return Batches(
@@ -114,7 +113,7 @@ def _batches(config: Config, found: Preflight) -> Batches:
         tokens=sequences * rollout.max_tokens,
         updates=learn.updates,
         sequences_per_update=per_update,
-        forward_passes=ceil(ceil(per_update / ranks) / in_one_pass),
+        forward_passes=ceil(ceil(per_update / config.cluster.ranks) / in_one_pass),
         labels=_labels_per_step(config),
     )
 
@@ -130,7 +129,7 @@ def _labels_per_step(config: Config) -> int | None:
 
 def _memory(config: Config, found: Preflight) -> Memory:
     size, learn = BYTES[config.model.dtype], config.learn
-    ranks = config.cluster.learner.per_node * config.cluster.nodes
+    ranks = config.cluster.ranks
     shapes, model = shapes_of(found.model), config_of(found.model)
     adapters = _adapters(shapes, config)
     weights = found.parameters * size

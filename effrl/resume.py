@@ -42,10 +42,10 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
         raise UserError(
             f"{directory.path} is finished at step {step}: to go on, effrl resume {directory.path} run.steps={2 * step}"
         )
-    ranks = config.cluster.learner.per_node * config.cluster.nodes
-    if path and manifest["ranks"] != ranks:
+    if path and manifest["ranks"] != config.cluster.ranks:
         raise UserError(
-            f"{path} was written by {manifest['ranks']} learner ranks, not {ranks}: set cluster.learner back"
+            f"{path} was written by {manifest['ranks']} learner ranks, not {config.cluster.ranks}:"
+            " set cluster.learner back"
         )
     rolled_back = GroupStore(directory.groups).roll_back(step)
     truncate_after(directory.metrics, step if path else -1)

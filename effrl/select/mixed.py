@@ -6,6 +6,7 @@ from typing import Any
 from effrl.data.mix import turn
 from effrl.protocols import Selector
 from effrl.seeds import derive
+from effrl.select.pool import another_source
 from effrl.select.uniform import UniformSelector
 from effrl.types import Observation, Prompt
 
@@ -82,7 +83,7 @@ class MixedSelector:
             ValueError: the state cannot belong to these pools.
         """
         if len(state.get("pools", ())) != len(self._selectors):
-            raise ValueError("the selector's state is of another data source: resume with the data of the first start")
+            raise another_source()
         for selector, saved in zip(self._selectors, state["pools"], strict=True):
             selector.restore(saved)
         self._drawn = list(state["drawn"])

@@ -1,19 +1,20 @@
 """What selectors share that rank the whole pool anew at every draw, such as by what is known of each prompt."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from effrl.seeds import derive
+from effrl.select.pool import PoolSelector
 from effrl.types import Observation, Prompt
 
 Float64 = NDArray[np.float64]
 
 
-class RankedSelector(ABC):
+class RankedSelector(PoolSelector):
     """A :class:`~effrl.protocols.Selector` that draws the prompts with the smallest keys.
 
     Keys may be random. Each draw has a stream of its own, so that the number of draws is all the state that chance
@@ -21,32 +22,8 @@ class RankedSelector(ABC):
     """
 
     def __init__(self, prompts: Sequence[Prompt], seed: int) -> None:
-        """Nothing is drawn yet.
-
-        Raises:
-            ValueError: there are no prompts, or two of them share an id.
-        """
-        if not prompts:
-            raise ValueError("a selector needs at least one prompt")
-        self.prompts = tuple(prompts)
-        self.index = {prompt.id: index for index, prompt in enumerate(self.prompts)}
-        if len(self.index) < len(self.prompts):
-            raise ValueError("prompt ids must be unique")
-        self._seed = seed
+        super().__init__(prompts, seed)
         self._draws = 0
-
-    def select(self, count: int) -> list[Prompt]:
-        """The next ``count`` prompts; none of them twice, unless there are fewer than ``count``.
-
-        Raises:
-            ValueError: ``count`` is negative.
-        """
-        if count < 0:
-            raise ValueError(f"cannot select {count} prompts")
-        chosen: list[int] = []
-        while len(chosen) < count:
-            chosen += self.draw(min(count - len(chosen), len(self.prompts)))
-        return [self.prompts[index] for index in chosen]
 
     def observe(self, seen: Sequence[Observation]) -> None:
         """Take note of outcomes; prompts of other pools and prompts without a scored rollout say nothing here."""
@@ -59,19 +36,9 @@ class RankedSelector(ABC):
         return {"draws": self._draws, "known": self.known()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state of a selector with the same prompts and seed.
-
-        Raises:
-            ValueError: the state cannot belong to these prompts.
-        """
         self.must_know(state["known"])
         self._draws = state["draws"]
         self.recall(state["known"])
-
-    def must_know(self, prompt_ids: Iterable[str]) -> None:
-        """Raises ValueError where one of the prompts is not of this pool."""
-        if not self.index.keys() >= {*prompt_ids}:
-            raise ValueError("the selector's state is of another data source: resume with the data of the first start")
 
     @abstractmethod
     def keys(self, random: np.random.Generator) -> Float64:
@@ -90,7 +57,7 @@ class RankedSelector(ABC):
         """Know this and nothing else."""
 
     def draw(self, count: int) -> list[int]:
-        """Indices of the next ``count`` prompts, at most all of them."""
+        """The ``count`` smallest keys."""
         self._draws += 1
         return smallest(self.keys(np.random.default_rng(derive(self._seed, "ranked", self._draws))), count)
 

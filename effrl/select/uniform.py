@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from effrl.seeds import stream
+from effrl.select.pool import PoolSelector, another_source
 from effrl.types import Observation, Prompt
 
 
-class UniformSelector:
+class UniformSelector(PoolSelector):
     """A :class:`~effrl.protocols.Selector` that visits every prompt once per epoch.
 
     The order of an epoch depends on the seed and the epoch's number alone. One exception: a call that ends an epoch
@@ -22,59 +23,28 @@ class UniformSelector:
         Raises:
             ValueError: there are no prompts, or two of them share an id.
         """
-        if not prompts:
-            raise ValueError("a selector needs at least one prompt")
-        self._prompts = tuple(prompts)
-        self._index = {prompt.id: index for index, prompt in enumerate(self._prompts)}
-        if len(self._index) < len(self._prompts):
-            raise ValueError("prompt ids must be unique")
-        self._seed = seed
+        super().__init__(prompts, seed)
         self._deferred: deque[int] = deque()
         self._enter(0)
-
-    def select(self, count: int) -> list[Prompt]:
-        """The next ``count`` prompts; none of them twice, unless there are fewer than ``count``.
-
-        Raises:
-            ValueError: ``count`` is negative.
-        """
-        if count < 0:
-            raise ValueError(f"cannot select {count} prompts")
-        chosen: list[int] = []
-        while len(chosen) < count:
-            share = min(count - len(chosen), len(self._prompts))
-            chosen += self._distinct(share)
-        return [self._prompts[index] for index in chosen]
 
     def observe(self, seen: Sequence[Observation]) -> None:
         """Outcomes change nothing here."""
 
     def state(self) -> Mapping[str, Any]:
         """Epoch, position in its order, and the ids of deferred prompts (fewer than one call selects)."""
-        deferred = [self._prompts[index].id for index in self._deferred]
+        deferred = [self.prompts[index].id for index in self._deferred]
         return {"epoch": self._epoch, "position": self._position, "deferred": deferred}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state of a selector with the same prompts and seed.
-
-        Raises:
-            ValueError: the state cannot belong to these prompts.
-        """
-        unknown = [prompt_id for prompt_id in state["deferred"] if prompt_id not in self._index]
-        if unknown or not 0 <= state["position"] <= len(self._prompts):
-            raise ValueError("the selector's state is of another data source: resume with the data of the first start")
+        self.must_know(state["deferred"])
+        if not 0 <= state["position"] <= len(self.prompts):
+            raise another_source()
         self._enter(state["epoch"])
         self._position = state["position"]
-        self._deferred = deque(self._index[prompt_id] for prompt_id in state["deferred"])
+        self._deferred = deque(self.index[prompt_id] for prompt_id in state["deferred"])
 
-    def _enter(self, epoch: int) -> None:
-        self._epoch = epoch
-        self._position = 0
-        self._order = list(range(len(self._prompts)))
-        stream(self._seed, "select", epoch).shuffle(self._order)
-
-    def _distinct(self, count: int) -> list[int]:
-        """``count`` different prompts, at most all of them, so that the inner loop always finds one."""
+    def draw(self, count: int) -> list[int]:
+        """``count`` different prompts; at most all of them, so that the inner loop always finds one."""
         chosen: dict[int, None] = {}
         while len(chosen) < count and self._deferred:
             chosen[self._deferred.popleft()] = None
@@ -88,3 +58,9 @@ class UniformSelector:
             else:
                 chosen[candidate] = None
         return list(chosen)
+
+    def _enter(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._position = 0
+        self._order = list(range(len(self.prompts)))
+        stream(self._seed, "select", epoch).shuffle(self._order)

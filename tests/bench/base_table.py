@@ -14,17 +14,17 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from actors.sampling import EngineOptions, SampleRequest
 from effrl.models import locate
 from effrl.reward.reading import cluster
 from effrl.reward.verifiers import task_answer
 from effrl.seeds import derive
 from effrl.tasks.problem import Problem, reflection
 from effrl.tasks.source import FAMILIES, problems
-from effrl.types import Int32
+from effrl.types import Int32, Prompt
 
 RESULTS = Path(__file__).parent / "results" / "base"
 SAMPLES, PER_CELL, MAX_TOKENS = 8, 12, 64
-_SAMPLING = {"max_tokens": MAX_TOKENS, "temperature": 1.0, "logprobs": 0}
 CHECKS = 4
 """Samples of a reflection prompt."""
 
@@ -93,7 +93,6 @@ class Sampler:
         from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 
         os.environ.update({**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, **ENGINE_ENVIRONMENT})
-        from actors.sampling import EngineOptions
         from actors.transfer import ShmTransfer
         from actors.vllm_engine import Engine
 
@@ -105,9 +104,10 @@ class Sampler:
 
         for index, prompt in enumerate(prompts):
             ids: Int32 = np.asarray(self.engine.tokenizer(prompt).input_ids, np.int32)
-            for n in range(count):
-                seed = derive(0, "base table", prompt, n)
-                self.engine.sample(f"{index}/{n}", ids, seed, _SAMPLING)
+            seeds = tuple(derive(0, "base table", prompt, n) for n in range(count))
+            request = SampleRequest(Prompt(str(index), prompt), seeds, MAX_TOKENS, temperature=1.0)
+            for n, seed in enumerate(seeds):
+                self.engine.sample(f"{index}/{n}", ids, seed, request.parameters())
         outputs = self.engine.drain()
         texts = [[rollout(outputs[f"{index}/{n}"]).text for n in range(count)] for index in range(len(prompts))]
         return [tuple(task_answer(text, {"family": family}) for text in group) for group in texts]
