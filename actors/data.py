@@ -10,6 +10,7 @@ from effrl import plugins
 from effrl.config import Config
 from effrl.data.reader import Pool, pools, read_pool
 from effrl.data.template import Form
+from effrl.protocols import Look, LooksAhead
 from effrl.select.build import selector
 from effrl.types import Observation, Prompt
 
@@ -44,8 +45,17 @@ class DataActor(Role):
         self.leased.setdefault(step, []).extend(prompt.id for prompt in drawn)
         return drawn
 
-    def observe(self, step: int, observations: Sequence[Observation]) -> None:
-        """Remember the outcomes of a committed step, those of groups without signal included."""
+    def look(self, step: int) -> Look | None:
+        """What the selector wants to know of the policy before it chooses for ``step``; None where nothing."""
+        return self.selector.look(step) if isinstance(self.selector, LooksAhead) else None
+
+    def saw(self, step: int, found: Mapping[str, float]) -> None:
+        """Tell the selector what was found, by prompt id."""
+        if isinstance(self.selector, LooksAhead):
+            self.selector.saw(step, found)
+
+    def observe(self, step: int, observations: Sequence[Observation]) -> dict[str, float]:
+        """Remember the outcomes of a committed step, those of groups without signal included; metrics of selection."""
         self.leased.pop(step, None)
         for seen in observations:
             state = self.states.setdefault(seen.prompt.id, PromptState())
@@ -53,6 +63,7 @@ class DataActor(Role):
             state.tries += seen.tries
             state.last_step = step
         self.selector.observe(observations)
+        return dict(self.selector.metrics()) if isinstance(self.selector, LooksAhead) else {}
 
     def state(self) -> dict[str, Any]:
         """JSON-serialisable state for a checkpoint."""

@@ -10,6 +10,7 @@ from itertools import islice
 from actors.cluster import Cluster
 from actors.evaluation import Evaluation, held_out
 from actors.journal import Journal
+from actors.scout import Scout
 from actors.services import (
     LearnerService,
     OracleService,
@@ -78,8 +79,9 @@ class Driver:
         if self.cluster.took_over:
             await sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(sync)
-        journal = self._journal(learner)
-        rollouts = self._rollouts()
+        scout = self._scout()
+        journal = self._journal(learner, scout)
+        rollouts = self._rollouts(scout)
         services = self._services(learner, sync, journal, rollouts)
         try:
             if self.start.step == 0:
@@ -102,37 +104,48 @@ class Driver:
             f" {time.monotonic() - began:.0f} s{doubt}"
         )
 
-    def _rollouts(self) -> RolloutService:
+    def _scout(self) -> Scout:
+        config, cluster, wait_s = self.config, self.cluster, self._wait_s
+        return Scout(
+            cluster.data,
+            Sampler(cluster.rollout, wait_s),
+            RewardService(cluster.reward, self.clock, wait_s, config.reward.terms, config.rollout.max_tokens),
+            OracleService(cluster.oracle, wait_s),
+            config,
+            self.clock,
+        )
+
+    def _rollouts(self, scout: Scout) -> RolloutService:
         config = self.config
         return RolloutService(
             self.cluster.data,
-            Sampler(self.cluster.rollout, self._wait_s),
+            scout.sampler,
             config.rollout,
             config.run.seed,
             self.start.attempt,
             config.run.steps,
             self.clock,
             self._wait_s,
+            scout,
         )
 
     def _services(
         self, learner: LearnerGroup, sync: WeightSync, journal: Journal, rollouts: RolloutService
     ) -> Services:
-        config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
-        rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.rollout.max_tokens)
+        config, clock, scout = self.config, self.clock, rollouts.scout
         return Services(
             steps=lambda: self._steps(journal),
             new_batch=self._new_batch,
             rollouts=rollouts,
-            labeller=TimedLabeller(labeller(config, OracleService(cluster.oracle, wait_s)), clock),
-            rewards=rewards,
+            labeller=TimedLabeller(labeller(config, scout.oracle), clock),
+            rewards=scout.rewards,
             learner=LearnerService(learner, config, self.start.version, clock),
             weights=WeightService(sync, clock),
-            evaluate=Evaluation(self.held_out, rollouts.sampler, rewards, cluster.oracle, config, clock),
+            evaluate=Evaluation(self.held_out, scout.sampler, scout.rewards, self.cluster.oracle, config, clock),
             journal=journal,
         )
 
-    def _journal(self, learner: LearnerGroup) -> Journal:
+    def _journal(self, learner: LearnerGroup, scout: Scout) -> Journal:
         directory = self.directory
         return Journal(
             config=self.config.run,
@@ -147,6 +160,7 @@ class Driver:
             clock=self.clock,
             learner=learner,
             data=self.cluster.data,
+            scout=scout,
             oracle=self.cluster.oracle,
             actors=self.cluster.actors,
             wait_s=self._wait_s,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.scout import Scout
 from actors.services import memory, observe
 from actors.wait import answer
 from actors.weights import LearnerGroup
@@ -32,6 +33,7 @@ class Journal:
     clock: Stopwatch
     learner: LearnerGroup
     data: Any
+    scout: Scout
     oracle: Any
     actors: Mapping[str, Any]
     wait_s: float
@@ -54,11 +56,12 @@ class Journal:
         self, batch: Batch, update: Update, publication: Publication | None, evaluation: Mapping[str, float]
     ) -> None:
         with self.clock.stage("commit"):
-            await observe(self.data, batch, self.wait_s)
+            selection = await observe(self.data, batch, self.wait_s)
             self.groups.commit(batch.step, batch.settled)
             account = await answer(self.oracle.account.remote(batch.step), self.wait_s, "accounts", "oracle")
-            row = {"step": batch.step, **batch.metrics(), **update.metrics, **account, **evaluation}
-            await self._write({**row, "policy/version": update.version, **_sync_metrics(publication)})
+            row = {"step": batch.step, **batch.metrics(), **self.scout.metrics(batch.step), **selection}
+            row |= {**update.metrics, **account, **evaluation, "policy/version": update.version}
+            await self._write({**row, **_sync_metrics(publication)})
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
             if batch.step % self.config.save_every == 0:
                 await self.finish()

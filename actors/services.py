@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.sampling import Sampled, SampleRequest
 from actors.wait import answer, answers
@@ -35,6 +35,9 @@ from effrl.types import (
     ScoredGroup,
     Update,
 )
+
+if TYPE_CHECKING:
+    from actors.scout import Scout
 
 
 @dataclass
@@ -68,6 +71,7 @@ class RolloutService:
     last_step: int
     clock: Stopwatch
     wait_s: float
+    scout: "Scout"
     _ahead: dict[int, asyncio.Task[list[Group]]] = field(default_factory=dict)
     _serial: Any = field(default_factory=count)
 
@@ -87,13 +91,16 @@ class RolloutService:
         self._ahead.clear()
 
     async def _draw(self, step: int, count: int) -> list[Group]:
+        scouted = await self.scout(step)
         prompts = await answer(self.data.select.remote(step, count), self.wait_s, "selection", "data")
-        ids = [f"{self.attempt}/{step}/{next(self._serial)}" for _ in prompts]
-        sampled = await self.sampler([self._request(step, prompt) for prompt in prompts])
-        return [
-            Group(name, prompt, result.prompt_ids, result.rollouts)
-            for name, prompt, result in zip(ids, prompts, sampled, strict=True)
-        ]
+        new = [prompt for prompt in prompts if prompt.id not in scouted]
+        sampled = iter(await self.sampler([self._request(step, prompt) for prompt in new]))
+        if len(new) < len(prompts):
+            self.scout.reused(step, (len(prompts) - len(new)) * self.config.per_prompt)
+        return [self._group(step, prompt, scouted.get(prompt.id) or next(sampled)) for prompt in prompts]
+
+    def _group(self, step: int, prompt: Prompt, sampled: Sampled) -> Group:
+        return Group(f"{self.attempt}/{step}/{next(self._serial)}", prompt, sampled.prompt_ids, sampled.rollouts)
 
     def _request(self, step: int, prompt: Prompt) -> SampleRequest:
         seeds = tuple(derive(self.seed, "train", step, prompt.id, n) for n in range(self.config.per_prompt))
@@ -228,14 +235,14 @@ class WeightService:
             return await self.sync.publish(update)
 
 
-async def observe(data: Any, batch: Batch, wait_s: float) -> None:
-    """Tell the data actor the outcomes of a step, groups without signal included."""
+async def observe(data: Any, batch: Batch, wait_s: float) -> dict[str, float]:
+    """Tell the data actor the outcomes of a step, groups without signal included; metrics of selection come back."""
     seen = [
         Observation(scored.group.prompt, float(sum(outcomes)), len(outcomes))
         for scored in (settled.scored for settled in batch.settled)
         if (outcomes := [score.outcome for score in scored.scores if score.outcome is not None])
     ]
-    await answer(data.observe.remote(batch.step, seen), wait_s, "feedback", "data")
+    return await answer(data.observe.remote(batch.step, seen), wait_s, "feedback", "data")
 
 
 async def memory(actors: Mapping[str, Any], wait_s: float) -> dict[str, float]:

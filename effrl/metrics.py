@@ -22,7 +22,7 @@ from effrl.errors import UserError
 Row = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
 
-Stage = Literal["rollout", "read", "label", "score", "learn", "publish", "eval", "commit"]
+Stage = Literal["scout", "rollout", "read", "label", "score", "learn", "publish", "eval", "commit"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 _logger = logging.getLogger(__name__)

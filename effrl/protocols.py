@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from effrl.batch import Batch
 from effrl.types import (
@@ -57,6 +57,33 @@ class Selector(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a selector wants to know of the policy of the moment before it chooses."""
+
+    prompts: tuple[Prompt, ...]
+    what: Literal["pass_rate", "certainty"]
+    """The share of a group of rollouts that pass; or how sure the policy is of an answer, in one forward pass and
+    without rollouts (:func:`effrl.select.ufo.certainty`)."""
+
+
+@runtime_checkable
+class LooksAhead(Selector, Protocol):
+    """A selector that asks about prompts before it chooses: it spends a little to choose better."""
+
+    def look(self, step: int) -> Look | None:
+        """What to find out before step ``step``; None where nothing is wanted. The same until :meth:`saw` is called."""
+        ...
+
+    def saw(self, step: int, found: Mapping[str, float]) -> None:
+        """What was found, in [0, 1] by prompt id; prompts of which nothing could be found out are left out."""
+        ...
+
+    def metrics(self) -> Mapping[str, float]:
+        """How good the last choice was expected to be, and how good earlier expectations turned out to be."""
         ...
 
 

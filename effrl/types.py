@@ -65,7 +65,7 @@ class Rollout:
         assert self.token_ids.shape == self.logprobs.shape, "one log-prob per sampled token"
 
 
-Purpose = Literal["train", "eval"]
+Purpose = Literal["train", "eval", "scout"]
 
 
 @dataclass(frozen=True, slots=True)

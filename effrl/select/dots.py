@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from effrl.protocols import Look
 from effrl.seeds import derive
 from effrl.select.gumbel import Float64, keys
 from effrl.select.ranked import RankedSelector
@@ -21,9 +22,9 @@ Predict = Callable[[Sequence[int], Sequence[float]], Float64]
 class DotsSelector(RankedSelector):
     """A :class:`~effrl.protocols.Selector` that must be told the pass rates of its references.
 
-    Whoever rolls out asks at the beginning of a step :meth:`references`; where it names prompts, it measures them and
-    calls :meth:`measured`. Until then, and in between, prompts are drawn by what was measured last; before the first
-    measurement, uniformly. A prompt comes at most once in a round, as long as there are others.
+    It looks ahead (:class:`~effrl.protocols.LooksAhead`) where a round begins: at the pass rates of its references.
+    Until they are told, and in between, prompts are drawn by what was measured last; before the first measurement,
+    uniformly. A prompt comes at most once in a round, as long as there are others.
 
     The first call of a round draws for all its steps and shuffles, so that no step gets the ones nearest to the target
     and leaves the rest to the next (DOTS, arXiv 2506.05316, and its released code).
@@ -62,29 +63,26 @@ class DotsSelector(RankedSelector):
         self._queue: list[int] = []
         self._difficulty: Float64 | None = None
 
-    def references(self, step: int) -> list[Prompt]:
-        """The prompts to measure before step ``step`` (from 1 on); none while a round lasts.
+    def look(self, step: int) -> Look | None:
+        """The references of the round that begins with ``step`` (from 1 on); None while a round lasts.
 
-        Drawn uniformly without replacement, whatever was drawn before. The same until :meth:`measured` is called, so
-        a measurement that failed can be repeated.
+        Drawn uniformly without replacement, whatever was drawn before.
         """
         if self._round == self._round_of(step):
-            return []
+            return None
         random = np.random.default_rng(derive(self._seed, "reference", self._round_of(step)))
         count = min(self._reference, len(self.prompts))
-        return [self.prompts[index] for index in random.choice(len(self.prompts), count, replace=False)]
+        chosen = random.choice(len(self.prompts), count, replace=False)
+        return Look(tuple(self.prompts[index] for index in chosen), "pass_rate")
 
-    def measured(self, step: int, seen: Sequence[Observation]) -> None:
-        """Begin the round of ``step`` with the outcomes of its references; one without a scored rollout is left out.
-
-        Raises:
-            ValueError: nothing was measured.
-        """
-        rates = {entry.prompt.id: entry.passes / entry.tries for entry in seen if entry.tries > 0}
-        if not rates:
-            raise ValueError("no reference prompt has a scored rollout")
-        self._rates = rates
+    def saw(self, step: int, found: Mapping[str, float]) -> None:
+        """Begin the round of ``step`` with the pass rates of its references; without any, with those of the last."""
+        self._rates = {prompt_id: rate for prompt_id, rate in found.items() if prompt_id in self.index} or self._rates
         self._begin(self._round_of(step))
+
+    def metrics(self) -> Mapping[str, float]:
+        """Nothing yet."""
+        return {}
 
     @property
     def difficulty(self) -> Float64:

@@ -1,10 +1,11 @@
 """Selection from several pools with weights: each pool's share of the draws is its share of the weights."""
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from effrl.data.mix import turn
-from effrl.protocols import Selector
+from effrl.protocols import Look, LooksAhead, Selector
 from effrl.seeds import derive
 from effrl.select.pool import another_source
 from effrl.select.uniform import UniformSelector
@@ -71,6 +72,26 @@ class MixedSelector:
         """Tell the selectors; each of them knows its own prompts."""
         for selector in self._selectors:
             selector.observe(seen)
+
+    def look(self, step: int) -> Look | None:
+        """What the selectors want to know, together; they are of one kind, and ask the same kind of question."""
+        looks = [look for selector in self._looking if (look := selector.look(step))]
+        return Look(tuple(prompt for look in looks for prompt in look.prompts), looks[0].what) if looks else None
+
+    def saw(self, step: int, found: Mapping[str, float]) -> None:
+        """Tell the selectors; each of them knows its own prompts."""
+        for selector in self._looking:
+            selector.saw(step, found)
+
+    def metrics(self) -> Mapping[str, float]:
+        """Means over the pools."""
+        told = [selector.metrics() for selector in self._looking]
+        names = dict.fromkeys(name for metrics in told for name in metrics)
+        return {name: fmean(metrics[name] for metrics in told if name in metrics) for name in names}
+
+    @property
+    def _looking(self) -> list[LooksAhead]:
+        return [selector for selector in self._selectors if isinstance(selector, LooksAhead)]
 
     def state(self) -> Mapping[str, Any]:
         """Draws of every pool so far, and the states of their selectors."""

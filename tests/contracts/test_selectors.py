@@ -11,7 +11,7 @@ from effrl.select.dots import DotsSelector, Predict
 from effrl.select.mixed import mixed, uniform
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.uniform import UniformSelector
-from effrl.types import Observation, Prompt
+from effrl.types import Prompt
 from tests.contracts.selector import SelectorContract
 
 
@@ -50,7 +50,7 @@ class TestDotsUnmeasured(SelectorContract):
 class TestDotsMeasured(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         selector = DotsSelector(prompts, seed, constant(len(prompts)))
-        selector.measured(1, [Observation(prompts[0], 2.0, 8)])
+        selector.saw(1, {prompts[0].id: 0.25})
         return selector
 
 

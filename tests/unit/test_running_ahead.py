@@ -13,6 +13,7 @@ import effrl
 from actors import role
 from actors.data import DataActor
 from actors.sampling import Sampled, SampleRequest
+from actors.scout import Scout
 from actors.services import RolloutService, Sampler
 from effrl.config import Config
 from effrl.metrics import Stopwatch
@@ -48,6 +49,7 @@ class Engine:
         self.events: list[str] = []
         self.select = Method(self._select)
         self.sample = Method(self._sample)
+        self.look = Method(lambda step: None)
 
     def _select(self, step: int, count: int) -> list[Prompt]:
         self.events.append(f"select {count} for step {step}")
@@ -67,7 +69,8 @@ def service(engine: Engine, max_staleness: int) -> RolloutService:
         }
     )
     sampler = Sampler({"rollout-0": engine}, 5.0)
-    return RolloutService(engine, sampler, config.rollout, 1, 1, STEPS, Stopwatch(), 5.0)
+    scout = Scout(engine, sampler, None, None, config, Stopwatch())  # type: ignore[arg-type]
+    return RolloutService(engine, sampler, config.rollout, 1, 1, STEPS, Stopwatch(), 5.0, scout)
 
 
 async def staleness(engine: Engine, rollouts: RolloutService, refills: int = 0) -> list[set[int]]:

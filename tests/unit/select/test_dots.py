@@ -9,8 +9,7 @@ import pytest
 
 from effrl.advantage.grpo import grpo_advantages
 from effrl.select.dots import DotsSelector
-from effrl.types import Observation
-from tests.unit.select.pools import numbers, pool, seen
+from tests.unit.select.pools import numbers, pool
 
 
 class Staircase:
@@ -30,37 +29,45 @@ def selector(size: int, seed: int = 1, **settings: object) -> DotsSelector:
 
 
 def measure(dots: DotsSelector, step: int) -> None:
-    if references := dots.references(step):
-        dots.measured(step, [Observation(prompt, 2.0, 8) for prompt in references])
+    if look := dots.look(step):
+        dots.saw(step, {prompt.id: 0.25 for prompt in look.prompts})
+
+
+def references(dots: DotsSelector, step: int) -> list[int]:
+    look = dots.look(step)
+    assert look is not None and look.what == "pass_rate"
+    return numbers(look.prompts)
 
 
 def test_a_round_measures_once_and_lasts_its_steps() -> None:
     dots = selector(100, reference=10, steps=2)
     measured_before = []
     for step in range(1, 7):
-        measured_before.append(bool(dots.references(step)))
+        measured_before.append(dots.look(step) is not None)
         measure(dots, step)
     assert measured_before == [True, False, True, False, True, False]
 
 
 def test_references_are_distinct_differ_between_rounds_and_can_be_repeated() -> None:
     dots = selector(100, reference=30)
-    first = numbers(dots.references(1))
+    first = references(dots, 1)
     assert len(set(first)) == 30
     dots.select(8)
-    assert numbers(dots.references(1)) == first, "a measurement that failed is repeated"
+    assert references(dots, 1) == first, "a measurement that failed is repeated"
     measure(dots, 1)
-    assert numbers(dots.references(3)) != first
-    assert len(selector(5, reference=30).references(1)) == 5
+    assert references(dots, 3) != first
+    assert len(references(selector(5, reference=30), 1)) == 5
 
 
-def test_the_predictor_gets_pass_rates_and_unscored_references_are_left_out() -> None:
+def test_the_predictor_gets_the_pass_rates_of_its_pool_and_keeps_them_where_nothing_was_found() -> None:
     dots = selector(10, reference=3)
-    dots.measured(1, [seen(7, 2.0), seen(3, 0.0, 0), seen(4, 8.0)])
+    seventh, fourth = pool(10)[7].id, pool(10)[4].id
+    dots.saw(1, {seventh: 0.25, "another pool": 0.5, fourth: 1.0})
     dots.select(1)
-    assert dots._predict.asked == [([7, 4], [0.25, 1.0])]  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match="no reference"):
-        dots.measured(3, [seen(7, 0.0, 0)])
+    dots.saw(3, {})
+    dots.select(1)
+    assert dots._predict.asked == [([7, 4], [0.25, 1.0])] * 2  # type: ignore[attr-defined]
+    assert dots.look(3) is None, "a round begins even where no reference could be scored"
 
 
 def test_draws_near_the_target_difficulty() -> None:
