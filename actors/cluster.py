@@ -145,6 +145,8 @@ class Cluster:
             seed=config.run.seed,
             kv_cache_gb=config.rollout.kv_cache_gb,
             gpus=workers.gpus,
+            gpu_memory=config.rollout.gpu_memory,
+            colocated=config.cluster.colocate and self.learning,
         )
         for index in range(config.cluster.rollout_workers):
             name = f"rollout-{index}"
@@ -198,7 +200,7 @@ class Cluster:
         variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
         return ray.remote(role).options(
             num_cpus=workers.cpus,
-            num_gpus=workers.gpus,
+            num_gpus=workers.gpus / 2 if self.config.cluster.colocate else workers.gpus,
             scheduling_strategy=place,
             runtime_env={"env_vars": variables},
         )

@@ -10,6 +10,7 @@ from itertools import islice
 from actors.cluster import Cluster
 from actors.evaluation import Evaluation, held_out
 from actors.journal import Journal
+from actors.learner_group import LearnerGroup
 from actors.scout import Scout
 from actors.services import (
     LearnerService,
@@ -17,11 +18,13 @@ from actors.services import (
     RewardService,
     RolloutService,
     Sampler,
+    TakingTurns,
     TimedLabeller,
     WeightService,
 )
+from actors.transports import IpcTransport, ShmTransport
 from actors.wait import answer
-from actors.weights import LearnerGroup, WeightSync
+from actors.weights import WeightSync
 from effrl.advantage.build import advantages
 from effrl.batch import Batch
 from effrl.checkpoint import Checkpoints
@@ -34,6 +37,7 @@ from effrl.loop import Services, train
 from effrl.metrics import Metrics, MetricsLog, Stopwatch
 from effrl.preflight import Preflight
 from effrl.progress import Progress
+from effrl.protocols import Learner
 from effrl.resume import StartPoint
 from effrl.rundir import RunDirectory
 from effrl.sinks import sinks
@@ -75,7 +79,8 @@ class Driver:
             await learner.all("restore", self.start.checkpoint)
             restored = self.cluster.data.restore.remote(self.start.data_state)
             await answer(restored, self._wait_s, "restoring its state", "data")
-        sync = WeightSync(learner, self.cluster.rollout, self._wait_s, self.config.run.sync_tolerance)
+        carry = IpcTransport if self.config.cluster.colocate else ShmTransport
+        sync = WeightSync(carry(learner, self.cluster.rollout, self._wait_s), self.config.run.sync_tolerance)
         if self.cluster.took_over:
             await sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(sync)
@@ -139,11 +144,15 @@ class Driver:
             rollouts=rollouts,
             labeller=TimedLabeller(labeller(config, scout.oracle), clock),
             rewards=scout.rewards,
-            learner=LearnerService(learner, config, self.start.version, clock),
+            learner=self._learner_service(learner),
             weights=WeightService(sync, clock),
             evaluate=Evaluation(self.held_out, scout.sampler, scout.rewards, self.cluster.oracle, config, clock),
             journal=journal,
         )
+
+    def _learner_service(self, learner: LearnerGroup) -> Learner:
+        service = LearnerService(learner, self.config, self.start.version, self.clock)
+        return TakingTurns(service, self.cluster.rollout, self._wait_s) if self.config.cluster.colocate else service
 
     def _journal(self, learner: LearnerGroup, scout: Scout) -> Journal:
         directory = self.directory

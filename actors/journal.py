@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.learner_group import LearnerGroup
 from actors.scout import Scout
 from actors.services import memory, observe
 from actors.wait import answer
-from actors.weights import LearnerGroup
 from effrl.batch import Batch
 from effrl.checkpoint import ACCURACY, Checkpoints
 from effrl.config import RunConfig

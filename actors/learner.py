@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from actors.role import Role
-from actors.snapshot import Manifest, pack
+from actors.snapshot import Manifest, manifest_of, pack, shown
 from effrl import types
 from effrl.advantage.gae import at_the_end, gae, value_loss
 from effrl.config import LearnConfig
@@ -60,6 +60,7 @@ class LearnerRank(Role):
         super().__init__(name, run_dir, version)
         self.options = options
         self.reference: FrozenModel | None = None
+        self.shown: dict[str, torch.Tensor] = {}
 
     def address(self) -> tuple[str, int]:
         """Host and a free port of this rank's node, for the group's rendezvous; chosen by the rank that binds it."""
@@ -162,6 +163,15 @@ class LearnerRank(Role):
     def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
         """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""
         return pack(dict(self.engine.parameters.published()))
+
+    def show(self) -> tuple[dict[str, Any], Manifest]:
+        """The current weights for another process on this GPU, and what they contain; until :meth:`let_go`."""
+        self.shown = self.engine.parameters.shown()
+        return shown(self.shown), manifest_of(self.shown)
+
+    def let_go(self) -> None:
+        """Nobody looks at what was shown any more."""
+        self.shown = {}
 
     def parameter_kinds(self) -> list[str]:
         """The kinds of parameters that the start-up drill perturbs one at a time."""

@@ -58,6 +58,11 @@ class Parameters:
                     for weight in weights:
                         yield weight.name, _kept(weight, self.scale)
 
+    @torch.no_grad()
+    def shown(self) -> dict[str, Tensor]:
+        """The checkpoint's tensors where they are, on every rank; for ZeRO-1 and 2, which keep them whole."""
+        return {weight.name: weight.merged(self.scale).detach().contiguous() for weight in self.weights}
+
     def kinds(self) -> list[str]:
         """What the start-up drill perturbs, one at a time: names without the layer's index.
 

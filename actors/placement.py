@@ -21,7 +21,7 @@ def needs(cluster: ClusterConfig, learning: bool = True) -> dict[str, float]:
     """Resources of one node's workers, as one Ray bundle; control actors ask for none."""
     kinds = (cluster.rollout, cluster.learner) if learning else (cluster.rollout,)
     cpus = sum(kind.per_node * kind.cpus for kind in kinds)
-    gpus = sum(kind.per_node * kind.gpus for kind in kinds)
+    gpus = cluster.gpus_per_node if learning else cluster.rollout.per_node * cluster.rollout.gpus
     return {name: value for name, value in {"CPU": cpus, "GPU": float(gpus)}.items() if value}
 
 

@@ -1,9 +1,9 @@
 """The rollout actor: samples groups, scores token sequences, and loads published weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,15 @@ class RolloutWorker(Role):
         self.vllm = vllm_engine
         self.landing = Landing(blake2b(str(run_dir).encode(), digest_size=6).hexdigest())
         self.landing.sweep()
+        self.colocated = options.colocated
         self.engine = vllm_engine.Engine(options, self.transfer())
         self.tokenizer = self.engine.tokenizer
 
     def transfer(self) -> "type[ShmTransfer]":
         """vLLM's side of the weight transport."""
-        from actors.transfer import ShmTransfer
+        from actors.transfer import IpcTransfer, ShmTransfer
 
-        return ShmTransfer
+        return IpcTransfer if self.colocated else ShmTransfer
 
     def render(self, prompts: Sequence[Prompt]) -> list[Int32]:
         """Token ids of prompts, as :meth:`sample` uses them."""
@@ -80,7 +81,19 @@ class RolloutWorker(Role):
         except RunError:
             self.drop(manifest)  # or a second attempt would find the damaged file, and the node's memory would keep it
             raise
-        return Receipt(self.name, version, self.engine.load(path, version))
+        return Receipt(self.name, version, self.engine.load({"path": str(path)}, version))
+
+    def load_shown(self, update: Mapping[str, Any], version: int) -> Receipt:
+        """Load what a learner rank on the same GPU shows, and confirm what the model took."""
+        return Receipt(self.name, version, self.engine.load(update, version))
+
+    def sleep(self) -> None:
+        """Leave the GPU to the learner."""
+        self.engine.sleep()
+
+    def wake(self, part: str) -> None:
+        """Take back the GPU's memory, in two parts: ``weights``, then ``kv_cache``."""
+        self.engine.wake(part)
 
     def drop(self, manifest: Manifest) -> None:
         """Free the landed file of a version that every worker has loaded."""

@@ -19,6 +19,10 @@ class EngineOptions:
     kv_cache_gb: float
     """Memory of the key-value cache on a CPU, in GiB; a GPU gives what it has left."""
     gpus: int
+    gpu_memory: float = 0.9
+    """Share of a GPU's memory."""
+    colocated: bool = False
+    """Whether the GPU is shared with a learner rank: then the engine can sleep."""
     max_sequences: int = 256
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from actors.learner_group import LearnerGroup
 from actors.sampling import Sampled, SampleRequest
+from actors.transports import wake
 from actors.wait import answer, answers
-from actors.weights import LearnerGroup, WeightSync
+from actors.weights import WeightSync
 from effrl import types
 from effrl.batch import Batch
 from effrl.canary import choose
@@ -16,7 +18,7 @@ from effrl.config import Config, RolloutConfig
 from effrl.errors import RunError
 from effrl.metrics import Stopwatch
 from effrl.packing import cut, size_of
-from effrl.protocols import Labeller
+from effrl.protocols import Labeller, Learner
 from effrl.reward.kinds import Terms
 from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import membership
@@ -221,6 +223,23 @@ class LearnerService:
         metrics = await self.group.scatter("step", shares, sizes, rate)
         tokens = sum(size.tokens for size in sizes)
         return {**metrics, "learn/tokens": tokens, "learn/updates": len(updates), "learn/lr": rate}
+
+
+@dataclass
+class TakingTurns:
+    """A learner on the GPU of an engine, which sleeps while the learner works; :class:`IpcTransport` wakes it."""
+
+    learner: Learner
+    workers: Mapping[str, Any]
+    wait_s: float
+
+    async def step(self, batch: Batch) -> Update:
+        await answers({name: worker.sleep.remote() for name, worker in self.workers.items()}, self.wait_s, "sleep")
+        update = await self.learner.step(batch)
+        if not update.learned:  # nothing will be published
+            await wake(self.workers, "weights", self.wait_s)
+            await wake(self.workers, "kv_cache", self.wait_s)
+        return update
 
 
 @dataclass

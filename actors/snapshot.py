@@ -2,15 +2,18 @@
 
 import os
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
+from torch.multiprocessing.reductions import reduce_tensor
 
 from effrl.errors import RunError
 
@@ -42,8 +45,27 @@ def entry(tensor: torch.Tensor) -> Entry:
 def pack(tensors: dict[str, torch.Tensor]) -> tuple[NDArray[np.uint8], Manifest]:
     """Serialise tensors as safetensors, and list them."""
     data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    manifest = Manifest({name: entry(tensor) for name, tensor in tensors.items()}, len(data))
-    return np.frombuffer(data, np.uint8), manifest
+    return np.frombuffer(data, np.uint8), replace(manifest_of(tensors), size=len(data))
+
+
+def manifest_of(tensors: Mapping[str, torch.Tensor]) -> Manifest:
+    """What tensors contain."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    return Manifest({name: entry(tensor) for name, tensor in tensors.items()}, size)
+
+
+def shown(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Handles of tensors on a GPU, as vLLM's ``IPCWeightTransferUpdateInfo`` has them; not run yet.
+
+    A handle does not keep its tensor alive: hold on to the tensors until everybody has loaded them.
+    """
+    device = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return {
+        "names": list(tensors),
+        "dtype_names": [str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()],
+        "shapes": [list(tensor.shape) for tensor in tensors.values()],
+        "ipc_handles": [{str(device.uuid): reduce_tensor(tensor)[1]} for tensor in tensors.values()],
+    }
 
 
 def verify(path: Path, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""vLLM's side of the ``shm`` transport: an engine of its weight-transfer API that loads a landed file.
+"""vLLM's side of both transports: engines of its weight-transfer API that load a landed file, or another's tensors.
 
 The learner's rank 0 puts a version's bytes into Ray's object store, which carries one copy to each node; there the
 first rollout worker lands them as a file in /dev/shm, and every engine process of the node maps that file.
@@ -7,15 +7,18 @@ first rollout worker lands them as a file in /dev/shm, and every engine process 
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors import safe_open
+from torch.multiprocessing.reductions import rebuild_cuda_tensor
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
     WeightTransferInitInfo,
     WeightTransferUpdateInfo,
 )
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+from vllm.distributed.weight_transfer.ipc_engine import IPCWeightTransferUpdateInfo
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 from actors.snapshot import Manifest, entry
@@ -75,6 +78,24 @@ class ShmTransfer(WeightTransferEngine[ShmInit, ShmUpdate]):
 
     def shutdown(self) -> None:
         """Nothing is held between updates."""
+
+
+class IpcTransfer(ShmTransfer):
+    """Loads tensors that a learner rank on the same GPU shows; not run yet."""
+
+    update_info_cls = IPCWeightTransferUpdateInfo  # type: ignore[assignment]
+
+    def receive_weights(self, update_info: IPCWeightTransferUpdateInfo) -> None:  # type: ignore[override]
+        self.loaded = Manifest({})
+        shown = zip(update_info.names, update_info.ipc_handles or (), strict=True)
+        self.model.load_weights(self.recorded((name, opened(handle, self.device)) for name, handle in shown))
+
+
+def opened(handle: dict[str, tuple[Any, ...]], device: torch.device) -> torch.Tensor:
+    """A view of the tensor that another process shows on this GPU."""
+    arguments = list(handle[str(torch.cuda.get_device_properties(device).uuid)])
+    arguments[6] = device.index or 0  # each process numbers the devices that it sees by itself
+    return rebuild_cuda_tensor(*arguments)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def register(engine: type[ShmTransfer]) -> None:

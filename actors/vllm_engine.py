@@ -5,7 +5,6 @@ two engine steps, so no token can be sampled from a half-loaded version.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from vllm.outputs import CompletionOutput
 
 from actors.sampling import EngineOptions
 from actors.transfer import BACKEND, ShmTransfer, register
+from effrl.errors import RunError
 from effrl.types import Float32, Int32, Rollout
 
 
@@ -24,6 +24,7 @@ class Engine:
 
     def __init__(self, options: EngineOptions, transfer: type[ShmTransfer]) -> None:
         register(transfer)
+        self._asleep: set[str] = set()
         self._engine = LLMEngine.from_engine_args(_arguments(options))
         self._engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {}})
         self._serve(options.version)
@@ -50,23 +51,38 @@ class Engine:
                     outputs[output.request_id] = output
         return outputs
 
-    def load(self, path: Path, version: int) -> str:
-        """Replace the weights by those in a safetensors file; returns the digest of what the model took.
+    def load(self, update: Mapping[str, Any], version: int) -> str:
+        """Replace the weights by those that an update tells of; returns the digest of what the model took.
 
-        A failure in the middle leaves a broken model, not the old one: the caller verifies the file before.
+        A failure in the middle leaves a broken model, not the old one: the caller verifies a file before.
         """
+        if "weights" in self._asleep:
+            raise RunError("weights that sleep cannot be replaced: wake them first")
         self._engine.collective_rpc("start_weight_update")
-        self._engine.collective_rpc("update_weights", kwargs={"update_info": {"path": str(path)}})
+        self._engine.collective_rpc("update_weights", kwargs={"update_info": dict(update)})
         self._engine.collective_rpc("finish_weight_update")
         self._serve(version)
         [checksum] = self._engine.collective_rpc(_checksum_of_loaded)
         return str(checksum)
+
+    def sleep(self) -> None:
+        """Give the GPU's memory to others: weights go to the host, the cache is let go."""
+        self._engine.sleep(level=1)
+        self._asleep = {"weights", "kv_cache"}
+
+    def wake(self, part: str) -> None:
+        """Take back the memory of the ``weights`` or of the ``kv_cache``; awake already, nothing happens."""
+        if part in self._asleep:
+            self._engine.wake_up(tags=[part])
+            self._asleep.remove(part)
 
     def _serve(self, version: int) -> None:
         self._engine.set_weight_version(str(version))
         self._engine.reset_prefix_cache()  # or cached prefixes of the old version would be continued
 
     def _submit(self, name: str, ids: Int32, params: SamplingParams) -> None:
+        if self._asleep:
+            raise RunError(f"the engine sleeps ({', '.join(sorted(self._asleep))}): wake it before it samples")
         self._engine.add_request(name, tokens_input(ids.tolist()), params)
 
 
@@ -98,6 +114,8 @@ def _arguments(options: EngineOptions) -> EngineArgs:
         max_model_len=options.context,
         seed=options.seed % 2**32,
         max_num_seqs=options.max_sequences,
+        gpu_memory_utilization=options.gpu_memory,
+        enable_sleep_mode=options.colocated,
         kv_cache_memory_bytes=None if options.gpus else int(options.kv_cache_gb * 2**30),
         enforce_eager=options.gpus == 0,  # compiling for a CPU costs more than it saves, and needs a C++ compiler
         logprobs_mode="processed_logprobs",  # of what was sampled from, after temperature

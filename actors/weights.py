@@ -1,13 +1,11 @@
 """Publishing a policy version, and proving that it is served (DESIGN, invariant 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import ray
 
-from actors.snapshot import Manifest
+from actors.transports import Transport
 from actors.wait import answers
 from effrl.canary import CONCLUSIVE, Reading, over_prompts, read
 from effrl.errors import WeightsNotServedError
@@ -18,44 +16,10 @@ DRILL_MOVE = 30
 
 
 @dataclass
-class LearnerGroup:
-    """The ranks of the learner, called as one."""
-
-    ranks: Mapping[str, Any]
-    wait_s: float
-
-    async def all(self, method: str, *arguments: Any) -> list[Any]:
-        """Call a method on every rank; the answers in the order of the ranks."""
-        refs = {name: getattr(rank, method).remote(*arguments) for name, rank in self.ranks.items()}
-        return await answers(refs, self.wait_s, method)
-
-    async def first(self, method: str, *arguments: Any) -> Any:
-        """Call a method on every rank (they share collectives), and return the answer of rank 0."""
-        return (await self.all(method, *arguments))[0]
-
-    async def scatter(self, method: str, shares: Sequence[Any], *arguments: Any) -> Any:
-        """Call a method on every rank, each with its own share; the answer of rank 0."""
-        pairs = zip(self.ranks.items(), shares, strict=True)
-        refs = {name: getattr(rank, method).remote(share, *arguments) for (name, rank), share in pairs}
-        return (await answers(refs, self.wait_s, method))[0]
-
-    async def snapshot(self) -> tuple[ray.ObjectRef, Manifest]:
-        """Weights as rank 0 has them: the bytes stay in the object store, only their manifest comes here.
-
-        Every rank is called: under ZeRO-3 each has a part of every parameter.
-        """
-        pairs = {name: rank.snapshot.options(num_returns=2).remote() for name, rank in self.ranks.items()}
-        manifest, *_ = await answers({name: pair[1] for name, pair in pairs.items()}, self.wait_s, "snapshot")
-        return next(iter(pairs.values()))[0], manifest
-
-
-@dataclass
 class WeightSync:
     """Hands versions to every rollout worker; all must confirm, and serve what the learner computes."""
 
-    learner: LearnerGroup
-    workers: Mapping[str, Any]
-    wait_s: float
+    transport: Transport
     tolerance: float
 
     async def publish(self, update: Update) -> Publication | None:
@@ -68,7 +32,7 @@ class WeightSync:
             return None
         assert update.canary is not None and update.canary_before is not None, "a learned update has a canary"
         receipts, size = await self.hand_out(update.version)
-        after = await self.learner.first("logprobs", update.canary)
+        after = await self.transport.learner.first("logprobs", update.canary)
         readings = await self._read(update.canary, update.canary_before, after, f"version {update.version}")
         verdicts = {reading.verified for reading in readings}
         gap = update.canary_before - after
@@ -93,28 +57,24 @@ class WeightSync:
             How many kinds there are, and those whose perturbation could not move any log-prob: nothing is proven
             for them.
         """
-        canary = over_prompts(prompts)
-        base = await self.learner.first("logprobs", canary)
+        canary, learner = over_prompts(prompts), self.transport.learner
+        base = await learner.first("logprobs", canary)
         await self._read(canary, base, base, f"version {version} as loaded")
         unproven: list[str] = []
-        kinds = await self.learner.first("parameter_kinds")
+        kinds = await learner.first("parameter_kinds")
         for kind in kinds:
-            moved = await self.learner.first("perturb", kind, canary, DRILL_MOVE * self.tolerance)
+            moved = await learner.first("perturb", kind, canary, DRILL_MOVE * self.tolerance)
             await self.hand_out(version)
             readings = await self._read(canary, base, moved, f"a perturbed {kind}")
             unproven += [kind] if any(reading.moved < CONCLUSIVE * self.tolerance for reading in readings) else []
-            await self.learner.all("heal")
+            await learner.all("heal")
         await self.hand_out(version)
         await self._read(canary, base, base, f"version {version} after the drill")
         return len(kinds), unproven
 
     async def hand_out(self, version: int) -> tuple[list[Receipt], int]:
         """Give the learner's current weights to every worker as ``version``; receipts, and the bytes of one copy."""
-        data, manifest = await self.learner.snapshot()
-        refs = {name: worker.load.remote(data, manifest, version) for name, worker in self.workers.items()}
-        receipts = await answers(refs, self.wait_s, f"the receipt of version {version}")
-        drops = {name: worker.drop.remote(manifest) for name, worker in self.workers.items()}
-        await answers(drops, self.wait_s, "freeing the landed weights")
+        receipts, manifest = await self.transport.deliver(version)
         for receipt in receipts:
             if (receipt.version, receipt.checksum) != (version, manifest.checksum):
                 raise WeightsNotServedError(f"{receipt.worker} did not load all of version {version}: {receipt}")
@@ -122,10 +82,11 @@ class WeightSync:
 
     async def _read(self, canary: Canary, old: Float32, new: Float32, what: str) -> list[Reading]:
         """One reading per worker; any that contradicts ends the run."""
-        refs = {name: worker.logprobs.remote(canary) for name, worker in self.workers.items()}
-        served = await answers(refs, self.wait_s, "the canary's log-probs")
+        workers = self.transport.workers
+        refs = {name: worker.logprobs.remote(canary) for name, worker in workers.items()}
+        served = await answers(refs, self.transport.wait_s, "the canary's log-probs")
         readings = [read(old, new, values, self.tolerance) for values in served]
-        for name, reading in zip(self.workers, readings, strict=True):
+        for name, reading in zip(workers, readings, strict=True):
             if reading.verified is False:
                 raise WeightsNotServedError(
                     f"{name} does not serve {what}: its log-probs differ by {reading.gap:.2g} nats from the learner's"

@@ -210,6 +210,8 @@ class RolloutConfig(Section):
     """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
     kv_cache_gb: PositiveFloat = 1.0
     """Memory for the key-value cache of one engine on a CPU, in GiB."""
+    gpu_memory: Share = 0.9
+    """Share of a GPU's memory for one engine, weights and cache; less where ``cluster.colocate`` shares the GPU."""
 
 
 class LoraConfig(Section):
@@ -267,10 +269,29 @@ class ClusterConfig(Section):
     """DeepSpeed ranks."""
     nodes: PositiveInt = 1
     """Nodes that carry workers."""
+    colocate: bool = False
+    """A rollout worker and a learner rank share the one GPU of each node: engines sleep while the learner works."""
     start_s: PositiveFloat = 300.0
     """Deadline for a worker to come up, in seconds."""
     wait_s: PositiveFloat = 1800.0
     """Deadline for any answer of a worker, in seconds."""
+
+    @model_validator(mode="after")
+    def _one_gpu_for_both(self) -> "ClusterConfig":
+        kinds = {"rollout": self.rollout, "learner": self.learner}
+        wrong = [name for name, kind in kinds.items() if (kind.per_node, kind.gpus) != (1, 1)]
+        if self.colocate and wrong:
+            raise ValueError(
+                "cluster.colocate shares one GPU on each node between one worker of each kind:"
+                f" set cluster.{wrong[0]} to {{per_node: 1, gpus: 1}}"
+            )
+        return self
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs that the workers of one node use."""
+        kinds = (self.rollout,) if self.colocate else (self.rollout, self.learner)
+        return sum(kind.per_node * kind.gpus for kind in kinds)
 
     @property
     def rollout_workers(self) -> int:
@@ -372,6 +393,22 @@ class Config(Section):
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _takes_turns(self) -> "Config":
+        if self.cluster.colocate and self.rollout.max_staleness:
+            raise ValueError(
+                "cluster.colocate takes turns on one GPU, and rollout.max_staleness samples while the learner works:"
+                " set rollout.max_staleness=0"
+            )
+        if self.cluster.colocate and self.rollout.gpu_memory > 0.7:
+            raise ValueError(
+                f"rollout.gpu_memory ({self.rollout.gpu_memory}) leaves a learner on the same GPU too little:"
+                " set it to 0.5 or less with cluster.colocate"
+            )
+        if self.cluster.colocate and self.learn.zero == 3:
+            raise ValueError("cluster.colocate shows whole weights to the engine: set learn.zero to 1 or 2")
         return self
 
     @model_validator(mode="after")

@@ -94,7 +94,7 @@ def plan(config: Config, found: Preflight) -> Plan:
         memory=_memory(config, found),
         rollout_workers=cluster.rollout_workers,
         ranks=cluster.ranks,
-        gpus=cluster.rollout.per_node * cluster.rollout.gpus + cluster.learner.per_node * cluster.learner.gpus,
+        gpus=cluster.gpus_per_node,
         rollouts=batches.sequences * steps,
         labels=bought if bought is None or budget is None else min(bought, budget),
         evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),

@@ -8,9 +8,9 @@ import ray
 import effrl
 from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 from actors.learner import LearnerOptions
+from actors.learner_group import LearnerGroup
 from actors.sampling import EngineOptions
 from actors.wait import answer, answers
-from actors.weights import LearnerGroup
 from effrl.config import LearnConfig
 from effrl.kinds import AnyLoss, ClippedLoss
 

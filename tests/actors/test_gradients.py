@@ -8,7 +8,7 @@ from by_hand import start_learner, stop
 from numpy.typing import NDArray
 from planted import OpenRank
 
-from actors.weights import LearnerGroup
+from actors.learner_group import LearnerGroup
 from effrl.config import LearnConfig
 from effrl.kinds import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
 from effrl.packing import MicroBatch, cut, pad, size_of

@@ -9,11 +9,13 @@ from by_hand import WAIT_S, ready, start_learner, start_workers, stop
 from planted import FaultyWorker, ForgetfulRank
 
 from actors.learner import LearnerRank
+from actors.learner_group import LearnerGroup
 from actors.sampling import SampleRequest
 from actors.services import Sampler
 from actors.snapshot import SHM
+from actors.transports import ShmTransport
 from actors.wait import WorkerError, answer
-from actors.weights import LearnerGroup, WeightSync
+from actors.weights import WeightSync
 from effrl.canary import choose
 from effrl.config import LearnConfig, LoraConfig
 from effrl.errors import WeightsNotServedError
@@ -58,13 +60,13 @@ async def test_ten_publishes_to_one_and_two_workers(
     learner = await start_learner(LearnerRank, 1, models[head], tmp_path, LearnConfig())
     try:
         await ready(workers)
-        kinds, unproven = await WeightSync(learner, workers, WAIT_S, 1e-4).drill(
+        kinds, unproven = await WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4).drill(
             0, [np.arange(5, 25, dtype=np.int32), np.arange(30, 50, dtype=np.int32)]
         )
         assert kinds == (14 if head == "tied" else 15) and unproven == []
         version = 0
         for served in (workers, dict([next(iter(workers.items()))])):
-            sync = WeightSync(learner, served, WAIT_S, 1e-4)
+            sync = WeightSync(ShmTransport(learner, served, WAIT_S), 1e-4)
             for _ in range(10):
                 version += 1
                 done = await update(learner, await sequences_from(served, version), version, 1e-4)
@@ -83,7 +85,7 @@ async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path
     workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
     [worker] = workers.values()
     learner = await start_learner(LearnerRank, 1, models["tied"], tmp_path, LearnConfig())
-    sync = WeightSync(learner, workers, WAIT_S, 1e-4)
+    sync = WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4)
     prompts = [np.arange(5, 25, dtype=np.int32)]
     try:
         await ready(workers)
@@ -116,7 +118,7 @@ async def test_adapters_are_served_merged_and_a_publish_without_them_is_caught(
     workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
     learn = LearnConfig(zero=3, lora=LoraConfig(rank=4, alpha=12.0))
     learner = await start_learner(ForgetfulRank, 2, models["tied"], tmp_path, learn)
-    sync = WeightSync(learner, workers, WAIT_S, 1e-4)
+    sync = WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4)
     prompts = [np.arange(5, 25, dtype=np.int32)]
     try:
         await ready(workers)

@@ -18,8 +18,8 @@ from test_gradients import MAX_TOKENS, batch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
+from actors.learner_group import LearnerGroup
 from actors.wait import answer
-from actors.weights import LearnerGroup
 from effrl.canary import over_prompts
 from effrl.config import LearnConfig, LoraConfig
 from effrl.errors import UserError
