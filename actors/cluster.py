@@ -163,7 +163,15 @@ class Cluster:
         for rank in range(world_size):
             name = f"learner-{rank}"
             options = LearnerOptions(
-                str(base), config.model.dtype, config.learn, config.loss, rank, world_size, reference, gae
+                model=str(base),
+                dtype=config.model.dtype,
+                learn=config.learn,
+                loss=config.loss,
+                rank=rank,
+                world_size=world_size,
+                reference=reference,
+                temperature=config.rollout.temperature,
+                gae=gae,
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options

@@ -63,9 +63,9 @@ class DeepSpeedRank:
         self.parameters = Parameters(self.language_model, self.rank, config.lora.scale if config.lora else 1.0)
         self.device = self.engine.device
 
-    def score(self, batch: MicroBatch) -> tuple[Tensor, ...]:
+    def score(self, batch: MicroBatch, temperature: float = 1.0) -> tuple[Tensor, ...]:
         """Log-probs and entropies [B, L] of the sampled tokens, and values of what stands before them, with a head."""
-        scores: tuple[Tensor, ...] = self.engine(*_inputs(batch, self.device))
+        scores: tuple[Tensor, ...] = self.engine(*_inputs(batch, self.device), temperature)
         return scores
 
     def even(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
@@ -175,9 +175,9 @@ class FrozenModel:
         self.device = device
 
     @torch.no_grad()
-    def logprobs(self, batch: MicroBatch) -> Tensor:
+    def logprobs(self, batch: MicroBatch, temperature: float) -> Tensor:
         """Log-probs [B, L] of the sampled tokens given those before them; 0 elsewhere."""
-        logprobs: Tensor = self.module(*_inputs(batch, self.device))[0]
+        logprobs: Tensor = self.module(*_inputs(batch, self.device), temperature)[0]
         return logprobs
 
 

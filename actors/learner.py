@@ -49,6 +49,8 @@ class LearnerOptions:
     world_size: int
     reference: str | None = None
     """The initial model, where the loss keeps the policy near it."""
+    temperature: float = 1.0
+    """At which rollouts are sampled: their log-probs are of logits divided by it, and so are all that they meet."""
     gae: GaeAdvantage | None = None
     """Where advantages come from a value head."""
 
@@ -109,13 +111,13 @@ class LearnerRank(Role):
 
     @torch.no_grad()
     def _with_old(self, batch: MicroBatch) -> MicroBatch:
-        logprobs, *_ = self.engine.score(batch)
+        logprobs, *_ = self.engine.score(batch, self.options.temperature)
         return replace(batch, old=_array(logprobs))
 
     @torch.no_grad()
     def _valued(self, batch: MicroBatch, config: GaeAdvantage) -> MicroBatch:
         """With values, returns and raw advantages; until now, what stands for advantages is the rollout's reward."""
-        logprobs, _, values = self.engine.score(batch)
+        logprobs, _, values = self.engine.score(batch, self.options.temperature)
         rewards, mask = (torch.tensor(array, device=values.device) for array in (batch.advantages, batch.mask))
         advantages, returns = gae(at_the_end(rewards, mask), values, mask, config.gamma, config.lam)
         return replace(
@@ -134,12 +136,13 @@ class LearnerRank(Role):
         return {"loss/policy": policy / size.denominator, "policy/grad_norm": norm, **per_token}
 
     def _loss(self, batch: MicroBatch) -> "LossSums":
-        logprobs, entropy, *values = self.engine.score(batch)
+        temperature = self.options.temperature
+        logprobs, entropy, *values = self.engine.score(batch, temperature)
         behaviour, advantages, mask = (
             torch.tensor(array, device=logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
         )
         old = logprobs.detach() if batch.old is None else torch.tensor(batch.old, device=logprobs.device)
-        reference = self.reference.logprobs(batch) if self.reference else None
+        reference = self.reference.logprobs(batch, temperature) if self.reference else None
         sums = policy_loss(self.options.loss, Tokens(logprobs, old, behaviour, advantages, mask, reference))
         mismatch = k3(behaviour, old, mask)  # KL(engine, learner)
         sums |= {"entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
@@ -155,7 +158,8 @@ class LearnerRank(Role):
 
     @torch.no_grad()
     def logprobs(self, canary: Canary) -> Float32:
-        """Log-probs of the canary's sampled tokens under the learner's current weights, concatenated."""
+        """Log-probs of the canary's sampled tokens under the learner's current weights, concatenated; at temperature 1,
+        as the engine scores given tokens."""
         scored, *_ = self.engine.score(pad([_unweighted(*pair) for pair in _pairs(canary)]))
         rows = [row[start : len(ids)] for row, (ids, start) in zip(scored, _pairs(canary), strict=True)]
         return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)

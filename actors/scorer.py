@@ -22,15 +22,15 @@ class Scorer(nn.Module):
         self.head = _Head(language_model.get_output_embeddings())
         self.value_head = _value_head(language_model) if value_head else None
 
-    def forward(self, ids: Tensor, attention: Tensor, wanted: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, ids: Tensor, attention: Tensor, wanted: Tensor, temperature: float = 1.0) -> tuple[Tensor, ...]:
         """Log-probs and entropies [B, L] of the tokens given those before them; 0 where not ``wanted``.
 
-        With a value head also the values [B, L] of what stands before each token. All arguments are [B, L]. The first
-        token of a row has no distribution, and stays 0.
+        With a value head also the values [B, L] of what stands before each token. Tensors are [B, L]; logits are
+        divided by the temperature. The first token of a row has no distribution, and stays 0.
         """
         hidden = self.language_model.base_model(input_ids=ids, attention_mask=attention, use_cache=False)[0][:, :-1]
         chosen = wanted[:, 1:] > 0
-        scores = list(self.head(hidden[chosen], ids[:, 1:][chosen]))
+        scores = list(self.head(hidden[chosen], ids[:, 1:][chosen], temperature))
         if self.value_head is not None:
             scores.append(self.value_head(hidden[chosen]).squeeze(-1).to(scores[0].dtype))
         blank = torch.zeros(chosen.shape, dtype=scores[0].dtype, device=ids.device)
@@ -45,8 +45,8 @@ class _Head(nn.Module):
         self.weight = output.weight
         self.bias = output.bias
 
-    def forward(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        return token_scores(hidden, self.weight, self.bias, tokens)
+    def forward(self, hidden: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        return token_scores(hidden, self.weight, self.bias, tokens, temperature=temperature)
 
 
 def _value_head(language_model: Any) -> nn.Linear:

@@ -34,6 +34,7 @@ async def start_learner(
     learn: LearnConfig,
     loss: AnyLoss | None = None,
     reference: Path | None = None,
+    temperature: float = 1.0,
 ) -> LearnerGroup:
     """A learner's group, ready to step; ``reference`` is the model that a KL term measures from."""
     environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
@@ -41,7 +42,7 @@ async def start_learner(
     handles = {}
     for rank in range(ranks):
         initial = str(reference) if reference else None
-        options = LearnerOptions(str(model), "float32", learn, loss or ClippedLoss(), rank, ranks, initial)
+        options = LearnerOptions(str(model), "float32", learn, loss or ClippedLoss(), rank, ranks, initial, temperature)
         handles[f"learner-{rank}"] = actor.remote(f"learner-{rank}", run_dir, effrl.__version__, options)
     host, port = await answer(handles["learner-0"].address.remote(), WAIT_S, "address", "learner-0")
     await answers({name: handle.start.remote(host, port) for name, handle in handles.items()}, WAIT_S, "start")

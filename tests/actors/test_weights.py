@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 PROMPTS = [Prompt(str(n), f"{n}+{n * 7 % 10}=") for n in range(8)]
 
 
-async def sequences_from(workers: dict[str, Any], seed: int) -> list[Sequence]:
+async def sequences_from(workers: dict[str, Any], seed: int, temperature: float = 1.0) -> list[Sequence]:
     """Rollouts of the served policy with arbitrary advantages: something to learn from."""
-    requests = [SampleRequest(prompt, (derive(seed, prompt.id),), 24, 1.0) for prompt in PROMPTS]
+    requests = [SampleRequest(prompt, (derive(seed, prompt.id),), 24, temperature) for prompt in PROMPTS]
     sampled = await Sampler(workers, WAIT_S)(requests)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(sampled))
     return [
@@ -57,7 +57,8 @@ async def test_ten_publishes_to_one_and_two_workers(
     local_ray: None, models: dict[str, Path], tmp_path: Path, head: str
 ) -> None:
     workers = start_workers(FaultyWorker, 2, models[head], tmp_path)
-    learner = await start_learner(LearnerRank, 1, models[head], tmp_path, LearnConfig())
+    temperature = 1.0 if head == "tied" else 0.7
+    learner = await start_learner(LearnerRank, 1, models[head], tmp_path, LearnConfig(), temperature=temperature)
     try:
         await ready(workers)
         kinds, unproven = await WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4).drill(
@@ -69,7 +70,8 @@ async def test_ten_publishes_to_one_and_two_workers(
             sync = WeightSync(ShmTransport(learner, served, WAIT_S), 1e-4)
             for _ in range(10):
                 version += 1
-                done = await update(learner, await sequences_from(served, version), version, 1e-4)
+                sequences = await sequences_from(served, version, temperature)
+                done = await update(learner, sequences, version, 1e-4)
                 assert done.metrics["mismatch/kl"] < 1e-6, "the engine samples from what the learner holds"
                 publication = await sync.publish(done)
                 assert publication is not None and publication.verified is True

@@ -27,8 +27,10 @@ class LargestTensor(TorchDispatchMode):
         return made
 
 
-def naive(hidden: Tensor, weight: Tensor, bias: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    distribution = torch.log_softmax(torch.nn.functional.linear(hidden, weight, bias), -1)
+def naive(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, tokens: Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    distribution = torch.log_softmax(torch.nn.functional.linear(hidden, weight, bias) / temperature, -1)
     entropy = -(distribution.exp() * distribution).sum(-1)
     return distribution.gather(-1, tokens[:, None])[:, 0], entropy
 
@@ -50,11 +52,11 @@ def gradients(logprobs: Tensor, *tensors: Tensor | None) -> list[Tensor]:
     return list(torch.autograd.grad((logprobs * slopes).sum(), [tensor for tensor in tensors if tensor is not None]))
 
 
-@given(st.integers(1, 9), st.integers(1, 120), st.booleans())
-def test_values_and_gradients_are_the_naive_ones(count: int, logits: int, bias: bool) -> None:
+@given(st.integers(1, 9), st.integers(1, 120), st.booleans(), st.sampled_from([1.0, 0.6, 1.7]))
+def test_values_and_gradients_are_the_naive_ones(count: int, logits: int, bias: bool, temperature: float) -> None:
     tensors = inputs(count, bias, torch.float64)
-    logprobs, entropy = token_scores(*tensors, asked(count), logits)
-    expected, expected_entropy = naive(*tensors, asked(count))
+    logprobs, entropy = token_scores(*tensors, asked(count), logits, temperature)
+    expected, expected_entropy = naive(*tensors, asked(count), temperature)
     torch.testing.assert_close(logprobs, expected, rtol=0, atol=1e-13)
     torch.testing.assert_close(entropy, expected_entropy, rtol=0, atol=1e-13)
     assert not entropy.requires_grad
