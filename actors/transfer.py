@@ -83,9 +83,9 @@ class ShmTransfer(WeightTransferEngine[ShmInit, ShmUpdate]):
 class IpcTransfer(ShmTransfer):
     """Loads tensors that a learner rank on the same GPU shows; not run yet."""
 
-    update_info_cls = IPCWeightTransferUpdateInfo  # type: ignore[assignment]
+    update_info_cls = IPCWeightTransferUpdateInfo
 
-    def receive_weights(self, update_info: IPCWeightTransferUpdateInfo) -> None:  # type: ignore[override]
+    def receive_weights(self, update_info: IPCWeightTransferUpdateInfo) -> None:
         self.loaded = Manifest({})
         shown = zip(update_info.names, update_info.ipc_handles or (), strict=True)
         self.model.load_weights(self.recorded((name, opened(handle, self.device)) for name, handle in shown))
@@ -95,7 +95,7 @@ def opened(handle: dict[str, tuple[Any, ...]], device: torch.device) -> torch.Te
     """A view of the tensor that another process shows on this GPU."""
     arguments = list(handle[str(torch.cuda.get_device_properties(device).uuid)])
     arguments[6] = device.index or 0  # each process numbers the devices that it sees by itself
-    return rebuild_cuda_tensor(*arguments)  # type: ignore[no-any-return, no-untyped-call]
+    return rebuild_cuda_tensor(*arguments)
 
 
 def register(engine: type[ShmTransfer]) -> None:

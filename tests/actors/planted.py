@@ -20,7 +20,8 @@ SKIPPED = "model.layers.2.mlp.down_proj.weight"
 
 
 class FaultyWorker(RolloutWorker):
-    """Loads weights wrongly on demand: the head not re-packed, a shard skipped, or nothing at all; receipts lie."""
+    """Loads weights wrongly on demand: the head not re-packed, a shard skipped, nothing at all, or the old version's
+    cache kept; receipts lie."""
 
     fault = ""
 
@@ -48,7 +49,13 @@ class FaultyWorker(RolloutWorker):
     def load(self, data: NDArray[np.uint8], manifest: Manifest, version: int) -> Receipt:
         if self.fault == "nothing":
             return Receipt(self.name, version, manifest.checksum)
-        return super().load(data, manifest, version)
+        reset = self.engine._engine.reset_prefix_cache
+        if self.fault == "cache":
+            self.engine._engine.reset_prefix_cache = lambda: True
+        try:
+            return super().load(data, manifest, version)
+        finally:
+            self.engine._engine.reset_prefix_cache = reset
 
     def load_torn(self, data: NDArray[np.uint8], manifest: Manifest, version: int) -> Receipt:
         """A version with one byte flipped on its way."""

@@ -25,11 +25,15 @@ from effrl.types import Prompt, Sequence, Update
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 PROMPTS = [Prompt(str(n), f"{n}+{n * 7 % 10}=") for n in range(8)]
+LONG = [Prompt("long", "+".join(str(n) for n in range(100, 200)) + "=")]
+"""Of 400 tokens: an engine caches whole blocks of a prompt, and the others are shorter than one."""
 
 
-async def sequences_from(workers: dict[str, Any], seed: int, temperature: float = 1.0) -> list[Sequence]:
+async def sequences_from(
+    workers: dict[str, Any], seed: int, temperature: float = 1.0, prompts: list[Prompt] = PROMPTS
+) -> list[Sequence]:
     """Rollouts of the served policy with arbitrary advantages: something to learn from."""
-    requests = [SampleRequest(prompt, (derive(seed, prompt.id),), 24, temperature) for prompt in PROMPTS]
+    requests = [SampleRequest(prompt, (derive(seed, prompt.id),), 24, temperature) for prompt in prompts]
     sampled = await Sampler(workers, WAIT_S)(requests)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(sampled))
     return [
@@ -109,6 +113,29 @@ async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path
         with pytest.raises(WorkerError, match="arrived damaged"):
             await answer(worker.load_torn.remote(data, manifest, 1), WAIT_S, "loading", "rollout-0")
         assert list(SHM.glob(f"*{manifest.checksum}*")) == [], "a damaged version does not stay in memory"
+    finally:
+        stop(workers, dict(learner.ranks))
+
+
+@pytest.mark.parametrize("fault", ["", "cache"])
+async def test_no_cached_prefix_outlives_its_version(
+    local_ray: None, models: dict[str, Path], tmp_path: Path, fault: str
+) -> None:
+    """What is sampled after a publish is of the new version from the prompt on; without the reset it is not."""
+    workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
+    [worker] = workers.values()
+    learner = await start_learner(LearnerRank, 1, models["tied"], tmp_path, LearnConfig())
+    sync = WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4)
+    try:
+        await ready(workers)
+        await answer(worker.plant.remote(fault), WAIT_S, "planting", "rollout-0")
+        mismatch = []
+        for version in (1, 2):
+            done = await update(learner, await sequences_from(workers, version, prompts=LONG), version, 3e-3)
+            mismatch.append(done.metrics["mismatch/kl"])
+            await sync.hand_out(version)
+        assert mismatch[0] < 1e-6
+        assert mismatch[1] > 1e-4 if fault else mismatch[1] < 1e-6
     finally:
         stop(workers, dict(learner.ranks))
 
