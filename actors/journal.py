@@ -17,6 +17,8 @@ from effrl.metrics import Metrics, Stopwatch
 from effrl.progress import Progress
 from effrl.types import Fate, Group, Publication, Update
 
+SILENT_STEPS = 5
+
 
 @dataclass
 class Journal:
@@ -41,6 +43,8 @@ class Journal:
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
     label_budget_spent: bool = False
     """Whether the last step got no label at all, and no later one can get any."""
+    _silent: int = 0
+    """Steps in a row that learned nothing."""
     _unsaved: Update | None = None
     _accuracy: float | None = None
     """Of the unsaved update, on the dev set."""
@@ -62,6 +66,7 @@ class Journal:
             row = {"step": batch.step, **batch.metrics(), **self.scout.metrics(batch.step), **selection}
             row |= {**update.metrics, **account, **evaluation, "policy/version": update.version}
             await self._write({**row, **_sync_metrics(publication)})
+            self._count_silence(update, row["reward/outcome_mean"])
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
             if batch.step % self.config.save_every == 0:
                 await self.finish()
@@ -78,6 +83,16 @@ class Journal:
         manifest = {"version": self._unsaved.version, "ranks": len(self.learner.ranks), "data": state}
         self.checkpoints.seal(draft, self._unsaved.step, {**manifest, ACCURACY: self._accuracy})
         self._unsaved = None
+
+    def _count_silence(self, update: Update, mean: float | None) -> None:
+        """Steps without any signal cost rollouts for nothing, and look like a run that works."""
+        self._silent = 0 if update.learned else self._silent + 1
+        if self._silent == SILENT_STEPS:
+            self.progress.note(
+                f"nothing was learned in {SILENT_STEPS} steps in a row: no group had both right and wrong rollouts"
+                f" (mean outcome {'none' if mean is None else f'{mean:.2f}'}). Near 0, take easier prompts or look at the"
+                " reward (effrl reward check); near 1, harder ones; or raise rollout.per_prompt"
+            )
 
     def _dev_accuracy(self, evaluation: Mapping[str, float]) -> float | None:
         accuracy = evaluation.get("eval/accuracy", math.nan)

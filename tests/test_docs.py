@@ -74,3 +74,16 @@ def test_every_metric_of_an_evaluation_has_a_line() -> None:
     assert set(re.findall(r"^\| `(eval/\S+)`", page.read_text(), re.MULTILINE)) == {
         "eval/accuracy", "eval/pass@k", "eval/maj@k", "eval/truncated", "eval/tokens",
     }  # fmt: skip
+
+
+def named_tests() -> list[Snippet]:
+    return [
+        Snippet(page.name, found) for page in PAGES for found in re.findall(r"`(tests/[\w/.]+::\w+)`", page.read_text())
+    ]
+
+
+@pytest.mark.parametrize("snippet", named_tests(), ids=label)
+def test_a_test_that_a_page_names_exists(snippet: Snippet) -> None:
+    file, name = snippet.text.split("::")
+    source = (Path(__file__).parent.parent / file).read_text()
+    assert re.search(rf"^(async )?def {name}\(", source, re.MULTILINE)

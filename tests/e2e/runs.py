@@ -78,16 +78,17 @@ class Command:
     def orphans(self, seconds: float = 30.0) -> list[str]:
         """Processes that this command started, directly or not, and that are still there after ``seconds``."""
         deadline = time.monotonic() + seconds
-        while (left := self._marked()) and time.monotonic() < deadline:
+        while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.5)
-        return left
+        return [str(process) for process in left]
 
-    def _marked(self) -> list[str]:
+    def processes(self) -> list[psutil.Process]:
+        """What this command started, directly or not, and what still lives."""
         found = []
         for process in psutil.process_iter():
             try:
                 if process.environ().get("EFFRL_TEST_MARK") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(" ".join(process.cmdline())[:120])
+                    found.append(process)
             except psutil.Error:
                 continue
         return found

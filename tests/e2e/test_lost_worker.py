@@ -1,0 +1,40 @@
+"""A worker that dies, and one that hangs: the run ends with its name, leaves nothing behind, and can go on."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+from runs import SMALL, START_S, STEP_S, Command, rows
+
+from effrl.groups import tally
+
+
+def send(command: Command, role: str, number: signal.Signals) -> None:
+    """A signal to the process of a command's actor, which Ray titles with the actor's class."""
+    [process] = [found for found in command.processes() if f"ray::{role}" in " ".join(found.cmdline())]
+    process.send_signal(number)
+
+
+def test_a_dead_and_a_hanging_worker_end_the_run_by_name(effrl: Any, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "quickstart"
+    first = effrl("train", "quickstart", *SMALL, "run.steps=500")
+    first.until(lambda: len(rows(run)) >= 3, START_S, "the second step")
+    send(first, "RolloutWorker", signal.SIGKILL)
+    assert first.end(STEP_S) == 1
+    assert "rollout-0 died during" in first.output() and "go on: effrl resume" in first.output()
+    assert first.orphans() == []
+
+    done = len(rows(run))
+    second = effrl("resume", str(run), "cluster.wait_s=40")
+    second.until(lambda: len(rows(run)) > done, START_S, "another step")
+    send(second, "LearnerRank", signal.SIGSTOP)
+    assert second.end(40 + STEP_S) == 1
+    assert "waited 40 s in vain for" in second.output() and "of learner-0" in second.output()
+    assert second.orphans() == [], "a process that is stopped is killed like any other"
+
+    last = rows(run)[-1]["step"] + 1
+    third = effrl("resume", str(run), f"run.steps={last}")
+    assert third.end() == 0, third.output()
+    assert [row["step"] for row in rows(run)] == list(range(last + 1))
+    rolled, fates = tally(run / "groups")
+    assert rolled == sum(fates.values()), "every group has one fate, those of the lost steps too"
