@@ -1,7 +1,8 @@
 """Peak memory and seconds of the learner's stages on a model of a real one's shape, random weights, nothing downloaded.
 
 ``python -m tests.bench.learner_memory SHAPE [learn.field=value …]``, for example ``0.5b zero=2
-lora='{rank: 16}' activation_checkpointing=true``; one rank, one JSON line per stage. 0.5b takes about 17 GiB on a CPU
+lora='{rank: 16}' activation_checkpointing=true``; one rank, one JSON line per stage; with ``zero=3`` one more on what a
+publish gathers. 0.5b takes about 17 GiB on a CPU
 when all weights are trained.
 """
 
@@ -37,6 +38,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 14,
         "num_key_value_heads": 2,
     },
+    "100m": {  # 102M parameters, more than three buckets of a publish
+        "vocab_size": 32000,
+        "hidden_size": 768,
+        "intermediate_size": 2304,
+        "num_hidden_layers": 11,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 4,
+    },
     "10m": {
         "vocab_size": 60000,
         "hidden_size": 128,
@@ -64,6 +73,8 @@ def main(shape: str, *settings: str) -> None:
         for number in range(STEPS):
             stage(f"step {number + 1}", lambda: step(rank, learn, SHAPES[shape]["vocab_size"]))
         stage("publish", lambda: publish(rank))
+        if learn.zero == 3:
+            print(json.dumps(gathered(rank)), flush=True)
         stage("checkpoint", lambda: rank.save(checkpoint))
         stage("export", lambda: rank.export(checkpoint / "hf"))
 
@@ -111,6 +122,19 @@ def publish(rank: Any) -> None:
     from actors.snapshot import pack
 
     pack(dict(rank.parameters.published()))
+
+
+def gathered(rank: Any) -> dict[str, float]:
+    """What a publish holds whole at most, in MiB, of what ZeRO-3 keeps in shards; each bucket has 64 MiB here."""
+    parameters = rank.parameters
+    parameters.bucket = 64 * 2**20
+    sharded = [part for weight in parameters.weights for part in weight.parts if not part.ds_persist]
+    most = 0
+    for _ in parameters.published():
+        most = max(most, sum(part.numel() * part.element_size() for part in sharded))
+    sizes = [part.ds_numel * part.element_size() for part in sharded]
+    found = {"gathered_at_most": most, "bucket": parameters.bucket, "largest": max(sizes), "all": sum(sizes)}
+    return {name: round(size / 2**20, 1) for name, size in found.items()}
 
 
 def stage(name: str, work: Callable[[], Any]) -> Any:
