@@ -88,10 +88,11 @@ class Journal:
         """Steps without any signal cost rollouts for nothing, and look like a run that works."""
         self._silent = 0 if update.learned else self._silent + 1
         if self._silent == SILENT_STEPS:
+            outcome = "none" if mean is None else f"{mean:.2f}"
             self.progress.note(
-                f"nothing was learned in {SILENT_STEPS} steps in a row: no group had both right and wrong rollouts"
-                f" (mean outcome {'none' if mean is None else f'{mean:.2f}'}). Near 0, take easier prompts or look at the"
-                " reward (effrl reward check); near 1, harder ones; or raise rollout.per_prompt"
+                f"nothing was learned in {SILENT_STEPS} steps in a row: no group had both right and wrong rollouts (mean"
+                f" outcome {outcome}). Near 0, take easier prompts or look at the reward (effrl reward check); near 1,"
+                " harder ones; or raise rollout.per_prompt"
             )
 
     def _dev_accuracy(self, evaluation: Mapping[str, float]) -> float | None:
