@@ -91,8 +91,8 @@ class Journal:
             outcome = "none" if mean is None else f"{mean:.2f}"
             self.progress.note(
                 f"nothing was learned in {SILENT_STEPS} steps in a row: no group had both right and wrong rollouts"
-                f" (mean outcome {outcome}). Near 0, take easier prompts or look at the reward (effrl reward check); near 1,"
-                " harder ones; or raise rollout.per_prompt"
+                f" (mean outcome {outcome}). Near 0, take easier prompts or look at the reward (effrl reward check);"
+                " near 1, harder ones; or raise rollout.per_prompt"
             )
 
     def _dev_accuracy(self, evaluation: Mapping[str, float]) -> float | None:
