@@ -22,6 +22,7 @@ sys.stdin.read()
 """
 
 Holder = subprocess.Popen[str]
+CommandLine = Callable[..., tuple[object, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,22 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "random"
     save(new_model(), character_tokenizer(), path)
     return path
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> CommandLine:
+    """Exit code, stdout and stderr of an ``effrl`` command in an empty directory."""
+    from deploy import cli
+
+    def run(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["effrl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    monkeypatch.chdir(tmp_path)
+    return run
 
 
 @pytest.fixture

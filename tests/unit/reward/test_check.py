@@ -1,14 +1,12 @@
 """What ``effrl reward check`` makes of sound and of broken rewards."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy import cli
 from effrl.errors import RunError
 from effrl.protocols import Reward
 from effrl.reward import verifiers
@@ -146,18 +144,9 @@ Command = Callable[..., tuple[object, str, str]]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """``effrl reward check quickstart …`` in an empty directory: exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["effrl", "reward", "check", "quickstart", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    monkeypatch.chdir(tmp_path)
-    return run
+def command(command_line: Command) -> Command:
+    """``effrl reward check quickstart …``."""
+    return lambda *arguments: command_line("reward", "check", "quickstart", *arguments)
 
 
 def write(name: str, *labels: str | None) -> None:

@@ -1,16 +1,12 @@
-"""The page about rewards is executable: its configs load, its function works, its commands exist."""
+"""The page about rewards: its configs make reward functions, and its own function works."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 import effrl
-from deploy.cli import app
-from effrl import load
 from effrl.config import Config
 from effrl.reward.verifiers import functions
 
@@ -38,14 +34,6 @@ def test_the_function() -> None:
     close = names["close"]
     assert callable(close)
     assert [close(completion, "46", {}) for completion in ("#46", "#47", "46")] == [1, 0.5, 0]
-
-
-@pytest.mark.parametrize("line", [line for text in snippets("bash") for line in text.splitlines()])
-def test_commands(line: str) -> None:
-    _, *command, recipe = shlex.split(line, comments=True)[:4]
-    overrides = [word for word in shlex.split(line, comments=True)[4:] if re.match(r"[a-z.]+=", word)]
-    assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0
-    load.load(recipe, overrides)
 
 
 def test_every_kind_is_in_the_table() -> None:
