@@ -24,7 +24,8 @@ from actors.reward import RewardActor
 from actors.rollout import RolloutWorker
 from actors.sampling import EngineOptions
 from actors.wait import answer, answers
-from effrl.config import Config, WorkersConfig
+from effrl.cluster import WorkersConfig
+from effrl.config import Config
 from effrl.kinds import GaeAdvantage
 
 ENGINE_ENVIRONMENT = {

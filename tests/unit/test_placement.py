@@ -3,7 +3,7 @@
 import pytest
 
 from actors.placement import Node, check_fit, needs, nodes_of
-from effrl.config import ClusterConfig
+from effrl.cluster import ClusterConfig
 from effrl.errors import UserError
 
 LAPTOP = Node("10.0.0.1", cpus=2, gpus=0)
