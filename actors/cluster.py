@@ -157,11 +157,12 @@ class Cluster:
         reference = str(initial) if config.loss.kl > 0 else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
         gae = config.advantage if isinstance(config.advantage, GaeAdvantage) else None
+        clip = config.replay.clip if config.replay else "centered"
         world_size = workers.per_node * config.cluster.nodes
         for rank in range(world_size):
             name = f"learner-{rank}"
             options = LearnerOptions(
-                str(base), config.model.dtype, config.learn, config.loss, rank, world_size, reference, gae
+                str(base), config.model.dtype, config.learn, config.loss, rank, world_size, reference, gae, clip
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options

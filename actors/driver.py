@@ -13,6 +13,7 @@ from actors.journal import Journal
 from actors.services import (
     LearnerService,
     OracleService,
+    ReplayService,
     RewardService,
     RolloutService,
     Sampler,
@@ -72,7 +73,7 @@ class Driver:
         learner = LearnerGroup(self.cluster.learner, self._wait_s)
         if self.start.checkpoint:
             await learner.all("restore", self.start.checkpoint)
-            restored = self.cluster.data.restore.remote(self.start.data_state)
+            restored = self.cluster.data.load.remote(self.start.checkpoint, self.start.data_state)
             await answer(restored, self._wait_s, "restoring its state", "data")
         sync = WeightSync(learner, self.cluster.rollout, self._wait_s, self.config.run.sync_tolerance)
         if self.cluster.took_over:
@@ -102,29 +103,22 @@ class Driver:
         )
 
     def _rollouts(self) -> RolloutService:
-        config = self.config
-        return RolloutService(
-            self.cluster.data,
-            Sampler(self.cluster.rollout, self._wait_s),
-            config.rollout,
-            config.run.seed,
-            self.start.attempt,
-            config.run.steps,
-            self.clock,
-            self._wait_s,
-        )
+        sampler = Sampler(self.cluster.rollout, self._wait_s)
+        return RolloutService(self.cluster.data, sampler, self.config, self.start.attempt, self.clock)
 
     def _services(
         self, learner: LearnerGroup, sync: WeightSync, journal: Journal, rollouts: RolloutService
     ) -> Services:
         config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
         rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.rollout.max_tokens)
+        oracle = OracleService(cluster.oracle, wait_s)
         return Services(
             steps=lambda: self._steps(journal),
             new_batch=self._new_batch,
             rollouts=rollouts,
-            labeller=TimedLabeller(labeller(config, OracleService(cluster.oracle, wait_s)), clock),
+            labeller=TimedLabeller(labeller(config, oracle), clock),
             rewards=rewards,
+            replay=ReplayService(cluster.data, oracle, rewards, wait_s),
             learner=LearnerService(learner, config, self.start.version, clock),
             weights=WeightService(sync, clock),
             evaluate=Evaluation(self.held_out, rollouts.sampler, rewards, cluster.oracle, config, clock),
@@ -149,12 +143,14 @@ class Driver:
             oracle=self.cluster.oracle,
             actors=self.cluster.actors,
             wait_s=self._wait_s,
+            replay=self.config.replay is not None,
             has_dev_set=self.config.data.dev_set is not None,
         )
 
     def _new_batch(self, step: int) -> Batch:
+        fresh, rollout = self.config.fresh_at(step), self.config.rollout
         contrast = not isinstance(self.config.advantage, GaeAdvantage)
-        return Batch(step, self.config.rollout.prompts, self.config.rollout.refill, self.advantages, contrast)
+        return Batch(step, fresh, rollout.refill, self.advantages, contrast, rollout.prompts - fresh)
 
     async def _steps(self, journal: Journal) -> AsyncIterator[int]:
         """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""
