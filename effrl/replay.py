@@ -45,7 +45,8 @@ class ReplayConfig(Section):
         fresh = fresh_of(prompts, self.fresh)
         if fresh == prompts:
             raise ValueError(
-                f"replay leaves nothing to roll out of rollout.prompts ({prompts}): raise it, or set replay=null"
+                f"replay.fresh ({self.fresh}) of rollout.prompts ({prompts}) leaves no group to replay: raise"
+                " rollout.prompts"
             )
         if self.capacity < fresh:
             raise ValueError(

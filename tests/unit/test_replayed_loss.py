@@ -62,7 +62,7 @@ def test_one_token_by_hand(
     )
     for clip, value, moves in expected:
         batch = tokens([(new, old, behaviour, advantage)])
-        assert surrogate(batch, clip) == (pytest.approx(value), 0 if moves else 1)
+        assert surrogate(batch, clip) == (pytest.approx(value), 0 if moves else 1)  # type: ignore[arg-type]
         assert bool(batch.logprobs.grad) is moves
 
 
