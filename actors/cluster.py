@@ -160,6 +160,7 @@ class Cluster:
         reference = str(initial) if config.loss.kl > 0 else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
         gae = config.advantage if isinstance(config.advantage, GaeAdvantage) else None
+        clip = config.replay.clip if config.replay else "centered"
         world_size = config.cluster.ranks
         for rank in range(world_size):
             name = f"learner-{rank}"
@@ -173,6 +174,7 @@ class Cluster:
                 reference=reference,
                 temperature=config.rollout.temperature,
                 gae=gae,
+                clip=clip,
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options

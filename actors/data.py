@@ -1,18 +1,27 @@
-"""The data actor: it owns the prompts, the selector and what is known of each prompt; never a label."""
+"""The data actor: it owns the prompts, the selector, what is known of each prompt, and what may be replayed.
+
+Labels reach it only in the supervision of groups that were learned from.
+"""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from actors.role import Role
 from effrl import plugins
+from effrl.batch import Settled
 from effrl.config import Config
 from effrl.data.reader import Pool, pools, read_pool
 from effrl.data.template import Form
 from effrl.protocols import Look, LooksAhead
+from effrl.replay import ReplayStore, fresh_of
 from effrl.select.build import selector
-from effrl.types import Observation, Prompt
+from effrl.types import Observation, Prompt, Stored
+
+REPLAY = "replay"
+"""Folder of a checkpoint."""
 
 
 @dataclass(slots=True)
@@ -37,6 +46,7 @@ class DataActor(Role):
         self.states: dict[str, PromptState] = {}
         self.leased: dict[int, list[str]] = {}
         self.returned: list[str] = []
+        self.store = _store(config)
 
     def select(self, step: int, count: int) -> list[Prompt]:
         """The next prompts to roll out, for a step; first those that a resume took back."""
@@ -54,8 +64,18 @@ class DataActor(Role):
         if isinstance(self.selector, LooksAhead):
             self.selector.saw(step, found)
 
-    def observe(self, step: int, observations: Sequence[Observation]) -> dict[str, float]:
-        """Remember the outcomes of a committed step, those of groups without signal included; metrics of selection."""
+    def replay(self, step: int, count: int) -> list[Stored]:
+        """Groups of earlier steps for a step to learn from again; none where nothing is kept."""
+        return self.store.draw(step, count) if self.store else []
+
+    def observe(
+        self, step: int, observations: Sequence[Observation], settled: Sequence[Settled] = ()
+    ) -> dict[str, float]:
+        """Remember the outcomes of a committed step, those of groups without signal included; returns metrics.
+
+        Args:
+            settled: the groups themselves, where some are kept to be replayed.
+        """
         self.leased.pop(step, None)
         for seen in observations:
             state = self.states.setdefault(seen.prompt.id, PromptState())
@@ -63,7 +83,11 @@ class DataActor(Role):
             state.tries += seen.tries
             state.last_step = step
         self.selector.observe(observations)
-        return dict(self.selector.metrics()) if isinstance(self.selector, LooksAhead) else {}
+        metrics = dict(self.selector.metrics()) if isinstance(self.selector, LooksAhead) else {}
+        if self.store is None:
+            return metrics
+        self.store.add(step, deepcopy(settled))  # or its arrays would keep the whole message in Ray's shared memory
+        return {**metrics, "replay/stored": len(self.store.groups)}
 
     def state(self) -> dict[str, Any]:
         """JSON-serialisable state for a checkpoint."""
@@ -78,6 +102,24 @@ class DataActor(Role):
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
         self.returned = list(state["leased"])
+
+    def save(self, checkpoint: Path) -> dict[str, Any]:
+        """Write the groups to replay into a checkpoint; returns the rest of the state, for its manifest."""
+        if self.store is not None:
+            self.store.save(checkpoint / REPLAY)
+        return self.state()
+
+    def load(self, checkpoint: Path, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`save` wrote and returned; without stored groups where the run had no replay then."""
+        if self.store is not None and (checkpoint / REPLAY).is_dir():
+            self.store.load(checkpoint / REPLAY)
+        self.restore(state)
+
+
+def _store(config: Config) -> ReplayStore | None:
+    if config.replay is None:
+        return None
+    return ReplayStore(config.replay.capacity, fresh_of(config.rollout.prompts, config.replay.fresh), config.run.seed)
 
 
 def _prompts(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:

@@ -15,6 +15,7 @@ from actors.scout import Scout
 from actors.services import (
     LearnerService,
     OracleService,
+    ReplayService,
     RewardService,
     RolloutService,
     Sampler,
@@ -77,7 +78,7 @@ class Driver:
         learner = LearnerGroup(self.cluster.learner, self._wait_s)
         if self.start.checkpoint:
             await learner.all("restore", self.start.checkpoint)
-            restored = self.cluster.data.restore.remote(self.start.data_state)
+            restored = self.cluster.data.load.remote(self.start.checkpoint, self.start.data_state)
             await answer(restored, self._wait_s, "restoring its state", "data")
         carry = IpcTransport if self.config.cluster.colocate else ShmTransport
         sync = WeightSync(carry(learner, self.cluster.rollout, self._wait_s), self.config.run.sync_tolerance)
@@ -121,18 +122,7 @@ class Driver:
         )
 
     def _rollouts(self, scout: Scout) -> RolloutService:
-        config = self.config
-        return RolloutService(
-            self.cluster.data,
-            scout.sampler,
-            config.rollout,
-            config.run.seed,
-            self.start.attempt,
-            config.run.steps,
-            self.clock,
-            self._wait_s,
-            scout,
-        )
+        return RolloutService(self.cluster.data, scout.sampler, self.config, self.start.attempt, self.clock, scout)
 
     def _services(
         self, learner: LearnerGroup, sync: WeightSync, journal: Journal, rollouts: RolloutService
@@ -144,6 +134,7 @@ class Driver:
             rollouts=rollouts,
             labeller=TimedLabeller(labeller(config, scout.oracle), clock),
             rewards=scout.rewards,
+            replay=ReplayService(self.cluster.data, scout.oracle, scout.rewards, self._wait_s),
             learner=self._learner_service(learner),
             weights=WeightService(sync, clock),
             evaluate=Evaluation(self.held_out, scout.sampler, scout.rewards, self.cluster.oracle, config, clock),
@@ -173,12 +164,14 @@ class Driver:
             oracle=self.cluster.oracle,
             actors=self.cluster.actors,
             wait_s=self._wait_s,
+            replay=self.config.replay is not None,
             has_dev_set=self.config.data.dev_set is not None,
         )
 
     def _new_batch(self, step: int) -> Batch:
+        fresh, rollout = self.config.fresh_at(step), self.config.rollout
         contrast = not isinstance(self.config.advantage, GaeAdvantage)
-        return Batch(step, self.config.rollout.prompts, self.config.rollout.refill, self.advantages, contrast)
+        return Batch(step, fresh, rollout.refill, self.advantages, contrast, rollout.prompts - fresh)
 
     async def _steps(self, journal: Journal) -> AsyncIterator[int]:
         """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""

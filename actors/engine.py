@@ -34,7 +34,7 @@ from actors.parameters import Parameters  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LossSums = dict[str, Tensor]
-"""``loss`` (with gradient) and statistics, each a sum over the tokens of a micro-batch."""
+"""``loss`` (with gradient) and statistics: sums over the tokens of a micro-batch, and ``…_max`` the largest of them."""
 SETTINGS = "learner/settings.json"
 FIXED = {"zero", "lora"}
 """Fields of ``learn`` that a checkpoint's format depends on."""
@@ -75,9 +75,8 @@ class DeepSpeedRank:
         """
         if self.config.zero == 1:
             return list(batches)
-        most = torch.tensor(len(batches), device=self.device)
-        torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
-        return [*batches, *(weightless() for _ in range(int(most) - len(batches)))]
+        most = int(self.max_over_ranks(len(batches)))
+        return [*batches, *(weightless() for _ in range(most - len(batches)))]
 
     def accumulate(
         self, batches: Sequence[MicroBatch], loss: Callable[[MicroBatch], LossSums], denominator: int
@@ -90,14 +89,15 @@ class DeepSpeedRank:
             denominator: of the whole optimizer step, over all ranks (:class:`effrl.packing.Size`).
 
         Returns:
-            The sums of all micro-batches of this rank, without gradient.
+            The sums (and largest) of all micro-batches of this rank, without gradient.
         """
         totals: LossSums = {}
         for batch in batches:
             sums = loss(batch)
             self.engine.backward(sums["loss"] * (self.world_size / denominator))
             for name, value in sums.items():
-                totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value.detach()
+                joined = torch.maximum if name.endswith("_max") else torch.add
+                totals[name] = joined(totals.get(name, torch.zeros((), device=self.device)), value.detach())
         return totals
 
     def set_learning_rate(self, rate: float) -> None:
@@ -116,6 +116,13 @@ class DeepSpeedRank:
         if self.world_size > 1:
             torch.distributed.all_reduce(tensor)
         return [float(value) for value in tensor]
+
+    def max_over_ranks(self, value: float) -> float:
+        """The largest of all ranks."""
+        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
+        if self.world_size > 1:
+            torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
+        return float(tensor)
 
     def mean_over_ranks(self, value: float) -> float:
         """The same number on every rank, for decisions that all must make alike."""

@@ -39,6 +39,8 @@ class Journal:
     oracle: Any
     actors: Mapping[str, Any]
     wait_s: float
+    replay: bool
+    """Whether the data actor keeps groups to replay."""
     has_dev_set: bool
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
     label_budget_spent: bool = False
@@ -60,10 +62,10 @@ class Journal:
         self, batch: Batch, update: Update, publication: Publication | None, evaluation: Mapping[str, float]
     ) -> None:
         with self.clock.stage("commit"):
-            selection = await observe(self.data, batch, self.wait_s)
+            known = await observe(self.data, batch, self.replay, self.wait_s)
             self.groups.commit(batch.step, batch.settled)
             account = await answer(self.oracle.account.remote(batch.step), self.wait_s, "accounts", "oracle")
-            row = {"step": batch.step, **batch.metrics(), **self.scout.metrics(batch.step), **selection}
+            row = {"step": batch.step, **batch.metrics(), **self.scout.metrics(batch.step), **known}
             row |= {**update.metrics, **account, **evaluation, "policy/version": update.version}
             await self._write({**row, **_sync_metrics(publication)})
             self._count_silence(update, row["reward/outcome_mean"])
@@ -79,7 +81,7 @@ class Journal:
             return
         draft = self.checkpoints.begin(self._unsaved.step)
         await self.learner.all("save", draft)
-        state = await answer(self.data.state.remote(), self.wait_s, "state", "data")
+        state = await answer(self.data.save.remote(draft), self.wait_s, "state", "data")
         manifest = {"version": self._unsaved.version, "ranks": len(self.learner.ranks), "data": state}
         self.checkpoints.seal(draft, self._unsaved.step, {**manifest, ACCURACY: self._accuracy})
         self._unsaved = None

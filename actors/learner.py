@@ -17,7 +17,8 @@ from actors.snapshot import Manifest, manifest_of, pack, shown
 from effrl import types
 from effrl.advantage.gae import at_the_end, gae, value_loss
 from effrl.config import LearnConfig
-from effrl.kinds import AnyLoss, GaeAdvantage
+from effrl.kinds import AnyLoss, Clip, GaeAdvantage
+from effrl.loss.importance import effective_sample_size, importance_sums
 from effrl.loss.policy import k3, policy_loss, token_weights
 from effrl.loss.tokens import Tokens
 from effrl.packing import MicroBatch, Size, pad
@@ -35,6 +36,8 @@ PER_TOKEN = {
     "value": "loss/value",
 }
 """Sums over tokens, and the metrics that their means are."""
+LARGEST = "mismatch/weight_max"
+"""The largest importance weight of a token, before it is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class LearnerOptions:
     """At which rollouts are sampled: their log-probs are of logits divided by it, and so are all that they meet."""
     gae: GaeAdvantage | None = None
     """Where advantages come from a value head."""
+    clip: Clip = "centered"
+    """Where the clip of a token lies that an older policy sampled."""
 
 
 class LearnerRank(Role):
@@ -90,7 +95,9 @@ class LearnerRank(Role):
     def step(
         self, updates: Sequence[Sequence[MicroBatch]], sizes: Sequence[Size], learning_rate: float
     ) -> dict[str, float]:
-        """One optimizer step per update, over this rank's micro-batches of it; metrics are means over the updates.
+        """One optimizer step per update, over this rank's micro-batches of it.
+
+        Metrics are means over the updates, but for the largest weight, which is the largest of all.
 
         The old policy is that before the first update, for all of them. The first has it in its own forward pass; for
         the others it is scored ahead.
@@ -99,7 +106,8 @@ class LearnerRank(Role):
         evened = [self.engine.even(batches) for batches in updates]
         prepared, found = self._prepared(evened)
         done = [self._update(batches, size) for batches, size in zip(prepared, sizes, strict=True)]
-        return {**{name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}, **found}
+        means = {name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}
+        return {**means, LARGEST: max(metrics[LARGEST] for metrics in done), **found}
 
     def _prepared(self, updates: list[list[MicroBatch]]) -> tuple[list[list[MicroBatch]], dict[str, float]]:
         """Micro-batches with what must be known of the old policy before the first update, and metrics of that."""
@@ -130,10 +138,16 @@ class LearnerRank(Role):
         norm = self.engine.step()
         absent = {"kl"} if self.reference is None else set[str]()
         absent |= {"value"} if self.options.gae is None else set()
-        names = ["policy", *(name for name in PER_TOKEN if name not in absent)]
-        policy, *totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
-        per_token = {PER_TOKEN[name]: total / size.tokens for name, total in zip(names[1:], totals, strict=True)}
-        return {"loss/policy": policy / size.denominator, "policy/grad_norm": norm, **per_token}
+        names = ["policy", "weight", "weight_squared", *(name for name in PER_TOKEN if name not in absent)]
+        totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
+        policy, weight, squared, *others = totals
+        return {
+            "loss/policy": policy / size.denominator,
+            "policy/grad_norm": norm,
+            "mismatch/ess": effective_sample_size(weight, squared) / size.tokens,
+            LARGEST: self.engine.max_over_ranks(float(sums.get("weight_max", 0.0))),
+            **{PER_TOKEN[name]: total / size.tokens for name, total in zip(names[3:], others, strict=True)},
+        }
 
     def _loss(self, batch: MicroBatch) -> "LossSums":
         temperature = self.options.temperature
@@ -143,7 +157,8 @@ class LearnerRank(Role):
         )
         old = logprobs.detach() if batch.old is None else torch.tensor(batch.old, device=logprobs.device)
         reference = self.reference.logprobs(batch, temperature) if self.reference else None
-        sums = policy_loss(self.options.loss, Tokens(logprobs, old, behaviour, advantages, mask, reference))
+        tokens = Tokens(logprobs, old, behaviour, advantages, mask, reference)
+        sums = {**policy_loss(self.options.loss, tokens, self.options.clip), **importance_sums(tokens)}
         mismatch = k3(behaviour, old, mask)  # KL(engine, learner)
         sums |= {"entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
         return self._with_value_loss(sums, batch, *values) if values else sums

@@ -14,11 +14,12 @@ from actors.weights import WeightSync
 from effrl import types
 from effrl.batch import Batch
 from effrl.canary import choose
-from effrl.config import Config, RolloutConfig
+from effrl.config import Config
 from effrl.errors import RunError
 from effrl.metrics import Stopwatch
 from effrl.packing import cut, size_of
-from effrl.protocols import Labeller, Learner
+from effrl.protocols import Labeller, Learner, Oracle, Rewards
+from effrl.rescore import rescored
 from effrl.reward.kinds import Terms
 from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import membership
@@ -35,6 +36,7 @@ from effrl.types import (
     Rollout,
     Score,
     ScoredGroup,
+    Stored,
     Update,
 )
 
@@ -67,12 +69,9 @@ class RolloutService:
 
     data: Any
     sampler: Sampler
-    config: RolloutConfig
-    seed: int
+    config: Config
     attempt: int
-    last_step: int
     clock: Stopwatch
-    wait_s: float
     scout: "Scout"
     _ahead: dict[int, asyncio.Task[list[Group]]] = field(default_factory=dict)
     _serial: Any = field(default_factory=count)
@@ -81,8 +80,8 @@ class RolloutService:
         with self.clock.stage("rollout"):
             ahead = self._ahead.pop(step, None)
             groups = await (ahead or self._draw(step, count))
-        if self.config.max_staleness and step < self.last_step and step + 1 not in self._ahead:
-            self._ahead[step + 1] = asyncio.create_task(self._draw(step + 1, self.config.prompts))
+        if self.config.rollout.max_staleness and step < self.config.run.steps and step + 1 not in self._ahead:
+            self._ahead[step + 1] = asyncio.create_task(self._draw(step + 1, self.config.fresh_at(step + 1)))
         return groups
 
     async def cancel(self) -> None:
@@ -94,19 +93,21 @@ class RolloutService:
 
     async def _draw(self, step: int, count: int) -> list[Group]:
         scouted = await self.scout(step)
-        prompts = await answer(self.data.select.remote(step, count), self.wait_s, "selection", "data")
+        wait_s, per_prompt = self.config.cluster.wait_s, self.config.rollout.per_prompt
+        prompts = await answer(self.data.select.remote(step, count), wait_s, "selection", "data")
         new = [prompt for prompt in prompts if prompt.id not in scouted]
         sampled = iter(await self.sampler([self._request(step, prompt) for prompt in new]))
         if len(new) < len(prompts):
-            self.scout.reused(step, (len(prompts) - len(new)) * self.config.per_prompt)
+            self.scout.reused(step, (len(prompts) - len(new)) * per_prompt)
         return [self._group(step, prompt, scouted.get(prompt.id) or next(sampled)) for prompt in prompts]
 
     def _group(self, step: int, prompt: Prompt, sampled: Sampled) -> Group:
         return Group(f"{self.attempt}/{step}/{next(self._serial)}", prompt, sampled.prompt_ids, sampled.rollouts)
 
     def _request(self, step: int, prompt: Prompt) -> SampleRequest:
-        seeds = tuple(derive(self.seed, "train", step, prompt.id, n) for n in range(self.config.per_prompt))
-        return SampleRequest(prompt, seeds, self.config.max_tokens, self.config.temperature, self.config.stop)
+        rollout, seed = self.config.rollout, self.config.run.seed
+        seeds = tuple(derive(seed, "train", step, prompt.id, n) for n in range(rollout.per_prompt))
+        return SampleRequest(prompt, seeds, rollout.max_tokens, rollout.temperature, rollout.stop)
 
 
 @dataclass
@@ -183,6 +184,22 @@ class RewardService:
         return [tuple(next(scores) for _ in group.rollouts) for group, _ in groups]
 
 
+@dataclass
+class ReplayService:
+    """Draws groups of earlier steps from the data actor; what was voted on then has its label where it is owned now."""
+
+    data: Any
+    oracle: Oracle
+    rewards: Rewards
+    wait_s: float
+
+    async def draw(self, step: int, count: int) -> list[Stored]:
+        if not count:
+            return []
+        drawn = await answer(self.data.replay.remote(step, count), self.wait_s, "groups to replay", "data")
+        return await rescored(drawn, self.oracle, self.rewards)
+
+
 def _task(prompt: Prompt, rollout: Rollout, label: str | None) -> ScoringTask:
     return ScoringTask(rollout.text, label, prompt.meta, truncated=rollout.finish_reason == "length")
 
@@ -227,7 +244,7 @@ class LearnerService:
 
 @dataclass
 class TakingTurns:
-    """A learner on the GPU of an engine, which sleeps while the learner works; :class:`IpcTransport` wakes it."""
+    """A learner on the GPU of an engine, which sleeps while the learner works; a publish wakes it."""
 
     learner: Learner
     workers: Mapping[str, Any]
@@ -254,14 +271,18 @@ class WeightService:
             return await self.sync.publish(update)
 
 
-async def observe(data: Any, batch: Batch, wait_s: float) -> dict[str, float]:
-    """Tell the data actor the outcomes of a step, groups without signal included; metrics of selection come back."""
+async def observe(data: Any, batch: Batch, replay: bool, wait_s: float) -> dict[str, float]:
+    """Tell the data actor the outcomes of a step, groups without signal included; returns its metrics.
+
+    With ``replay`` it gets the groups themselves, with all tokens.
+    """
     seen = [
         Observation(scored.group.prompt, float(sum(outcomes)), len(outcomes))
         for scored in (settled.scored for settled in batch.settled)
         if (outcomes := [score.outcome for score in scored.scores if score.outcome is not None])
     ]
-    return await answer(data.observe.remote(batch.step, seen), wait_s, "feedback", "data")
+    settled = batch.settled if replay else []
+    return await answer(data.observe.remote(batch.step, seen, settled), wait_s, "feedback", "data")
 
 
 async def memory(actors: Mapping[str, Any], wait_s: float) -> dict[str, float]:

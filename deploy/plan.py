@@ -19,7 +19,7 @@ def show_plan(recipe_or_file: str, overrides: list[str], console: Console) -> No
     config = load.load(recipe_or_file, overrides)
     found = plan(config, check(config))
     for title, rows in (
-        ("each step", _step(found)),
+        (_steps(config), _step(found)),
         ("the run", _run(config, found)),
         ("memory, without libraries", _memory(config, found)),
     ):
@@ -30,10 +30,18 @@ def show_plan(recipe_or_file: str, overrides: list[str], console: Console) -> No
         console.print(table)
 
 
+def _steps(config: Config) -> str:
+    """Which steps the first table is about."""
+    warmup = config.replay.warmup if config.replay else 0
+    return f"each step after the first {warmup:,}, which roll out all prompts" if warmup else "each step"
+
+
 def _step(found: Plan) -> list[tuple[str, str]]:
     batches = found.batches
     labels = "none bought" if batches.labels is None else f"at most {batches.labels:,}"
+    replayed = [("groups", f"{batches.fresh:,} fresh, and up to {batches.replayed:,} replayed")]
     return [
+        *(replayed if batches.replayed else []),
         ("rollouts", f"{batches.sequences:,}, and up to about {batches.refill:,} to replace groups without signal"),
         ("sampled tokens", f"at most {batches.tokens:,} before refills"),
         ("labels", labels),
@@ -66,10 +74,12 @@ def _memory(config: Config, found: Plan) -> list[tuple[str, str]]:
     told = ", ".join(f"{name} {_bytes(size)}" for name, size in parts.items() if size)
     tokens = memory.kv_cache_tokens
     cache = "what the GPU has left" if tokens is None else f"{config.rollout.kv_cache_gb:g} GiB, {tokens:,} tokens"
+    stored = [("groups to replay", f"at most {_bytes(memory.replay)}, in each checkpoint too")]
     return [
         ("a learner rank", f"about {_bytes(memory.learner)}: {told}"),
         ("a rollout worker", f"weights {_bytes(memory.engine_weights)}, key-value cache {cache}"),
         ("a publication", _bytes(memory.publish)),
+        *(stored if memory.replay else []),
         ("checkpoints on disk", f"about {_bytes(memory.checkpoints)}"),
     ]
 

@@ -95,12 +95,18 @@ def _headline(name: str, config: Config, found: Preflight) -> str:
             name,
             f"{config.model.path}, {_count(found.parameters)} parameters",
             _algorithm(config),
-            f"{rollout.prompts} prompts x {rollout.per_prompt} rollouts",
+            f"{_prompts(config)} x {rollout.per_prompt} rollouts",
             f"pool {found.train.rows:,} prompts, {found.train.labelled:,} with a label",
             f"staleness {config.rollout.max_staleness}",
             device,
         )
     )
+
+
+def _prompts(config: Config) -> str:
+    """``32 prompts``, or with replay ``16 prompts and 16 replayed``."""
+    prompts, fresh = config.rollout.prompts, config.fresh_at(config.run.steps)
+    return f"{prompts} prompts" if fresh == prompts else f"{fresh} prompts and {prompts - fresh} replayed"
 
 
 def _algorithm(config: Config) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from effrl import types
-from effrl.types import Decision, Fate, Float32, Group, ScoredGroup, Status
+from effrl.types import Decision, Fate, Float32, Group, ScoredGroup, Status, Stored
 
 AdvantageFunction = Callable[[Sequence[Float32]], Sequence[Float32]]
 """Advantages of a step: from the rewards of each group that is trained on, [N] each, to those of the same rollouts.
@@ -30,18 +30,21 @@ class Batch:
     """Groups of one step.
 
     Groups without signal are filtered and replaced as long as the refill budget lasts; then the step learns from
-    what it has.
+    what it has. Replayed groups are apart: they had their one fate in the step that rolled them out.
     """
 
     step: int
     prompts: int
-    """Groups to train on."""
+    """Groups to roll out and train on."""
     refill: float
     """Refill budget in multiples of the first draw's tokens."""
     advantage: AdvantageFunction
     contrast: bool = True
     """Whether a group teaches only what sets its rollouts apart; then one with equal outcomes is filtered."""
+    replays: int = 0
+    """Groups of earlier steps to learn from besides, as far as there are so many."""
     settled: list[Settled] = field(default_factory=list)
+    replayed: list[Stored] = field(default_factory=list)
     _first_draw_tokens: int = 0
     _tokens: int = 0
 
@@ -68,15 +71,19 @@ class Batch:
         self._tokens += drawn
         self.settled.extend(Settled(group, fate_of(group, self.contrast)) for group in scored)
 
+    def replay(self, drawn: Sequence[Stored]) -> None:
+        """Learn from these groups of earlier steps too; one whose signal is gone since it was re-scored is left out."""
+        self.replayed = [stored for stored in drawn if fate_of(stored.scored, self.contrast) is Fate.TRAINED]
+
     def rollouts(self) -> list[types.Rollout]:
-        """All rollouts of the step, whatever became of them."""
+        """All fresh rollouts of the step, whatever became of them."""
         return [rollout for settled in self.settled for rollout in settled.scored.group.rollouts]
 
     def fates(self) -> Counter[Fate]:
         return Counter(settled.fate for settled in self.settled)
 
     def metrics(self) -> dict[str, float | None]:
-        """Metrics of this step's rollouts, outcomes and fates."""
+        """Metrics of this step's rollouts, outcomes and fates, and apart from them of what it replays."""
         groups, rollouts = [settled.scored.group for settled in self.settled], self.rollouts()
         scores = [score for settled in self.settled for score in settled.scored.scores]
         outcomes = [score.outcome for score in scores if score.outcome is not None]
@@ -93,10 +100,11 @@ class Batch:
             **{f"groups/{fate}": fates[fate] for fate in Fate if fate is not Fate.ROLLED_BACK},
             "select/effective_ratio": fates[Fate.TRAINED] / len(groups),
             "select/difficulty_mean": None if mean is None else 1 - mean,
+            **_replay_metrics(self.step, self.replayed),
         }
 
     def sequences(self) -> list[types.Sequence]:
-        """What the learner sees: one sequence per scored rollout of every group with signal."""
+        """What the learner sees: one sequence per scored rollout of every group with signal, fresh or replayed."""
         return [sequence for update in self.updates(1) for sequence in update]
 
     def updates(self, count: int) -> list[list[types.Sequence]]:
@@ -111,13 +119,13 @@ class Batch:
         return [[sequence for group in part for sequence in group] for part in parts]
 
     def _sequences_by_group(self) -> list[list[types.Sequence]]:
-        if not (trained := self.trained):
+        if not (groups := _mixed(self.trained, [stored.scored for stored in self.replayed])):
             return []
-        kept = [_scored_rollouts(scored) for scored in trained]
+        kept = [_scored_rollouts(scored) for scored in groups]
         advantages = self.advantage([np.array([reward for _, reward in pairs], np.float32) for pairs in kept])
         return [
             [_sequence(scored.group, rollout, value) for (rollout, _), value in zip(pairs, values, strict=True)]
-            for scored, pairs, values in zip(trained, kept, advantages, strict=True)
+            for scored, pairs, values in zip(groups, kept, advantages, strict=True)
         ]
 
 
@@ -132,6 +140,24 @@ def fate_of(scored: ScoredGroup, contrast: bool = True) -> Fate:
     if 2 * len(outcomes) < len(scored.scores) or len(outcomes) < 2:
         return Fate.FAILED
     return Fate.FILTERED if contrast and len(set(outcomes)) == 1 else Fate.TRAINED
+
+
+def _mixed(fresh: Sequence[ScoredGroup], replayed: Sequence[ScoredGroup]) -> list[ScoredGroup]:
+    """Both, each in its order and spread evenly, so that every update has its share of replayed groups."""
+    places = [((n + 0.5) / len(part), group) for part in (fresh, replayed) for n, group in enumerate(part)]
+    return [group for _, group in sorted(places, key=lambda entry: entry[0])]
+
+
+def _replay_metrics(step: int, replayed: Sequence[Stored]) -> dict[str, float | None]:
+    if not replayed:
+        return {"groups/replay_uses": 0}
+    ages = [step - stored.step for stored in replayed]
+    return {
+        "groups/replay_uses": len(replayed),
+        "replay/age_mean": float(np.mean(ages)),
+        "replay/age_max": max(ages),
+        "replay/uses_max": max(stored.uses for stored in replayed),
+    }
 
 
 def _scored_rollouts(scored: ScoredGroup) -> list[tuple[types.Rollout, float]]:

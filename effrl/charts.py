@@ -65,6 +65,7 @@ _LINES = (
     LineSpec("Labels bought, cumulated", ("label/bought_total",)),
     LineSpec("Entropy of the policy, nats", ("policy/entropy",)),
     LineSpec("Mismatch of engine and learner, KL in nats", ("mismatch/kl",)),
+    LineSpec("Age of replayed groups, steps", ("replay/age_mean", "replay/age_max")),
     LineSpec("KL from the initial model, nats", ("loss/kl",)),
     LineSpec("Terms on top of the outcome, means", ("reward/terms/*",)),
     LineSpec("Evaluation on further sets", ("eval/*/accuracy",), dots=True),

@@ -26,6 +26,7 @@ from effrl.kinds import (
     UniformSelect,
     VoteLabel,
 )
+from effrl.replay import ReplayConfig, fresh_at
 from effrl.reward.kinds import AnyReward, MathReward, answering
 from effrl.section import PositiveFloat, PositiveInt, Section, Share
 from effrl.sinks import SinkName
@@ -305,11 +306,17 @@ class Config(Section):
     reward: AnyReward = MathReward()
     advantage: AnyAdvantage = GrpoAdvantage()
     loss: AnyLoss = ClippedLoss()
+    replay: ReplayConfig | None = None
     rollout: RolloutConfig = RolloutConfig()
     learn: LearnConfig = LearnConfig()
     cluster: ClusterConfig = ClusterConfig()
     eval: EvalConfig = EvalConfig()
     run: RunConfig = RunConfig()
+
+    def fresh_at(self, step: int) -> int:
+        """Prompts that a step rolls out; with replay, groups of earlier steps stand in for the others."""
+        prompts, replay = self.rollout.prompts, self.replay
+        return prompts if replay is None else fresh_at(step, prompts, replay.fresh, replay.warmup)
 
     @property
     def eval_max_tokens(self) -> int:
@@ -359,6 +366,12 @@ class Config(Section):
             )
         if self.cluster.colocate and self.learn.zero == 3:
             raise ValueError("cluster.colocate shows whole weights to the engine: set learn.zero to 1 or 2")
+        return self
+
+    @model_validator(mode="after")
+    def _can_replay(self) -> "Config":
+        if self.replay is not None:
+            self.replay.check(self.rollout.prompts, self.run.steps, self.loss.kind, self.advantage.kind)
         return self
 
     @model_validator(mode="after")

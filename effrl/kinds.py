@@ -40,7 +40,7 @@ class CurriculumSelect(Section):
     column: str = "level"
     """Column of the data whose number is a prompt's difficulty; the project's own tasks have ``level``."""
     grow: Share = 0.5
-    """Share of the run, ``run.steps`` x ``rollout.prompts`` draws, after which all prompts are open."""
+    """Share of the prompts that the run rolls out before refills, after which all are open."""
 
 
 class ThompsonSelect(Section):
@@ -170,6 +170,11 @@ AnyAdvantage = Annotated[
 
 
 Reduce = Literal["token", "sequence", "constant"]
+Clip = Literal["centered", "paper"]
+"""Where the clip of a token lies whose importance weight is w: around w, or around 1 (DOTS + RR, arXiv 2506.05316).
+
+Around 1, a replayed token that drifted beyond the clip before the step has no gradient from the start of it.
+"""
 
 
 class LossConfig(Section):

@@ -1,4 +1,4 @@
-"""The loop: select → roll out → read → label → score → learn → publish, step after step.
+"""The loop: select → roll out → read → label → score (→ replay) → learn → publish, step after step.
 
 Everything it calls is a protocol (:mod:`effrl.protocols`): :mod:`actors` makes them true on a cluster, tests with
 fakes in milliseconds.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from effrl.batch import Batch
-from effrl.protocols import Journal, Labeller, Learner, Rewards, Rollouts, Weights
+from effrl.protocols import Journal, Labeller, Learner, Replay, Rewards, Rollouts, Weights
 
 
 class Evaluate(Protocol):
@@ -28,6 +28,7 @@ class Services:
     rollouts: Rollouts
     labeller: Labeller
     rewards: Rewards
+    replay: Replay
     learner: Learner
     weights: Weights
     evaluate: Evaluate
@@ -44,6 +45,7 @@ async def train(s: Services) -> None:
             read = await s.rewards.read(groups)
             judged = await s.labeller.assign(step, read)
             batch.add(await s.rewards.outcome(judged))
+        batch.replay(await s.replay.draw(step, batch.replays))
         update = await s.learner.step(batch)
         publication = await s.weights.publish(update)
         await s.journal.commit(batch, update, publication, await s.evaluate(step))

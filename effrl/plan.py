@@ -17,6 +17,8 @@ from effrl.preflight import Preflight
 BYTES = {"float32": 4, "bfloat16": 2}
 _ADAM_BYTES = 12
 """Per trained parameter: a master copy and two moments, in float32."""
+_STORED_TOKEN_BYTES = 8
+"""Of a token that may be replayed: its id and its log-prob."""
 _ACTIVATIONS_PER_LAYER = 17
 """Values per token and unit of width that one layer keeps for its backward pass (arXiv 2205.05198, eq. 2, without
 attention scores: its 34 bytes are for 2-byte values)."""
@@ -24,8 +26,12 @@ attention scores: its 34 bytes are for 2-byte values)."""
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """What one step works on; upper bounds where lengths are not known yet."""
+    """What one step works on, with replay after its warm-up; upper bounds where lengths are not known yet."""
 
+    fresh: int
+    """Groups that are rolled out."""
+    replayed: int
+    """Groups of earlier steps that are learned from besides, at most."""
     sequences: int
     """Rollouts of the first draw."""
     refill: int
@@ -57,6 +63,8 @@ class Memory:
     """What the key-value cache of one engine holds, in tokens; None on a GPU, which gives what is left."""
     publish: int
     """Of one publication."""
+    replay: int
+    """Tokens and log-probs of the groups that may be replayed, if every rollout is as long as it may be."""
     checkpoints: int
     """On disk, all that are kept."""
 
@@ -86,45 +94,49 @@ class Plan:
 def plan(config: Config, found: Preflight) -> Plan:
     """Work out the plan of a run that passed its preflight check."""
     cluster, steps = config.cluster, config.run.steps
-    batches = _batches(config, found)
+    fresh = [config.fresh_at(step) for step in range(1, steps + 1)]
     budget = config.label.budget.total
-    bought = None if batches.labels is None else batches.labels * steps
+    labels = [_labels(config, count) for count in fresh]
+    bought = None if None in labels else sum(count or 0 for count in labels)
     return Plan(
-        batches=batches,
+        batches=_batches(config, found, fresh[-1]),
         memory=_memory(config, found),
         rollout_workers=cluster.rollout_workers,
         ranks=cluster.ranks,
         gpus=cluster.gpus_per_node,
-        rollouts=batches.sequences * steps,
+        rollouts=sum(fresh) * config.rollout.per_prompt,
         labels=bought if bought is None or budget is None else min(bought, budget),
         evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),
     )
 
 
-def _batches(config: Config, found: Preflight) -> Batches:
+def _batches(config: Config, found: Preflight, fresh: int) -> Batches:
     rollout, learn = config.rollout, config.learn
-    sequences = rollout.prompts * rollout.per_prompt
+    sequences = fresh * rollout.per_prompt
     per_update = ceil(rollout.prompts / learn.updates) * rollout.per_prompt
     longest = min(found.context, found.train.longest_bytes + rollout.max_tokens)  # a token takes at least one byte
     in_one_pass = max(1, learn.micro_batch_tokens // longest)
     return Batches(
+        fresh=fresh,
+        replayed=rollout.prompts - fresh,
         sequences=sequences,
         refill=int(sequences * rollout.refill),
         tokens=sequences * rollout.max_tokens,
         updates=learn.updates,
         sequences_per_update=per_update,
         forward_passes=ceil(ceil(per_update / config.cluster.ranks) / in_one_pass),
-        labels=_labels_per_step(config),
+        labels=_labels(config, fresh),
     )
 
 
-def _labels_per_step(config: Config) -> int | None:
+def _labels(config: Config, groups: int) -> int | None:
+    """Bought for a first draw of so many groups, and its refills, at most."""
     budget = config.label.budget
     if isinstance(budget, StepBudget):
-        return ceil(budget.per_step * config.rollout.prompts)
+        return ceil(budget.per_step * groups)
     if config.label.kind == "vote":
         return None
-    return ceil(config.rollout.prompts * (1 + config.rollout.refill))
+    return ceil(groups * (1 + config.rollout.refill))
 
 
 def _memory(config: Config, found: Preflight) -> Memory:
@@ -133,6 +145,7 @@ def _memory(config: Config, found: Preflight) -> Memory:
     shapes, model = shapes_of(found.model), config_of(found.model)
     adapters = _adapters(shapes, config)
     weights = found.parameters * size
+    replay = _replay(config)
     trained = adapters or found.parameters
     return Memory(
         weights=weights // (ranks if learn.zero == 3 else 1) + adapters * size,
@@ -143,8 +156,15 @@ def _memory(config: Config, found: Preflight) -> Memory:
         engine_weights=weights,
         kv_cache_tokens=_kv_cache_tokens(model, config, size),
         publish=weights,
-        checkpoints=(config.run.keep + 1) * (weights + (0 if adapters else weights) + trained * _ADAM_BYTES),
+        replay=replay,
+        checkpoints=(config.run.keep + 1) * (weights + (0 if adapters else weights) + trained * _ADAM_BYTES + replay),
     )
+
+
+def _replay(config: Config) -> int:
+    if config.replay is None:
+        return 0
+    return config.replay.capacity * config.rollout.per_prompt * config.rollout.max_tokens * _STORED_TOKEN_BYTES
 
 
 def _adapters(shapes: dict[str, list[int]], config: Config) -> int:

@@ -128,6 +128,7 @@ class Progress:
             (3, self._tally.evaluation()),
             (6, self._tally.labels()),
             (7, self._tally.waste()),
+            (7, self._tally.replayed()),
             (5, "" if pace is None else f"{_seconds(pace)} s/step"),
             (4, eta if self._done < self._total else ""),
             self._waiting(),
@@ -211,6 +212,11 @@ class _Tally:
     def waste(self) -> str:
         """Share of rolled groups that were not trained, over the whole run."""
         return f"waste {1 - self._trained / self._rolled:.0%}".replace("%", " %") if self._rolled else ""
+
+    def replayed(self) -> str:
+        """Groups of earlier steps that the last step learned from again."""
+        count = self._last.get("groups/replay_uses", 0)
+        return f"replayed {count}" if count else ""
 
 
 def _arrow(rewards: Sequence[float]) -> str:

@@ -14,6 +14,7 @@ from effrl.types import (
     ReadGroup,
     ScoredGroup,
     Status,
+    Stored,
     Update,
 )
 
@@ -123,6 +124,12 @@ class Rewards(Protocol):
 
     async def outcome(self, judged: Sequence[Judged]) -> Sequence[ScoredGroup]:
         """Score every rollout of the groups in use; dropped groups pass through without scores."""
+        ...
+
+
+class Replay(Protocol):
+    async def draw(self, step: int, count: int) -> Sequence[Stored]:
+        """Up to ``count`` groups of earlier steps, scored as the labels that are owned now have it; often 0."""
         ...
 
 

@@ -2,36 +2,68 @@
 
 DOTS + RR (arXiv 2506.05316, section 4.4). A step rolls out a share of its prompts and draws the rest from here. Groups
 keep the log-probs of the policy that sampled them; the loss corrects for how far the policy has moved since
-(:mod:`effrl.loss.replayed`).
+(:mod:`effrl.loss.importance`).
 """
 
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import floor
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from effrl.batch import Settled
 from effrl.errors import UserError
+from effrl.kinds import Clip
+from effrl.section import PositiveInt, Section
 from effrl.seeds import stream
 from effrl.stored import read_groups, write_groups
-from effrl.types import Fate, ScoredGroup
+from effrl.types import Fate, Stored
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A group that may be learned from again."""
+class ReplayConfig(Section):
+    """Learn from groups of earlier steps again, and roll out fewer."""
 
-    scored: ScoredGroup
-    step: int
-    """The step that rolled it out."""
-    uses: int = 0
-    """Times that it was replayed; the first time, when it was fresh, does not count."""
+    fresh: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of a step's prompts that is rolled out (the paper's delta); older groups stand in for the rest."""
+    capacity: PositiveInt = 512
+    """Groups to keep, the latest step's included; the paper has 256 or 512, its released script 512."""
+    warmup: Annotated[int, Field(ge=0)] = 2
+    """First steps, which roll out all prompts; the released code's first round of selection has two."""
+    clip: Clip = "centered"
+    """Interval of the clip: around a token's importance weight (released code), or, as in the paper, around 1."""
 
-    @property
-    def prompt_id(self) -> str:
-        return self.scored.group.prompt.id
+    def check(self, prompts: int, steps: int, loss: str, advantage: str) -> None:
+        """Does it fit the rest of the config: prompts per step, steps, and the kinds of loss and advantage?
+
+        Raises:
+            ValueError: one line with a remedy.
+        """
+        fresh = fresh_of(prompts, self.fresh)
+        if fresh == prompts:
+            raise ValueError(
+                f"replay.fresh ({self.fresh}) of rollout.prompts ({prompts}) leaves no group to replay: raise"
+                " rollout.prompts"
+            )
+        if self.capacity < fresh:
+            raise ValueError(
+                f"replay.capacity ({self.capacity}) is less than the {fresh} groups that a step rolls out, and those"
+                " stay until the next: raise it"
+            )
+        if self.warmup >= steps:
+            raise ValueError(
+                f"replay.warmup ({self.warmup}) leaves no step of run.steps ({steps}) that replays: lower it"
+            )
+        if self.clip == "paper" and loss != "clipped":
+            raise ValueError(f"replay.clip=paper is about loss.kind=clipped, not {loss}: set replay.clip=centered")
+        if advantage == "gae":
+            raise ValueError(
+                "replay would fit the value function of advantage.kind=gae to rollouts of older policies: use grpo,"
+                " rloo or reinforce_pp, or set replay=null"
+            )
 
 
 def fresh_of(prompts: int, fresh: float) -> int:
@@ -104,17 +136,6 @@ class ReplayStore:
         old = self._groups[-self._kept :] if self._kept else []
         self._groups = [group for group in old if group.prompt_id not in newest]
         self._groups += [Stored(entry.scored, step) for entry in newest.values() if entry.fate is Fate.TRAINED]
-
-    def metrics(self, step: int, drawn: Sequence[Stored]) -> dict[str, float | None]:
-        """Metrics of a step that drew these."""
-        ages = [step - group.step for group in drawn]
-        return {
-            "replay/stored": len(self._groups),
-            "groups/replay_uses": len(drawn),
-            "replay/age_mean": sum(ages) / len(ages) if ages else None,
-            "replay/age_max": max(ages, default=None),
-            "replay/uses_max": max((group.uses for group in drawn), default=None),
-        }
 
     def save(self, directory: Path) -> None:
         """Write all groups, with tokens and log-probs, to a directory of a checkpoint."""

@@ -76,7 +76,7 @@ def show_step(run: Path, step: int, console: Console, limit: int = 5) -> None:
     if not groups:
         raise UserError(_no_such_step(run, step))
     shown = groups[: max(1, limit)]
-    console.print(_summary(step, groups, len(shown)))
+    console.print(_summary(step, groups, _replayed(run, step), len(shown)))
     show_groups(shown, console)
 
 
@@ -121,10 +121,17 @@ def _ranges(steps: Sequence[int]) -> str:
     return ", ".join(f"{block[0]}-{block[-1]}" if len(block) > 1 else str(block[0]) for block in runs)
 
 
-def _summary(step: int, groups: Sequence[GroupRecord], shown: int) -> Text:
+def _replayed(run: Path, step: int) -> int:
+    """Groups of earlier steps that a step learned from again."""
+    rows = [row for row in metrics.read(run / "metrics.jsonl") if row["step"] == step]
+    return sum(row.get("groups/replay_uses") or 0 for row in rows)
+
+
+def _summary(step: int, groups: Sequence[GroupRecord], replayed: int, shown: int) -> Text:
     line = Text.assemble((f"step {step}", "bold"), f" · {_count(len(groups), 'group')}: ")
     for position, (fate, count) in enumerate(Counter(group["fate"] for group in groups).most_common()):
         line.append(", " if position else "").append(f"{count} {_words(fate)}", _colour(fate))
+    line.append(f" · {_count(replayed, 'group')} of earlier steps replayed" if replayed else "")
     return line.append(f" · the first {shown}" if shown < len(groups) else "", "dim")
 
 

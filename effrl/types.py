@@ -200,6 +200,21 @@ class ScoredGroup:
         return self.judged.group
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A scored group that later steps may learn from again."""
+
+    scored: ScoredGroup
+    step: int
+    """The step that rolled it out."""
+    uses: int = 0
+    """Times that it was replayed; the first time, when it was fresh, does not count."""
+
+    @property
+    def prompt_id(self) -> str:
+        return self.scored.group.prompt.id
+
+
 class Fate(StrEnum):
     """The one state in which every training group ends (DESIGN, invariant 1)."""
 

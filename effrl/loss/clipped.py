@@ -12,7 +12,25 @@ def clipped(tokens: Tokens, clip_low: float, clip_high: float) -> tuple[Tensor, 
     Returns:
         [B, T] surrogates, to be maximised, and [B, T] whether the clip took a token's gradient.
     """
-    ratio = torch.exp(tokens.logprobs - tokens.old)
-    limited = ratio.clamp(1.0 - clip_low, 1.0 + clip_high)
-    surrogate = torch.minimum(ratio * tokens.advantages, limited * tokens.advantages)
-    return surrogate, limited * tokens.advantages < ratio * tokens.advantages
+    return _limited(torch.exp(tokens.logprobs - tokens.old), tokens.advantages, clip_low, clip_high)
+
+
+def clipped_around_one(tokens: Tokens, weight: Tensor, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
+    """The same of ``pi / pi_behaviour`` = weight x ``pi / pi_old`` (DOTS + RR, arXiv 2506.05316, section 4.4).
+
+    With a weight of 1, as fresh tokens have it but for the gap between engine and learner, it is :func:`clipped`.
+
+    Args:
+        weight: [B, T] importance weights; a token of weight 0 counts not at all.
+
+    Returns:
+        As :func:`clipped`; the weight is in the surrogates.
+    """
+    ratio = weight * torch.exp(tokens.logprobs - tokens.old)
+    surrogate, was_clipped = _limited(ratio, tokens.advantages, clip_low, clip_high)
+    return surrogate * (weight > 0), was_clipped & (weight > 0)
+
+
+def _limited(ratio: Tensor, advantages: Tensor, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
+    limited = ratio.clamp(1.0 - clip_low, 1.0 + clip_high) * advantages
+    return torch.minimum(ratio * advantages, limited), limited < ratio * advantages

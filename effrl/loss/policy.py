@@ -1,33 +1,42 @@
 """The loss of a micro-batch, as sums: what every kind has around its surrogate."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from effrl.kinds import AnyLoss, Reduce
+from effrl.kinds import AnyLoss, Clip, Reduce
 from effrl.loss.cispo import cispo
-from effrl.loss.clipped import clipped
+from effrl.loss.clipped import clipped, clipped_around_one
 from effrl.loss.gspo import gspo
+from effrl.loss.importance import importance
 from effrl.loss.tokens import Tokens
 
 SURROGATES = {"clipped": clipped, "gspo": gspo, "cispo": cispo}
 
 
-def policy_loss(config: AnyLoss, tokens: Tokens) -> dict[str, Tensor]:
+def policy_loss(config: AnyLoss, tokens: Tokens, clip: Clip = "centered") -> dict[str, Tensor]:
     """Sums over the tokens of a micro-batch, so that any cut into micro-batches adds up to the same.
 
-    Each token is weighted by :func:`importance`, without gradient.
+    Each token is weighted by :func:`effrl.loss.importance.importance`, without gradient.
+
+    Args:
+        config: of the loss.
+        tokens: of the micro-batch.
+        clip: ``centered`` multiplies the surrogate by a token's weight w, which is a clip of ``pi / pi_behaviour``
+            around w; ``paper`` clips that around 1, for the clipped surrogate alone.
 
     Returns:
         Scalars. ``loss`` has the gradient: divide it by the update's denominator (:func:`effrl.packing.size_of`).
         ``policy`` is the loss without the KL term. Over tokens: ``clipped``, ``truncated`` (the importance weight was
         cut) and, with a reference, ``kl`` (:func:`k3`).
     """
-    surrogate, was_clipped = SURROGATES[config.kind](tokens, config.clip_low, config.clip_high)
     correction, was_cut = importance(tokens.old - tokens.behaviour, config.tis_cap, config.beyond_cap)
+    if clip == "paper":
+        surrogate, was_clipped = clipped_around_one(tokens, correction, config.clip_low, config.clip_high)
+    else:
+        surrogate, was_clipped = SURROGATES[config.kind](tokens, config.clip_low, config.clip_high)
+        surrogate = correction * surrogate
     weights = token_weights(tokens.mask, config.reduce)
-    policy = -(correction * surrogate * weights).sum()
+    policy = -(surrogate * weights).sum()
     sums = {
         "loss": policy,
         "policy": policy.detach(),
@@ -38,25 +47,6 @@ def policy_loss(config: AnyLoss, tokens: Tokens) -> dict[str, Tensor]:
         return sums
     divergence = k3(tokens.logprobs, tokens.reference, tokens.mask)
     return {**sums, "loss": policy + config.kl * (divergence * weights).sum(), "kl": divergence.detach().sum()}
-
-
-def importance(gap: Tensor, cap: float, beyond: Literal["truncate", "mask"]) -> tuple[Tensor, Tensor]:
-    """Importance weights [B, T] of tokens that another policy sampled than the one that learns, and which were cut.
-
-    The engine that sampled and the learner that differentiates never agree to the last bit, and rollouts that ran
-    ahead are from an older version; uncorrected, either gap biases the gradient. ``truncate``: ``min(ratio, cap)``
-    (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"). ``mask``: 0 outside
-    ``[1 / cap, cap]`` (Ling team, arXiv 2510.18855, IcePop), so that tokens which the learner finds far less likely
-    than the engine did teach nothing either.
-
-    Args:
-        gap: log-probs [B, T] of the policy before the update, less those of the policy that sampled.
-    """
-    ratio = torch.exp(gap).detach()
-    if beyond == "truncate":
-        return ratio.clamp(max=cap), ratio > cap
-    outside = (ratio > cap) | (ratio < 1 / cap)
-    return ratio.masked_fill(outside, 0.0), outside
 
 
 def token_weights(mask: Tensor, reduce: Reduce) -> Tensor:

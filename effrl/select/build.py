@@ -26,7 +26,8 @@ def selector(config: Config, pools: Pools) -> Selector:
         case BandSelect() as band:
             return mixed(pools, seed, _band(band))
         case CurriculumSelect() as curriculum:
-            return mixed(pools, seed, _curriculum(curriculum, config.run.steps * config.rollout.prompts))
+            draws = sum(config.fresh_at(step) for step in range(1, config.run.steps + 1))
+            return mixed(pools, seed, _curriculum(curriculum, draws))
         case ThompsonSelect() as thompson:
             return mixed(pools, seed, _thompson(thompson))
         case PluginSelect(kind=kind):

@@ -21,7 +21,7 @@ NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 """A script that needs torch and transformers by nature, and the command line."""
 TENSORS = (
     "effrl.advantage.gae",
-    *(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "policy", "replayed", "tokens")),
+    *(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "importance", "policy", "tokens")),
     *(f"effrl.difficulty.{name}" for name in ("attention", "network", "predictor", "saved", "training")),
 )
 """The modules of the library where torch is the point."""

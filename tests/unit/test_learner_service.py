@@ -105,5 +105,11 @@ def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
             given.append(options)
 
     monkeypatch.setattr(Cluster, "_worker", lambda *arguments: Role)
-    Cluster(config(loss={"kl": kl}), tmp_path)._start_learner(None, Path("checkpoint"), Path("initial"))  # type: ignore[arg-type]
-    assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)]
+    for replay in (None, {"clip": "paper"}):
+        Cluster(config(loss={"kl": kl}, replay=replay), tmp_path)._start_learner(
+            None,  # type: ignore[arg-type]
+            Path("checkpoint"),
+            Path("initial"),
+        )
+    assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)] * 2
+    assert [options.clip for options in given] == ["centered", "paper"]

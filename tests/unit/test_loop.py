@@ -21,6 +21,7 @@ from effrl.types import (
     Score,
     ScoredGroup,
     Status,
+    Stored,
     Supervision,
     Update,
 )
@@ -69,6 +70,10 @@ class Fake:
             for entry in judged
         ]
 
+    async def draw(self, step: int, count: int) -> Sequence[Stored]:
+        assert count == 0, "nothing is replayed here"
+        return []
+
     async def step(self, batch: Batch) -> Update:
         learned = bool(batch.sequences())
         self.version += learned
@@ -94,7 +99,7 @@ class Fake:
 
 async def run(fake: Fake) -> Fake:
     await train(
-        Services(fake.steps, fake.new_batch, fake, fake, fake, fake, fake, fake.evaluate, fake)  # type: ignore[arg-type]
+        Services(fake.steps, fake.new_batch, fake, fake, fake, fake, fake, fake, fake.evaluate, fake)  # type: ignore[arg-type]
     )
     return fake
 

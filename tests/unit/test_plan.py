@@ -49,6 +49,17 @@ def test_labels(overrides: list[str], per_step: int | None, in_all: int | None) 
     assert (found.batches.labels, found.labels) == (per_step, in_all)
 
 
+def test_replay_shares_a_step_between_fresh_and_older_groups() -> None:
+    """20 steps of 32: two roll out all, the others 12 and replay 20; passes are still those of 32 groups."""
+    found = planned("replay={fresh: 0.4, capacity: 100}", "rollout.refill=0")
+    batches = found.batches
+    assert (batches.fresh, batches.replayed, batches.sequences, batches.labels) == (12, 20, 96, 12)
+    assert (batches.sequences_per_update, batches.forward_passes) == (256, planned().batches.forward_passes)
+    assert (found.rollouts, found.labels) == ((2 * 32 + 18 * 12) * 8, 2 * 32 + 18 * 12)
+    assert found.memory.replay == 100 * 8 * 64 * 8, "groups, rollouts, tokens, bytes"
+    assert (planned().batches.fresh, planned().batches.replayed, planned().memory.replay) == (32, 0, 0)
+
+
 def test_evaluations_count_the_base_and_the_last_step() -> None:
     assert planned("run.steps=12", "eval.every=5").evaluations == 4, "steps 0, 5, 10 and 12"
 
@@ -106,4 +117,6 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Any, monkeypatch
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["train", "quickstart", "run.steps=7", "--dry-run"])
     assert result.exit_code == 0 and "1,792 before refills" in result.output and "a learner rank" in result.output
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [] and "replay" not in result.output
+    result = CliRunner().invoke(app, ["train", "quickstart", "replay.fresh=0.5", "--dry-run"])
+    assert "each step after the first 2" in result.output and "16 fresh, and up to 16 replayed" in result.output

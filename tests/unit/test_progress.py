@@ -143,3 +143,11 @@ def test_an_encoding_without_arrows_is_no_reason_to_fail() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0s"), (59.6, "1m00"), (96, "1m36"), (7500, "2h05"), (-3, "0s")])
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_is_replayed_is_told_where_anything_is() -> None:
+    for uses, told in ((0, False), (16, True)):
+        terminal = Terminal(160, live=False)
+        with terminal.progress() as progress:
+            progress.step_done({**step_row(1, 60, random.Random(1)), "groups/replay_uses": uses})
+        assert ("replayed 16" in terminal.text) is told and ("replayed" in terminal.text) is told

@@ -168,14 +168,6 @@ def test_a_group_may_be_replayed_again_and_its_uses_are_counted() -> None:
     assert [entry.uses for entry in store.draw(2, 2)] == [1, 1]
     drawn = store.draw(3, 2)
     assert [entry.uses for entry in drawn] == [2, 2]
-    assert store.metrics(3, drawn) == {
-        "replay/stored": 2,
-        "groups/replay_uses": 2,
-        "replay/age_mean": 2,
-        "replay/age_max": 2,
-        "replay/uses_max": 2,
-    }
-    assert store.metrics(3, [])["replay/age_mean"] is None
 
 
 def test_a_step_never_replays_its_own_groups() -> None:

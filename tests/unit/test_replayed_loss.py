@@ -1,4 +1,4 @@
-"""The surrogate of replayed tokens: the paper's numbers, loops, and the ordinary clip where nothing is replayed."""
+"""The loss of tokens that an older policy sampled: the paper's numbers, loops, and the ordinary clip of fresh ones."""
 
 import math
 
@@ -7,13 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.loss.clipped import clipped
-from effrl.loss.replayed import effective_sample_size, importance_sums, replayed
+from effrl.kinds import Clip, ClippedLoss
+from effrl.loss.importance import effective_sample_size, importance_sums
+from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
+
+NO_CAP = 1e9
 
 probabilities = st.floats(0.01, 1)
 rows = st.lists(st.tuples(probabilities, probabilities, probabilities, st.floats(-2, 2)), min_size=1, max_size=8)
-either = st.sampled_from(["old", "one"])
+clips = st.sampled_from(["centered", "paper"])
 
 
 def tokens(values: list[tuple[float, float, float, float]]) -> Tokens:
@@ -21,6 +24,16 @@ def tokens(values: list[tuple[float, float, float, float]]) -> Tokens:
     columns = [torch.tensor(column, dtype=torch.float64) for column in zip(*values, strict=True)]
     new, old, behaviour = (column.log()[None] for column in columns[:3])
     return Tokens(new.requires_grad_(), old, behaviour, columns[3][None], torch.ones_like(new))
+
+
+def surrogate(
+    batch: Tokens, clip: Clip, cap: float = NO_CAP, high: float = 0.2, beyond: str = "truncate"
+) -> tuple[float, int]:
+    """Sum of the surrogates, and how many tokens were clipped."""
+    config = ClippedLoss(clip_low=0.2, clip_high=high, tis_cap=cap, beyond_cap=beyond)  # type: ignore[arg-type]
+    found = policy_loss(config, batch, clip)
+    found["loss"].backward()
+    return -found["policy"].item(), int(found["clipped"].item())
 
 
 @pytest.mark.parametrize(
@@ -43,54 +56,55 @@ def test_one_token_by_hand(
     centred: float,
     centred_moves: bool,
 ) -> None:
-    for center, value, moves in (("one", paper, paper_moves), ("old", centred, centred_moves)):
+    expected: tuple[tuple[Clip, float, bool], ...] = (
+        ("paper", paper, paper_moves),
+        ("centered", centred, centred_moves),
+    )
+    for clip, value, moves in expected:
         batch = tokens([(new, old, behaviour, advantage)])
-        surrogate, was_clipped = replayed(batch, 0.2, 0.2, center)  # type: ignore[arg-type]
-        surrogate.sum().backward()
-        assert surrogate.item() == pytest.approx(value)
-        assert bool(was_clipped) is not moves
+        assert surrogate(batch, clip) == (pytest.approx(value), 0 if moves else 1)  # type: ignore[arg-type]
         assert bool(batch.logprobs.grad) is moves
 
 
-@given(rows, either, st.sampled_from([None, 0.5, 2.0]))
-def test_is_a_loop_over_tokens(values: list[tuple[float, ...]], center: str, cap: float | None) -> None:
-    surrogate, _ = replayed(tokens(values), 0.2, 0.3, center, cap)  # type: ignore[arg-type]
-    for (new, old, behaviour, advantage), found in zip(values, surrogate[0].tolist(), strict=True):
-        weight = min(old / behaviour, cap or math.inf)
-        x, c = weight * new / old, weight if center == "old" else 1.0
-        expected = min(x * advantage, min(max(x, 0.8 * c), 1.3 * c) * advantage)
-        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+@given(rows, clips, st.sampled_from([NO_CAP, 1.0, 2.0]), st.sampled_from(["truncate", "mask"]))
+def test_is_a_loop_over_tokens(values: list[tuple[float, ...]], clip: Clip, cap: float, beyond: str) -> None:
+    expected = 0.0
+    for new, old, behaviour, advantage in values:
+        weight = old / behaviour
+        if beyond == "mask" and not 1 / cap <= weight <= cap:
+            continue
+        weight = min(weight, cap)
+        x, c = weight * new / old, weight if clip == "centered" else 1.0
+        expected += min(x * advantage, min(max(x, 0.8 * c), 1.3 * c) * advantage)
+    assert surrogate(tokens(values), clip, cap, 0.3, beyond)[0] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@given(rows, either, st.sampled_from([None, 2.0]))
+@given(rows, clips, st.sampled_from([NO_CAP, 2.0]))
 def test_fresh_tokens_have_the_ordinary_surrogate_to_the_last_bit(
-    values: list[tuple[float, ...]], center: str, cap: float | None
+    values: list[tuple[float, ...]], clip: Clip, cap: float
 ) -> None:
-    batch = tokens([(new, old, old, advantage) for new, old, _, advantage in values])
-    for found, expected in zip(replayed(batch, 0.2, 0.2, center, cap), clipped(batch, 0.2, 0.2), strict=True):  # type: ignore[arg-type]
-        assert torch.equal(found, expected)
-
-
-@given(rows)
-def test_centred_is_w_times_the_ordinary_surrogate_in_its_gradient_too(values: list[tuple[float, ...]]) -> None:
-    one, two = tokens(values), tokens(values)
-    replayed(one, 0.2, 0.2, "old")[0].sum().backward()
-    (torch.exp(two.old - two.behaviour) * clipped(two, 0.2, 0.2)[0]).sum().backward()
-    torch.testing.assert_close(one.logprobs.grad, two.logprobs.grad)
+    fresh = [(new, old, old, advantage) for new, old, _, advantage in values]
+    one, two = tokens(fresh), tokens(fresh)
+    found = surrogate(one, clip, cap)
+    ratio = torch.exp(two.logprobs - two.old)
+    ordinary = torch.minimum(ratio * two.advantages, ratio.clamp(0.8, 1.2) * two.advantages).sum()
+    (-ordinary).backward()
+    assert found[0] == ordinary.item()
+    assert torch.equal(one.logprobs.grad, two.logprobs.grad)  # type: ignore[arg-type]
 
 
 @given(rows)
 def test_nothing_is_clipped_before_the_first_update_of_a_step(values: list[tuple[float, ...]]) -> None:
     batch = tokens([(old, old, behaviour, advantage) for _, old, behaviour, advantage in values])
-    assert not replayed(batch, 0.2, 0.2, "old")[1].any()
+    assert surrogate(batch, "centered")[1] == 0
 
 
-def test_a_cap_bounds_what_a_token_can_weigh() -> None:
+@pytest.mark.parametrize("clip", ["centered", "paper"])
+def test_a_cap_bounds_what_a_token_can_weigh(clip: Clip) -> None:
     """w = 1000 and a negative advantage, which no clip bounds."""
-    batch = tokens([(0.5, 0.5, 0.0005, -1.0)])
-    for center in ("old", "one"):
-        assert replayed(batch, 0.2, 0.2, center)[0].item() == pytest.approx(-1000)  # type: ignore[arg-type]
-        assert replayed(batch, 0.2, 0.2, center, cap=2.0)[0].item() == pytest.approx(-2)  # type: ignore[arg-type]
+    heavy = (0.5, 0.5, 0.0005, -1.0)
+    assert surrogate(tokens([heavy]), clip)[0] == pytest.approx(-1000)
+    assert surrogate(tokens([heavy]), clip, cap=2.0)[0] == pytest.approx(-2)
 
 
 # --- effective sample size
@@ -124,4 +138,3 @@ def test_what_stands_outside_the_mask_does_not_count() -> None:
     )
     sums = {name: value.item() for name, value in importance_sums(batch).items()}
     assert sums == pytest.approx({"weight": math.e, "weight_squared": math.e**2, "weight_max": math.e})
-    assert torch.isfinite(replayed(batch, 0.2, 0.2, "old")[0]).all()

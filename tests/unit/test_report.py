@@ -187,3 +187,10 @@ def test_a_run_named_like_a_formula(tmp_path: Path) -> None:
 def test_no_run_directory(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere is not a run directory"):
         write_report([tmp_path / "nowhere"], tmp_path / "report.html")
+
+
+def test_ages_are_drawn_where_groups_were_replayed(tmp_path: Path) -> None:
+    plain, replaying = write_run(tmp_path / "plain", 4), write_run(tmp_path / "replaying", 4)
+    edit(replaying, **{"replay/age_mean": 1.5, "replay/age_max": 3})
+    assert "Age of replayed groups" not in report(tmp_path, plain).text
+    assert "Age of replayed groups" in report(tmp_path, replaying).text

@@ -66,11 +66,12 @@ def service(engine: Engine, max_staleness: int) -> RolloutService:
         {
             "data": {"train": "tasks:chain"},
             "rollout": {"prompts": PROMPTS, "per_prompt": 2, "max_staleness": max_staleness},
+            "run": {"steps": STEPS},
         }
     )
     sampler = Sampler({"rollout-0": engine}, 5.0)
     scout = Scout(engine, sampler, None, None, config, Stopwatch())  # type: ignore[arg-type]
-    return RolloutService(engine, sampler, config.rollout, 1, 1, STEPS, Stopwatch(), 5.0, scout)
+    return RolloutService(engine, sampler, config, 1, Stopwatch(), scout)
 
 
 async def staleness(engine: Engine, rollouts: RolloutService, refills: int = 0) -> list[set[int]]:

@@ -126,7 +126,7 @@ def test_other_labellers_buy_nothing_and_what_is_not_owned_counts_by_the_votes_s
 def test_rollouts_of_the_scout_are_learned_from_where_their_prompts_are_chosen() -> None:
     made, data, sampling = scout({"kind": "gold"}, Oracle())
     config = made.config
-    service = RolloutService(data, sampling, config.rollout, 1, 1, 9, Stopwatch(), 5.0, made)  # type: ignore[arg-type]
+    service = RolloutService(data, sampling, config, 1, Stopwatch(), made)  # type: ignore[arg-type]
     groups = asyncio.run(service.take(1, 4))
     assert [group.prompt.id for group in groups] == ["p/4", "p/0", "p/5", "p/3"]
     assert [group.purpose for group in groups] == ["train"] * 4

@@ -5,6 +5,7 @@ import pytest
 from fake_run import group, rollout, write_lines, write_run
 from rich.console import Console
 
+from effrl import metrics
 from effrl.errors import UserError
 from effrl.show import printable, show_step
 
@@ -80,3 +81,11 @@ def test_errors_say_what_exists(tmp_path: Path) -> None:
         shown(tmp_path / "nowhere" / "domo", 5)
     with pytest.raises(UserError, match=r"no groups yet"):
         shown(write_run(tmp_path / "fresh", 0), 1)
+
+
+def test_replayed_groups_are_counted(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "demo", 2)
+    rows = [{**row, "groups/replay_uses": row["step"] - 1} for row in metrics.read(run / "metrics.jsonl")]
+    write_lines(run / "metrics.jsonl", rows)
+    assert "replayed" not in shown(run, 1)
+    assert "4 trained, 4 filtered · 1 group of earlier steps replayed · the first 5" in shown(run, 2)

@@ -129,6 +129,13 @@ def write(path: Path, *rows: Any) -> Path:
         ("learn.updates=33", ["learn.updates (33)", "rollout.prompts (32)", "lower it"]),
         ("learn.updates=0", ["learn.updates", "greater than or equal to 1"]),
         ("learn.warmup=20", ["learn.warmup (20)", "run.steps (20)", "lower it"]),
+        ("replay.fresh=1", ["replay.fresh", "less than 1"]),
+        ("replay.fresh=0", ["replay.fresh", "greater than 0"]),
+        ("replay.frehs=0.5", ["unknown key 'replay.frehs'", "did you mean 'replay.fresh'?"]),
+        ("replay=0.5", ["replay is a section, not a value", "capacity, clip, fresh, warmup", "0.5"]),
+        ("replay.capacity=15", ["replay.capacity (15)", "16 groups", "raise it"]),
+        ("replay.warmup=20", ["replay.warmup (20)", "run.steps (20)", "lower it"]),
+        ("replay.clip=center", ["replay.clip", "'centered' or 'paper'", "'center'"]),
         ("learn.schedule=cosin", ["learn.schedule", "'constant', 'linear' or 'cosine'", "'cosin'"]),
         (
             "reward.terms.overlong.buffer=65",
@@ -202,6 +209,18 @@ def write(path: Path, *rows: Any) -> Path:
 )
 def test_a_value_that_does_not_fit(train: Command, override: str, words: list[str]) -> None:
     train(override).says(*words)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("rollout.prompts=1", ["replay.fresh (0.5)", "rollout.prompts (1)", "raise rollout.prompts"]),
+        ("loss.kind=gspo", ["replay.clip=paper", "not gspo", "set replay.clip=centered"]),
+        ("advantage.kind=gae", ["advantage.kind=gae", "older policies", "use grpo, rloo or reinforce_pp"]),
+    ],
+)
+def test_what_replay_does_not_go_with(train: Command, override: str, words: list[str]) -> None:
+    train("replay.clip=paper", override).says(*words)
 
 
 def test_an_advantage_of_your_own_is_looked_for_where_the_run_starts(train: Command, tmp_path: Path) -> None:

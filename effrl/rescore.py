@@ -1,0 +1,29 @@
+"""Replayed groups whose label was bought since: before they are learned from, the truth replaces their pseudo-label."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from effrl.protocols import Oracle, Rewards
+from effrl.types import Judged, Stored, Supervision
+
+_TRUE = ("gold", "bought")
+
+
+async def rescored(groups: Sequence[Stored], oracle: Oracle, rewards: Rewards) -> list[Stored]:
+    """The groups in order; of those that a pseudo-label supervised, the ones whose label is owned are scored anew.
+
+    Nothing is bought: owned labels cost nothing.
+    """
+    pseudo = [stored.scored.judged for stored in groups if _source(stored.scored.judged) not in _TRUE]
+    labels = await oracle.owned([judged.group.prompt.id for judged in pseudo]) if pseudo else []
+    owned = [(judged, label) for judged, label in zip(pseudo, labels, strict=True) if label is not None]
+    if not owned:
+        return list(groups)
+    corrected = [replace(judged, supervision=Supervision("bought", label)) for judged, label in owned]
+    scored = {entry.group.id: entry for entry in await rewards.outcome(corrected)}
+    return [replace(stored, scored=scored.get(stored.scored.group.id, stored.scored)) for stored in groups]
+
+
+def _source(judged: Judged) -> str:
+    assert judged.supervision is not None, "what is stored was learned from"
+    return judged.supervision.source
