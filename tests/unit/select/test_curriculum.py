@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effrl.config import Config
 from effrl.errors import UserError
+from effrl.select.build import selector as selector_of
 from effrl.select.curriculum import CurriculumSelector, difficulty_of
 from effrl.types import Prompt
 from tests.unit.select.pools import numbers, pool
@@ -17,6 +19,15 @@ def test_opens_in_order_of_difficulty_while_it_grows() -> None:
         drawn = numbers(selector.select(10))
         assert max(drawn) < 10 * (call + 1)
     assert max(drawn) > 80, "the last draw is hard"
+
+
+def test_with_replay_it_opens_by_what_is_rolled_out() -> None:
+    """Ten steps of 8, of which two roll out 8 and eight 4: 48 in all, and the pool is open after half of them."""
+    sections = {"select": {"kind": "curriculum"}, "rollout": {"prompts": 8}, "run": {"steps": 10}, "replay": {}}
+    made = selector_of(Config.model_validate({"data": {"train": "tasks:chain"}, **sections}), [(1.0, pool(100))])
+    expected = CurriculumSelector(pool(100), 1, "level", grow=24)
+    for _ in range(8):
+        assert numbers(made.select(4)) == numbers(expected.select(4))
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 9), st.integers(0, 2**32))
