@@ -10,7 +10,7 @@ from effrl import plugins
 from effrl.config import Config
 from effrl.data.reader import Pool, pools, read_pool
 from effrl.data.template import Form
-from effrl.protocols import Look, LooksAhead
+from effrl.protocols import Explains, Look, LooksAhead
 from effrl.select.build import selector
 from effrl.types import Observation, Prompt
 
@@ -49,10 +49,11 @@ class DataActor(Role):
         """What the selector wants to know of the policy before it chooses for ``step``; None where nothing."""
         return self.selector.look(step) if isinstance(self.selector, LooksAhead) else None
 
-    def saw(self, step: int, found: Mapping[str, float]) -> None:
-        """Tell the selector what was found, by prompt id."""
+    def saw(self, step: int, found: Mapping[str, float]) -> dict[str, Mapping[str, float | bool]]:
+        """Tell the selector what was found, by prompt id; what it makes of each prompt comes back, if it says so."""
         if isinstance(self.selector, LooksAhead):
             self.selector.saw(step, found)
+        return dict(self.selector.why()) if isinstance(self.selector, Explains) else {}
 
     def observe(self, step: int, observations: Sequence[Observation]) -> dict[str, float]:
         """Remember the outcomes of a committed step, those of groups without signal included; metrics of selection."""

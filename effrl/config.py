@@ -22,6 +22,7 @@ from effrl.kinds import (
     GrpoAdvantage,
     RandomLabel,
     StepBudget,
+    UfoSelect,
     UniformSelect,
     VoteLabel,
 )
@@ -371,6 +372,22 @@ class Config(Section):
             raise ValueError(
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> "Config":
+        if not isinstance(self.select, UfoSelect):
+            return self
+        if self.select.buys_labels and not isinstance(self.label, GoldLabel):
+            raise ValueError(
+                f"select.target={self.select.target} reads the true label of every prompt, which label.kind="
+                f"{self.label.kind} does not buy: set select.target=pseudo_answer, or label.kind=gold"
+            )
+        if not self.select.buys_labels and answering(self.reward) is None:
+            raise ValueError(
+                f"select.target=pseudo_answer votes on answers, which your own reward {self.reward.kind} does not tell:"
+                " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
         return self
 
