@@ -9,7 +9,7 @@ from math import ceil, prod
 from typing import Any
 
 from effrl.config import Config
-from effrl.kinds import StepBudget
+from effrl.kinds import StepBudget, UfoSelect
 from effrl.models import config_of, shapes_of
 from effrl.packing import LOGITS
 from effrl.preflight import Preflight
@@ -89,6 +89,8 @@ def plan(config: Config, found: Preflight) -> Plan:
     batches = _batches(config, found)
     budget = config.label.budget.total
     bought = None if batches.labels is None else batches.labels * steps
+    if isinstance(config.select, UfoSelect) and config.select.buys_labels:
+        bought = found.train.labelled  # all of them before the first step, and none twice
     return Plan(
         batches=batches,
         memory=_memory(config, found),

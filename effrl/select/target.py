@@ -90,8 +90,12 @@ def target_ids(tokenizer: Any, content: str | tuple[Message, ...], prefix: str, 
         target: not empty.
 
     Raises:
-        ValueError: the tokenizer ends every text with a token of its own, or has no token for the target.
+        ValueError: the tokenizer is slow, ends every text with a token of its own, or has no token for the target.
     """
+    if not tokenizer.is_fast:
+        raise ValueError(
+            "this model has no fast tokenizer, and no other tells where tokens are: use another model.path"
+        )
     text, specials = rendered(tokenizer, content)
     scored = scored_text(text, prefix, target)
     encoded = tokenizer(

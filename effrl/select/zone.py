@@ -1,4 +1,4 @@
-"""UFO-RL as a selector: asks how sure the policy is of every answer, and draws from the zone of proximal development."""
+"""UFO-RL as a selector: asks how sure the policy is of every answer, and draws from the zone in the middle."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
