@@ -120,7 +120,7 @@ def _check_zone(config: Config, train: Survey) -> None:
     scored = min(train.labelled if config.select.buys_labels else train.rows, total or train.rows)
     if (size := kept(scored, config.select.ratio)) < config.rollout.prompts:
         raise UserError(
-            f"select.ratio={config.select.ratio:g} keeps {size} of the {scored:,} prompts that can be scored, fewer than"
+            f"select.ratio={config.select.ratio:g} keeps {size} of the {scored:,} prompts to score, fewer than"
             f" a step draws (rollout.prompts={config.rollout.prompts}): raise select.ratio, or lower rollout.prompts"
         )
 

@@ -93,9 +93,7 @@ def target_ids(tokenizer: Any, content: str | tuple[Message, ...], prefix: str, 
         ValueError: the tokenizer is slow, ends every text with a token of its own, or has no token for the target.
     """
     if not tokenizer.is_fast:
-        raise ValueError(
-            "this model has no fast tokenizer, and no other tells where tokens are: use another model.path"
-        )
+        raise ValueError("the model has no fast tokenizer, and no other tells where tokens are: use another model")
     text, specials = rendered(tokenizer, content)
     scored = scored_text(text, prefix, target)
     encoded = tokenizer(
