@@ -79,7 +79,8 @@ class ScoreCache:
             raise UserError(f"{self.path} is damaged or no cache of scores: delete it to score anew") from error
         for name, value in strange.items():
             raise UserError(
-                f"{self.path} was made with {name} {value!r}, not {self._key[name]!r}: choose another --out, or delete it"
+                f"{self.path} was made with {name} {value!r}, not {self._key[name]!r}: choose another --out, or delete"
+                " it"
             )
 
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:

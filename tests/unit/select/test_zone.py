@@ -62,7 +62,7 @@ def test_new_certainties_move_the_zone_and_none_leave_it() -> None:
     selector.saw(4, {})
     assert sorted(numbers(selector.select(4))) == [8, 9, 10, 11]
     selector.saw(7, {name: value**4 for name, value in CERTAINTY.items()})
-    assert sorted(numbers(selector.select(4))) == [12, 13, 14, 15]
+    assert sorted(numbers(selector.select(4))) == [11, 12, 13, 14]
 
 
 def test_metrics_and_reasons() -> None:
