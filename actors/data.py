@@ -15,7 +15,7 @@ from effrl.batch import Settled
 from effrl.config import Config
 from effrl.data.reader import Pool, pools, read_pool
 from effrl.data.template import Form
-from effrl.protocols import Look, LooksAhead
+from effrl.protocols import Explains, Look, LooksAhead
 from effrl.replay import ReplayStore, fresh_of
 from effrl.select.build import selector
 from effrl.types import Observation, Prompt, Stored
@@ -59,10 +59,11 @@ class DataActor(Role):
         """What the selector wants to know of the policy before it chooses for ``step``; None where nothing."""
         return self.selector.look(step) if isinstance(self.selector, LooksAhead) else None
 
-    def saw(self, step: int, found: Mapping[str, float]) -> None:
-        """Tell the selector what was found, by prompt id."""
+    def saw(self, step: int, found: Mapping[str, float]) -> dict[str, Mapping[str, float | bool]]:
+        """Tell the selector what was found, by prompt id; what it makes of each prompt comes back, if it says so."""
         if isinstance(self.selector, LooksAhead):
             self.selector.saw(step, found)
+        return dict(self.selector.why()) if isinstance(self.selector, Explains) else {}
 
     def replay(self, step: int, count: int) -> list[Stored]:
         """Groups of earlier steps for a step to learn from again; none where nothing is kept."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import islice
 
+from actors.certainty import CertaintyService
 from actors.cluster import Cluster
 from actors.evaluation import Evaluation, held_out
 from actors.journal import Journal
@@ -38,9 +39,9 @@ from effrl.loop import Services, train
 from effrl.metrics import Metrics, MetricsLog, Stopwatch
 from effrl.preflight import Preflight
 from effrl.progress import Progress
-from effrl.protocols import Learner
 from effrl.resume import StartPoint
 from effrl.rundir import RunDirectory
+from effrl.select.records import ScoreRecords
 from effrl.sinks import sinks
 from effrl.types import Prompt
 
@@ -85,10 +86,11 @@ class Driver:
         if self.cluster.took_over:
             await sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(sync)
-        scout = self._scout()
+        learning = LearnerService(learner, self.config, self.start.version, self.clock)
+        scout = self._scout(learning)
         journal = self._journal(learner, scout)
         rollouts = self._rollouts(scout)
-        services = self._services(learner, sync, journal, rollouts)
+        services = self._services(learning, sync, journal, rollouts)
         try:
             if self.start.step == 0:
                 await journal.base(self.start.version, await services.evaluate(0))
@@ -110,8 +112,9 @@ class Driver:
             f" {time.monotonic() - began:.0f} s{doubt}"
         )
 
-    def _scout(self) -> Scout:
+    def _scout(self, learning: LearnerService) -> Scout:
         config, cluster, wait_s = self.config, self.cluster, self._wait_s
+        context = self.preflight.context
         return Scout(
             cluster.data,
             Sampler(cluster.rollout, wait_s),
@@ -119,13 +122,15 @@ class Driver:
             OracleService(cluster.oracle, wait_s),
             config,
             self.clock,
+            CertaintyService(learning, cluster.rollout["rollout-0"], context, wait_s),
+            ScoreRecords(self.directory.scores, self.preflight.model),
         )
 
     def _rollouts(self, scout: Scout) -> RolloutService:
         return RolloutService(self.cluster.data, scout.sampler, self.config, self.start.attempt, self.clock, scout)
 
     def _services(
-        self, learner: LearnerGroup, sync: WeightSync, journal: Journal, rollouts: RolloutService
+        self, learning: LearnerService, sync: WeightSync, journal: Journal, rollouts: RolloutService
     ) -> Services:
         config, clock, scout = self.config, self.clock, rollouts.scout
         return Services(
@@ -135,15 +140,11 @@ class Driver:
             labeller=TimedLabeller(labeller(config, scout.oracle), clock),
             rewards=scout.rewards,
             replay=ReplayService(self.cluster.data, scout.oracle, scout.rewards, self._wait_s),
-            learner=self._learner_service(learner),
+            learner=TakingTurns(learning, self.cluster.rollout, self._wait_s) if config.cluster.colocate else learning,
             weights=WeightService(sync, clock),
             evaluate=Evaluation(self.held_out, scout.sampler, scout.rewards, self.cluster.oracle, config, clock),
             journal=journal,
         )
-
-    def _learner_service(self, learner: LearnerGroup) -> Learner:
-        service = LearnerService(learner, self.config, self.start.version, self.clock)
-        return TakingTurns(service, self.cluster.rollout, self._wait_s) if self.config.cluster.colocate else service
 
     def _journal(self, learner: LearnerGroup, scout: Scout) -> Journal:
         directory = self.directory

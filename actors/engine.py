@@ -16,8 +16,8 @@ from torch import Tensor
 
 from actors.lora import add_adapters
 from actors.scorer import Scorer
-from effrl.config import LearnConfig
 from effrl.errors import RunError, UserError
+from effrl.learn import LearnConfig
 from effrl.packing import MicroBatch, weightless
 
 if "DS_ACCELERATOR" not in os.environ and not torch.cuda.is_available():

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from actors.role import Role
 from actors.snapshot import Manifest, manifest_of, pack, shown
-from effrl import types
 from effrl.advantage.gae import at_the_end, gae, value_loss
-from effrl.config import LearnConfig
 from effrl.kinds import AnyLoss, Clip, GaeAdvantage
+from effrl.learn import LearnConfig
 from effrl.loss.importance import effective_sample_size, importance_sums
 from effrl.loss.policy import k3, policy_loss, token_weights
 from effrl.loss.tokens import Tokens
-from effrl.packing import MicroBatch, Size, pad
+from effrl.packing import MicroBatch, Size, pad, unweighted
 from effrl.types import Canary, Float32, Int32
 
 if TYPE_CHECKING:
@@ -175,9 +174,19 @@ class LearnerRank(Role):
     def logprobs(self, canary: Canary) -> Float32:
         """Log-probs of the canary's sampled tokens under the learner's current weights, concatenated; at temperature 1,
         as the engine scores given tokens."""
-        scored, *_ = self.engine.score(pad([_unweighted(*pair) for pair in _pairs(canary)]))
+        scored, *_ = self.engine.score(pad([unweighted(*pair) for pair in _pairs(canary)]))
         rows = [row[start : len(ids)] for row, (ids, start) in zip(scored, _pairs(canary), strict=True)]
         return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
+
+    @torch.no_grad()
+    def target_logprobs(self, batches: Sequence[MicroBatch]) -> list[list[Float32]]:
+        """Log-probs of the masked tokens of each row of each micro-batch: one forward pass, and nothing is learned."""
+        evened = self.engine.even(batches)
+        found = [_array(self.engine.score(batch)[0]) for batch in evened][: len(batches)]
+        return [
+            [row[mask > 0] for row, mask in zip(rows, batch.mask, strict=True)]
+            for rows, batch in zip(found, batches, strict=True)
+        ]
 
     def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
         """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""
@@ -263,9 +272,3 @@ def _array(tensor: torch.Tensor) -> Float32:
 
 def _pairs(canary: Canary) -> list[tuple[Int32, int]]:
     return list(zip(canary.ids, canary.prompt_lengths, strict=True))
-
-
-def _unweighted(ids: Int32, prompt_length: int) -> types.Sequence:
-    """A sequence that is only scored, not learned from."""
-    nothing = np.zeros(len(ids) - prompt_length, np.float32)
-    return types.Sequence(ids, prompt_length, nothing, nothing)

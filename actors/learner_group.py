@@ -28,9 +28,13 @@ class LearnerGroup:
 
     async def scatter(self, method: str, shares: Sequence[Any], *arguments: Any) -> Any:
         """Call a method on every rank, each with its own share; the answer of rank 0."""
+        return (await self.each(method, shares, *arguments))[0]
+
+    async def each(self, method: str, shares: Sequence[Any], *arguments: Any) -> list[Any]:
+        """Call a method on every rank, each with its own share; the answers in the order of the ranks."""
         pairs = zip(self.ranks.items(), shares, strict=True)
         refs = {name: getattr(rank, method).remote(share, *arguments) for (name, rank), share in pairs}
-        return (await answers(refs, self.wait_s, method))[0]
+        return await answers(refs, self.wait_s, method)
 
     async def snapshot(self) -> tuple[ray.ObjectRef, Manifest]:
         """Weights as rank 0 has them: the bytes stay in the object store, only their manifest comes here.

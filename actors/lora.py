@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from effrl.config import LoraConfig
 from effrl.errors import UserError
+from effrl.learn import LoraConfig
 
 
 def add_adapters(model: Any, config: LoraConfig) -> None:

@@ -12,7 +12,8 @@ from actors.role import Role
 from actors.sampling import EngineOptions, Sampled, SampleRequest
 from actors.snapshot import Landing, Manifest, verify
 from effrl.data.render import render
-from effrl.errors import RunError
+from effrl.errors import RunError, UserError
+from effrl.select.target import TargetIds, target_ids
 from effrl.types import Canary, Float32, Int32, Prompt, Receipt
 
 if TYPE_CHECKING:
@@ -42,6 +43,20 @@ class RolloutWorker(Role):
     def render(self, prompts: Sequence[Prompt]) -> list[Int32]:
         """Token ids of prompts, as :meth:`sample` uses them."""
         return [render(self.tokenizer, prompt.content) for prompt in prompts]
+
+    def target_ids(self, targets: Sequence[tuple[Prompt, str]], prefix: str) -> list[TargetIds]:
+        """Token ids of (prompt, target) pairs with a prefix in between, to be scored.
+
+        Raises:
+            UserError: the tokenizer cannot tell which tokens are a target's.
+        """
+        found = []
+        for prompt, target in targets:
+            try:
+                found.append(target_ids(self.tokenizer, prompt.content, prefix, target))
+            except ValueError as error:
+                raise UserError(f"the target of prompt {prompt.id} cannot be scored: {error}") from error
+        return found
 
     def sample(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
         """Sample every request to its end.

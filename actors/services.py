@@ -93,13 +93,13 @@ class RolloutService:
 
     async def _draw(self, step: int, count: int) -> list[Group]:
         scouted = await self.scout(step)
-        wait_s, per_prompt = self.config.cluster.wait_s, self.config.rollout.per_prompt
-        prompts = await answer(self.data.select.remote(step, count), wait_s, "selection", "data")
-        new = [prompt for prompt in prompts if prompt.id not in scouted]
-        sampled = iter(await self.sampler([self._request(step, prompt) for prompt in new]))
-        if len(new) < len(prompts):
-            self.scout.reused(step, (len(prompts) - len(new)) * per_prompt)
-        return [self._group(step, prompt, scouted.get(prompt.id) or next(sampled)) for prompt in prompts]
+        chosen = self.data.select.remote(step, count)
+        prompts = await answer(chosen, self.config.cluster.wait_s, "selection", "data")
+        new = iter(await self.sampler([self._request(step, prompt) for prompt in prompts if prompt.id not in scouted]))
+        sampled = [scouted[prompt.id] if prompt.id in scouted else next(new) for prompt in prompts]
+        if scouted:
+            self.scout.reused(step, [scouted[prompt.id] for prompt in prompts if prompt.id in scouted])
+        return [self._group(step, *entry) for entry in zip(prompts, sampled, strict=True)]
 
     def _group(self, step: int, prompt: Prompt, sampled: Sampled) -> Group:
         return Group(f"{self.attempt}/{step}/{next(self._serial)}", prompt, sampled.prompt_ids, sampled.rollouts)

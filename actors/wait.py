@@ -34,7 +34,7 @@ async def answer(ref: ray.ObjectRef, seconds: float, what: str, role: str) -> An
     except RayTaskError as error:
         raise _translated(error, what, role) from error
     except RayActorError as error:
-        raise WorkerError(f"{role} died during {what}: {_last_line(error)}", role) from error
+        raise WorkerError(f"{role} died during {what}: {last_line(error)}", role) from error
 
 
 async def answers(refs: Mapping[str, ray.ObjectRef], seconds: float, what: str) -> list[Any]:
@@ -52,10 +52,10 @@ def _translated(error: RayTaskError, what: str, role: str) -> Exception:
         return error.cause
     if isinstance(error.cause, RunError):
         return WorkerError(str(error.cause), role)
-    return WorkerError(f"{role} failed in {what}: {_last_line(error)}", role)
+    return WorkerError(f"{role} failed in {what}: {last_line(error)}", role)
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     """The line of a traceback that says what was wrong: the last one that names an error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" ^~")]
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Exit)\b", line)]

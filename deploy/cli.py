@@ -4,7 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -118,6 +118,32 @@ def show(
     from effrl.show import show_step
 
     show_step(run, step, console, limit)
+
+
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(metavar="DATA", help="Any source, such as 'rows.jsonl?label=answer'.")],
+    model: Annotated[str, typer.Option(help="A model directory, a hub name, or tiny.")],
+    ratio: Annotated[float, typer.Option(min=0, max=1, help="Share of the rows to select.")] = 0.1,
+    center: Annotated[Literal["mean", "median"], typer.Option(help="Middle of the zone.")] = "mean",
+    target: Annotated[
+        Literal["final_answer", "full_solution"], typer.Option(help="What of a label is scored.")
+    ] = "final_answer",
+    prefix: Annotated[str, typer.Option(help="Text between prompt and target.")] = "<answer> ",
+    template: Annotated[str, typer.Option(help="As data.template: a name, or a text with {prompt}.")] = "plain",
+    system: Annotated[str | None, typer.Option(help="System prompt, as data.system.")] = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a forward pass, padding included.")] = 16384,
+    workers: Annotated[int, typer.Option(min=1, help="Actors of the pool; each loads the model.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker (not run on a GPU yet).")] = 0,
+    out: Annotated[Path, typer.Option(help="JSON Lines or Parquet file to write; a picture lies beside it.")] = Path(
+        "scores.jsonl"
+    ),
+) -> None:
+    """Find the rows worth training on, by one forward pass each: effrl score 'tasks:strings?size=256' --model tiny."""
+    from deploy import score
+
+    wish = score.Wish(model, ratio, center, target, prefix, template, system, batch_tokens, workers, gpus, out)
+    score.score(source, wish, console)
 
 
 @app.command()

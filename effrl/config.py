@@ -23,9 +23,11 @@ from effrl.kinds import (
     GrpoAdvantage,
     RandomLabel,
     StepBudget,
+    UfoSelect,
     UniformSelect,
     VoteLabel,
 )
+from effrl.learn import LearnConfig
 from effrl.replay import ReplayConfig, fresh_at
 from effrl.reward.kinds import AnyReward, MathReward, answering
 from effrl.section import PositiveFloat, PositiveInt, Section, Share
@@ -216,45 +218,6 @@ class RolloutConfig(Section):
     """Share of a GPU's memory for one engine, weights and cache; less where ``cluster.colocate`` shares the GPU."""
 
 
-class LoraConfig(Section):
-    rank: PositiveInt = 16
-    """Rank of the adapters (LoRA, arXiv 2106.09685); each layer's update is a product of two matrices this narrow."""
-    alpha: PositiveFloat = 32.0
-    """The product is scaled by ``alpha / rank``."""
-    targets: Literal["all"] | tuple[str, ...] = "all"
-    """Last names of the linear layers that get adapters, such as [q_proj, v_proj]; never the output layer."""
-
-    @property
-    def scale(self) -> float:
-        """What the product of the two matrices is multiplied by."""
-        return self.alpha / self.rank
-
-
-class LearnConfig(Section):
-    lr: PositiveFloat = 1e-6
-    """Largest learning rate of AdamW."""
-    warmup: Annotated[int, Field(ge=0)] = 0
-    """Steps with a smaller learning rate at the start; it rises linearly."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Learning rate after the warm-up; the last two fall towards 0 at ``run.steps``, and a resume may move that."""
-    updates: PositiveInt = 1
-    """Optimizer steps per batch, each over its share of whole groups; more than 1 is off-policy, within the clip."""
-    betas: tuple[Share, Share] = (0.9, 0.95)
-    """Moment decay rates of AdamW."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled weight decay of AdamW."""
-    clip_norm: PositiveFloat = 1.0
-    """Largest norm of the whole gradient."""
-    micro_batch_tokens: PositiveInt = 16384
-    """Tokens of one forward pass on one rank, padding included; the gradient does not depend on it."""
-    zero: Literal[1, 2, 3] = 1
-    """What the ranks share out (ZeRO): optimizer states, gradients too, or parameters too; see docs/learner.md."""
-    activation_checkpointing: bool = False
-    """Keep only the input of each layer for the backward pass: a third more time, far less memory."""
-    lora: LoraConfig | None = None
-    """Train low-rank adapters on the frozen model, and publish and export them merged; all weights by default."""
-
-
 class EvalConfig(Section):
     every: PositiveInt = 10
     """Steps between evaluations; the base (row 0) and the last step are always evaluated."""
@@ -372,6 +335,22 @@ class Config(Section):
     def _can_replay(self) -> "Config":
         if self.replay is not None:
             self.replay.check(self.rollout.prompts, self.run.steps, self.loss.kind, self.advantage.kind)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> "Config":
+        if not isinstance(self.select, UfoSelect):
+            return self
+        if self.select.buys_labels and not isinstance(self.label, GoldLabel):
+            raise ValueError(
+                f"select.target={self.select.target} reads the true label of every prompt, which label.kind="
+                f"{self.label.kind} does not buy: set select.target=pseudo_answer, or label.kind=gold"
+            )
+        if not self.select.buys_labels and answering(self.reward) is None:
+            raise ValueError(
+                f"select.target=pseudo_answer votes on answers, which your own reward {self.reward.kind} does not tell:"
+                " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
+            )
         return self
 
     @model_validator(mode="after")

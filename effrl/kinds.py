@@ -10,6 +10,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from effrl.section import ImportPath, PositiveFloat, PositiveInt, Section, Share
 from effrl.section import kind_or as _kind
+from effrl.select.target import PREFIX, Target
+from effrl.select.ufo import Center
 
 
 class UniformSelect(Section):
@@ -52,6 +54,27 @@ class ThompsonSelect(Section):
     """Pseudo-counts of passes and of failures before anything is observed: Beta(prior, prior)."""
     memory: Share = 0.5
     """Share of what was known of a prompt that outlives a new observation of it; 1 forgets nothing."""
+
+
+class UfoSelect(Section):
+    kind: Literal["ufo"] = "ufo"
+    """Prompts whose answer the policy is neither sure of nor ignorant of, by one forward pass each, without rollouts
+    (UFO-RL, arXiv 2505.12457)."""
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the scored prompts to train on, rounded down; the paper's."""
+    center: Center = "mean"
+    """Middle of the zone: the certainties' mean, the paper's, or their median, for those that gather near 0 or 1."""
+    target: Target = "final_answer"
+    """What is scored: final_answer (the paper's) or full_solution of the label, or pseudo_answer, a group's vote."""
+    prefix: str = PREFIX
+    """Text between prompt and target, as the policy opens an answer; the paper's code writes ``<answer> ``."""
+    rescore_every: PositiveInt | None = None
+    """Steps after which the pool is scored anew, since the policy moves; never by default, as in the paper."""
+
+    @property
+    def buys_labels(self) -> bool:
+        """Whether the target of every prompt is its true label."""
+        return self.target != "pseudo_answer"
 
 
 class PluginSelect(Section):
@@ -109,6 +132,7 @@ AnySelect = Annotated[
     | Annotated[BandSelect, Tag("band")]
     | Annotated[CurriculumSelect, Tag("curriculum")]
     | Annotated[ThompsonSelect, Tag("thompson")]
+    | Annotated[UfoSelect, Tag("ufo")]
     | Annotated[PluginSelect, Tag("plugin")],
     Discriminator(_kind("uniform")),
 ]

@@ -62,18 +62,26 @@ def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBat
 
     A micro-batch has at most ``tokens`` tokens, padding included.
 
-    Longest first to the rank with the fewest tokens; neighbours in length share a micro-batch. A sequence longer
-    than the limit gets a micro-batch of its own. A rank without any gets one of weight zero: DeepSpeed's step needs a
-    backward pass on every rank.
+    A rank without any gets one of weight zero: DeepSpeed's step needs a backward pass on every rank.
     """
-    shares: list[list[Sequence]] = [[] for _ in range(ranks)]
-    loads = [0] * ranks
-    for sequence in sorted(sequences, key=lambda s: -len(s.ids)):
-        rank = loads.index(min(loads))
-        shares[rank].append(sequence)
-        loads[rank] += len(sequence.ids)
-    batches = [[pad(rows) for rows in _within(share, tokens)] for share in shares]
+    shares = layout([len(sequence.ids) for sequence in sequences], ranks, tokens)
+    batches = [[pad([sequences[row] for row in rows]) for rows in share] for share in shares]
     return [share or [weightless()] for share in batches]
+
+
+def layout(lengths: Seq[int], ranks: int, tokens: int) -> list[list[list[int]]]:
+    """For each rank, its micro-batches, each as indices of the sequences in it.
+
+    Longest first to the rank with the fewest tokens; neighbours in length share a micro-batch. A sequence longer
+    than the limit gets a micro-batch of its own.
+    """
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        rank = loads.index(min(loads))
+        shares[rank].append(index)
+        loads[rank] += lengths[index]
+    return [_within(share, lengths, tokens) for share in shares]
 
 
 def weightless() -> MicroBatch:
@@ -82,14 +90,20 @@ def weightless() -> MicroBatch:
     return MicroBatch(np.zeros((1, 2), np.int32), np.ones((1, 2), np.int32), blank, blank, blank)
 
 
-def _within(sequences: Seq[Sequence], tokens: int) -> list[list[Sequence]]:
+def unweighted(ids: Int32, prompt_length: int) -> Sequence:
+    """A sequence that is only scored, not learned from."""
+    nothing = np.zeros(len(ids) - prompt_length, np.float32)
+    return Sequence(ids, prompt_length, nothing, nothing)
+
+
+def _within(indices: Seq[int], lengths: Seq[int], tokens: int) -> list[list[int]]:
     """Cut a list sorted by falling length so that rows x longest stays within ``tokens``."""
-    batches: list[list[Sequence]] = []
-    for sequence in sequences:
-        if batches and (len(batches[-1]) + 1) * len(batches[-1][0].ids) <= tokens:
-            batches[-1].append(sequence)
+    batches: list[list[int]] = []
+    for index in indices:
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
+            batches[-1].append(index)
         else:
-            batches.append([sequence])
+            batches.append([index])
     return batches
 
 

@@ -9,7 +9,7 @@ from math import ceil, prod
 from typing import Any
 
 from effrl.config import Config
-from effrl.kinds import StepBudget
+from effrl.kinds import StepBudget, UfoSelect
 from effrl.models import config_of, shapes_of
 from effrl.packing import LOGITS
 from effrl.preflight import Preflight
@@ -98,6 +98,8 @@ def plan(config: Config, found: Preflight) -> Plan:
     budget = config.label.budget.total
     labels = [_labels(config, count) for count in fresh]
     bought = None if None in labels else sum(count or 0 for count in labels)
+    if isinstance(config.select, UfoSelect) and config.select.buys_labels:
+        bought = found.train.labelled  # all of them before the first step, and none twice
     return Plan(
         batches=_batches(config, found, fresh[-1]),
         memory=_memory(config, found),

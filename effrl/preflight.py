@@ -12,9 +12,10 @@ from effrl.data.reader import Survey, read, size_of, survey
 from effrl.data.render import render
 from effrl.data.template import Form
 from effrl.errors import UserError
-from effrl.kinds import CurriculumSelect, PluginLabel, PluginSelect, VoteLabel
+from effrl.kinds import CurriculumSelect, PluginLabel, PluginSelect, UfoSelect, VoteLabel
 from effrl.models import config_of, context_of, has_chat_template, locate, parameters_of
 from effrl.select.curriculum import difficulty_of
+from effrl.select.ufo import kept
 
 _TEMPLATE_BYTES = 512
 """Room for what a chat template adds, when lengths are bounded without tokenising."""
@@ -73,6 +74,7 @@ def check(config: Config) -> Preflight:
             ' data.train="file.jsonl?label=answer"'
         )
     _check_curriculum(config)
+    _check_zone(config, train)
     _check_prompts(config, model, limit, "data.train", config.data.train, train)
     held_out = _check_held_out(config, model, context)
     return Preflight(model, parameters_of(model), context, held_out, train)
@@ -108,6 +110,19 @@ def _check_curriculum(config: Config) -> None:
     if isinstance(config.select, CurriculumSelect):
         for row in read(config.data.train, config.data.form):
             difficulty_of(row.prompt, config.select.column)
+
+
+def _check_zone(config: Config, train: Survey) -> None:
+    """A zone smaller than a step would be widened in every step: then it is none."""
+    if not isinstance(config.select, UfoSelect):
+        return
+    total = config.label.budget.total if config.select.buys_labels else None
+    scored = min(train.labelled if config.select.buys_labels else train.rows, total or train.rows)
+    if (size := kept(scored, config.select.ratio)) < config.rollout.prompts:
+        raise UserError(
+            f"select.ratio={config.select.ratio:g} keeps {size} of the {scored:,} prompts to score, fewer than"
+            f" a step draws (rollout.prompts={config.rollout.prompts}): raise select.ratio, or lower rollout.prompts"
+        )
 
 
 def _context(config: Config, model: Path) -> int:

@@ -88,6 +88,15 @@ class LooksAhead(Selector, Protocol):
         ...
 
 
+@runtime_checkable
+class Explains(Selector, Protocol):
+    """A selector that can say of each prompt why it is chosen or not; what it says is kept with the run."""
+
+    def why(self) -> Mapping[str, Mapping[str, float | bool]]:
+        """By prompt id, what it went by at its last look, such as ``{"certainty": 0.4, "selected": True}``."""
+        ...
+
+
 class Oracle(Protocol):
     """Sells labels; the ledger and the budget are on its side."""
 

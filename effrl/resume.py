@@ -48,7 +48,8 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
             " set cluster.learner back"
         )
     rolled_back = GroupStore(directory.groups).roll_back(step)
-    truncate_after(directory.metrics, step if path else -1)
+    for log in (directory.metrics, directory.scores):
+        truncate_after(log, step if path else -1)
     return StartPoint(
         model=path / "hf" if path else base,
         step=step,

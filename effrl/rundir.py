@@ -31,6 +31,11 @@ class RunDirectory:
         return self.path / "groups"
 
     @property
+    def scores(self) -> Path:
+        """What was found out of each prompt before it was chosen or not."""
+        return self.path / "select" / "scores.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

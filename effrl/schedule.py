@@ -2,7 +2,7 @@
 
 import math
 
-from effrl.config import LearnConfig
+from effrl.learn import LearnConfig
 
 
 def learning_rate(config: LearnConfig, step: int, steps: int) -> float:

@@ -2,9 +2,10 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypedDict, cast
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from effrl import metrics
 from effrl.errors import UserError
+from effrl.select.records import certainties
 
 _COLOURS = {"trained": "green", "filtered": "yellow", "dropped": "magenta", "failed": "red", "rolled_back": "blue"}
 _TEXT_LIMIT = 320
@@ -77,14 +79,16 @@ def show_step(run: Path, step: int, console: Console, limit: int = 5) -> None:
         raise UserError(_no_such_step(run, step))
     shown = groups[: max(1, limit)]
     console.print(_summary(step, groups, _replayed(run, step), len(shown)))
-    show_groups(shown, console)
+    show_groups(shown, console, certainties(run / "select" / "scores.jsonl", step))
 
 
-def show_groups(groups: Iterable[GroupRecord], console: Console) -> None:
-    """Print groups with their rollouts and verdicts."""
+def show_groups(
+    groups: Iterable[GroupRecord], console: Console, certainty: Mapping[str, float] = MappingProxyType({})
+) -> None:
+    """Print groups with their rollouts and verdicts, and the certainty (by prompt id) that their prompts had."""
     for group in groups:
         console.print()
-        _show_group(group, console)
+        _show_group(group, certainty.get(group["prompt_id"]), console)
 
 
 def _groups_file(run: Path, step: int) -> Path:
@@ -135,15 +139,16 @@ def _summary(step: int, groups: Sequence[GroupRecord], replayed: int, shown: int
     return line.append(f" · the first {shown}" if shown < len(groups) else "", "dim")
 
 
-def _show_group(group: GroupRecord, console: Console) -> None:
-    console.print(_header(group))
+def _show_group(group: GroupRecord, certainty: float | None, console: Console) -> None:
+    console.print(_header(group, certainty))
     console.print(Padding(Text(_excerpt(group["prompt"]), "bold"), (0, 0, 0, 2)))
     console.print(Padding(_rollouts(group["rollouts"]), (0, 0, 0, 2)))
 
 
-def _header(group: GroupRecord) -> Text:
+def _header(group: GroupRecord, certainty: float | None) -> Text:
     fate = group["fate"]
     parts = [Text(_words(fate), _colour(fate)), Text(_label(group)), Text(_mean_outcome(group["rollouts"]))]
+    parts += [] if certainty is None else [Text(f"certainty {certainty:.2f}")]
     parts += [Text(printable(group["reason"]))] if group["reason"] else []
     parts += [Text(_versions(group["rollouts"]), "dim")] if group["rollouts"] else []
     title = Text.assemble((printable(group["prompt_id"]), "cyan"), "  ")

@@ -14,10 +14,13 @@ def render(tokenizer: Any, content: str | tuple[Message, ...]) -> Int32:
         tokenizer: a Hugging Face tokenizer.
         content: of a :class:`effrl.types.Prompt`.
     """
+    text, specials = rendered(tokenizer, content)
+    return np.asarray(tokenizer(text, add_special_tokens=specials)["input_ids"], np.int32)
+
+
+def rendered(tokenizer: Any, content: str | tuple[Message, ...]) -> tuple[str, bool]:
+    """The text that is tokenised, and whether the tokenizer still has to add special tokens to it."""
     if isinstance(content, str):
-        ids = tokenizer(content)["input_ids"]
-    else:
-        text = tokenizer.apply_chat_template(list(content), tokenize=False, add_generation_prompt=True)
-        # The template writes the special tokens itself; adding them again would double the first one.
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return np.asarray(ids, np.int32)
+        return content, True
+    text = tokenizer.apply_chat_template(list(content), tokenize=False, add_generation_prompt=True)
+    return text, False  # the template writes them itself; adding them again would double the first one

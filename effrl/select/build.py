@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from effrl import plugins
 from effrl.config import Config
-from effrl.kinds import BandSelect, CurriculumSelect, PluginSelect, ThompsonSelect, UniformSelect
+from effrl.kinds import BandSelect, CurriculumSelect, PluginSelect, ThompsonSelect, UfoSelect, UniformSelect
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.curriculum import CurriculumSelector
 from effrl.select.mixed import Make, Pools, mixed, uniform
 from effrl.select.thompson import ThompsonSelector
+from effrl.select.zone import UfoSelector
 from effrl.types import Prompt
 
 
@@ -30,6 +31,8 @@ def selector(config: Config, pools: Pools) -> Selector:
             return mixed(pools, seed, _curriculum(curriculum, draws))
         case ThompsonSelect() as thompson:
             return mixed(pools, seed, _thompson(thompson))
+        case UfoSelect() as ufo:
+            return mixed(pools, seed, _ufo(ufo))
         case PluginSelect(kind=kind):
             prompts = [prompt for _, part in pools for prompt in part]
             made: Selector = plugins.load("select.kind", kind)(prompts, seed)
@@ -53,5 +56,12 @@ def _curriculum(config: CurriculumSelect, draws: int) -> Make:
 def _thompson(config: ThompsonSelect) -> Make:
     def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
         return ThompsonSelector(prompts, seed, config.target, config.prior, config.memory)
+
+    return make
+
+
+def _ufo(config: UfoSelect) -> Make:
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        return UfoSelector(prompts, seed, config.ratio, config.center, config.rescore_every)
 
     return make

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from effrl.data.mix import turn
-from effrl.protocols import Look, LooksAhead, Selector
+from effrl.protocols import Explains, Look, LooksAhead, Selector
 from effrl.seeds import derive
 from effrl.select.pool import another_source
 from effrl.select.uniform import UniformSelector
@@ -88,6 +88,11 @@ class MixedSelector:
         told = [selector.metrics() for selector in self._looking]
         names = dict.fromkeys(name for metrics in told for name in metrics)
         return {name: fmean(metrics[name] for metrics in told if name in metrics) for name in names}
+
+    def why(self) -> Mapping[str, Mapping[str, float | bool]]:
+        """What the selectors say; each has prompts of its own."""
+        told = [selector.why() for selector in self._selectors if isinstance(selector, Explains)]
+        return {prompt_id: reasons for why in told for prompt_id, reasons in why.items()}
 
     @property
     def _looking(self) -> list[LooksAhead]:

@@ -1,71 +1,90 @@
-"""Certainties on disk: made once per model and pool, and refused for any other model."""
+"""What ``effrl score`` found, on disk: line by line as it comes, and refused for any other model."""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from effrl.data.template import Template
 from effrl.errors import UserError
 from effrl.select.target import Target
+from effrl.types import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What one pass over a pool found.
+class Scored:
+    """One forward pass: ``Scored(0.62, 2)``."""
 
-    Example: ``Scores("3f2a…", "final_answer", "<answer> ", {"chain/3f2a": 0.62}, {"chain/3f2a": 2})``.
-    """
+    certainty: float | None
+    """None where prompt and target are longer than the model's context."""
+    tokens: int
+    """Of the target. Certainty depends on the form of an answer, and its length shows how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringKey:
+    """All that decides what is found of a row, but for the row."""
 
     model: str
-    """Fingerprint of the model that scored (:func:`effrl.models.fingerprint`)."""
+    """Fingerprint (:func:`effrl.models.fingerprint`)."""
     target: Target
     prefix: str
-    certainty: Mapping[str, float]
-    """By prompt id."""
-    tokens: Mapping[str, int]
-    """Of each target, by prompt id. Certainty depends on the form of an answer, and its length shows how much."""
+    template: Template
+    system: str | None = None
 
-    def of(self, prompt_ids: Sequence[str]) -> NDArray[np.float64]:
-        """[N] certainties of these prompts.
+
+def digest_of(content: str | tuple[Message, ...], target: str) -> str:
+    """The name of a row in a cache: an edited row is another one, whatever its id is."""
+    return blake2b(json.dumps([content, target]).encode(), digest_size=16).hexdigest()
+
+
+class ScoreCache:
+    """Rows that were scored already, by their digest; what is added is in the file at once."""
+
+    def __init__(self, path: Path, key: ScoringKey) -> None:
+        """Open a file, new or old; a torn last line, of a process that was killed, is cut off.
 
         Raises:
-            UserError: one of them was not scored.
+            UserError: it is of another model or other settings, damaged, or cannot be written.
         """
-        missing = [prompt_id for prompt_id in prompt_ids if prompt_id not in self.certainty]
-        if missing:
+        self.path = path
+        self.known: dict[str, Scored] = {}
+        # As JSON has them: a template of messages comes back as a list.
+        self._key: dict[str, Any] = json.loads(json.dumps(asdict(key)))
+        try:
+            self._open()
+        except OSError as error:
+            raise UserError(f"cannot write {path} ({error.strerror or error}): choose another --out") from error
+
+    def add(self, found: Mapping[str, Scored]) -> None:
+        """Keep what was found, by digest."""
+        self.known.update(found)
+        self._write({"row": digest, **asdict(scored)} for digest, scored in found.items())
+
+    def _open(self) -> None:
+        if not self.path.exists():
+            self._write([self._key])
+            return
+        text = self.path.read_text(encoding="utf-8")
+        whole = text.rfind("\n") + 1
+        os.truncate(self.path, len(text[:whole].encode()))
+        try:
+            first, *rows = (json.loads(line) for line in text[:whole].splitlines())
+            self.known = {row["row"]: Scored(row["certainty"], row["tokens"]) for row in rows}
+            strange = {name: first[name] for name in self._key if first[name] != self._key[name]}
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{self.path} is damaged or no cache of scores: delete it to score anew") from error
+        for name, value in strange.items():
             raise UserError(
-                f"{len(missing)} of {len(prompt_ids)} prompts have no score, such as {missing[0]}: score the pool again"
+                f"{self.path} was made with {name} {value!r}, not {self._key[name]!r}: choose another --out, or delete"
+                " it"
             )
-        return np.array([self.certainty[prompt_id] for prompt_id in prompt_ids], np.float64)
 
-    def save(self, path: Path) -> None:
-        """Write one JSON file; whole, or not at all."""
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(json.dumps(asdict(self)))
-        draft.replace(path)
-
-
-def load(path: Path, model: str, target: Target, prefix: str) -> Scores:
-    """Read scores back.
-
-    Raises:
-        UserError: there are none, or they are of another model, target or prefix.
-    """
-    try:
-        fields: dict[str, Any] = json.loads(path.read_text())
-        found = Scores(**fields)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: score the pool first") from None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged or no file of scores: delete it, and score the pool again") from error
-    expected = {"model": model, "target": target, "prefix": prefix}
-    for name, value in expected.items():
-        if fields[name] != value:
-            raise UserError(
-                f"{path} was scored with {name} {fields[name]!r}, this run has {value!r}: score the pool again"
-            )
-    return found
+    def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())

@@ -7,9 +7,13 @@ of tokens: SentencePiece adds a leading space, and a byte-pair vocabulary may me
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+
+from effrl.data.render import rendered
 from effrl.reward.extract import final_answer
+from effrl.types import Int32, Message
 
 Target = Literal["final_answer", "full_solution", "pseudo_answer"]
 """The label's final answer (the paper's); the whole label, where it is a solution; or the policy's majority answer."""
@@ -28,6 +32,21 @@ class ScoredText:
     text: str
     start: int
     """Character at which the target begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetIds:
+    """A tokenised text whose last tokens are scored: ``TargetIds(ids [L], 7)``."""
+
+    ids: Int32
+    """[L] of prompt, prefix and target; nothing follows."""
+    start: int
+    """Index of the target's first token."""
+
+    @property
+    def tokens(self) -> int:
+        """Of the target."""
+        return len(self.ids) - self.start
 
 
 def target_of(kind: Target, label: str | None, voted: str | None) -> str | None:
@@ -59,6 +78,43 @@ def scored_text(prompt: str, prefix: str, target: str) -> ScoredText:
     """
     opened = prompt + prefix
     return ScoredText(opened + target, len(opened))
+
+
+def target_ids(tokenizer: Any, content: str | tuple[Message, ...], prefix: str, target: str) -> TargetIds:
+    """Tokenise prompt, prefix and target as one text, with the special tokens that a rollout's prompt has.
+
+    Args:
+        tokenizer: a fast Hugging Face tokenizer; others do not tell where tokens are.
+        content: of a :class:`effrl.types.Prompt`.
+        prefix: text between the prompt and the target.
+        target: not empty.
+
+    Raises:
+        ValueError: the tokenizer is slow, ends every text with a token of its own, or has no token for the target.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError("the model has no fast tokenizer, and no other tells where tokens are: use another model")
+    text, specials = rendered(tokenizer, content)
+    scored = scored_text(text, prefix, target)
+    encoded = tokenizer(
+        scored.text, add_special_tokens=specials, return_offsets_mapping=True, return_special_tokens_mask=True
+    )
+    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+    if encoded["special_tokens_mask"][-1]:
+        raise ValueError("the tokenizer ends every text with a special token, which would be scored as the target's")
+    if offsets[-1][1] == len(scored.text):
+        start = len(ids) - target_tokens(scored, offsets)
+    else:  # a tokenizer that drops characters it does not know, and then tells wrong places
+        start = _parting(ids, tokenizer(text + prefix, add_special_tokens=specials)["input_ids"])
+    if start == len(ids):
+        raise ValueError(f"the tokenizer has no token for {target!r}")
+    return TargetIds(np.asarray(ids, np.int32), start)
+
+
+def _parting(one: Sequence[int], other: Sequence[int]) -> int:
+    """Index of the first token in which two sequences differ, or the length of the shorter one."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def target_tokens(scored: ScoredText, offsets: Sequence[tuple[int, int]]) -> int:

@@ -11,8 +11,8 @@ from actors.learner import LearnerOptions
 from actors.learner_group import LearnerGroup
 from actors.sampling import EngineOptions
 from actors.wait import answer, answers
-from effrl.config import LearnConfig
 from effrl.kinds import AnyLoss, ClippedLoss
+from effrl.learn import LearnConfig
 
 WAIT_S = 240.0
 

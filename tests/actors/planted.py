@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from actors.learner import LearnerRank
 from actors.rollout import RolloutWorker
 from actors.snapshot import Manifest
-from effrl.config import LearnConfig
 from effrl.kinds import AnyLoss, GaeAdvantage
+from effrl.learn import LearnConfig
 from effrl.packing import MicroBatch
 from effrl.types import Receipt
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from planted import OpenRank
 
 from actors.learner_group import LearnerGroup
-from effrl.config import LearnConfig
 from effrl.kinds import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
+from effrl.learn import LearnConfig
 from effrl.packing import MicroBatch, cut, pad, size_of
 from effrl.types import Sequence
 

@@ -17,8 +17,8 @@ from actors.transports import ShmTransport
 from actors.wait import WorkerError, answer
 from actors.weights import WeightSync
 from effrl.canary import choose
-from effrl.config import LearnConfig, LoraConfig
 from effrl.errors import WeightsNotServedError
+from effrl.learn import LearnConfig, LoraConfig
 from effrl.packing import cut, size_of
 from effrl.seeds import derive
 from effrl.types import Prompt, Sequence, Update

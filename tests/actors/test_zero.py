@@ -21,9 +21,9 @@ from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 from actors.learner_group import LearnerGroup
 from actors.wait import answer
 from effrl.canary import over_prompts
-from effrl.config import LearnConfig, LoraConfig
 from effrl.errors import UserError
 from effrl.kinds import ClippedLoss, GaeAdvantage, Reduce
+from effrl.learn import LearnConfig, LoraConfig
 from effrl.packing import MicroBatch, pad, size_of
 from effrl.tiny.make import character_tokenizer, new_model, save
 from effrl.types import Float32

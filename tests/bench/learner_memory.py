@@ -21,8 +21,8 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from effrl.config import LearnConfig
 from effrl.kinds import ClippedLoss
+from effrl.learn import LearnConfig
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
 from effrl.packing import MicroBatch, cut, size_of

@@ -29,9 +29,9 @@ class Costs(Section):
     labels: int = 0
     """Labels bought."""
     rollouts: int = 0
-    """Training rollouts, refills included."""
+    """Training rollouts, refills included, and those that only looked ahead."""
     tokens: int = 0
-    """Tokens generated in training rollouts."""
+    """Tokens generated in them."""
     scoring_tokens: int = 0
     """Tokens of forward passes that only look at prompts or rollouts."""
     learner_tokens: int = 0
@@ -45,9 +45,9 @@ class Costs(Section):
         """The costs once the step of ``row`` is done, too."""
         return Costs(
             labels=int(max(self.labels, _number(row, "label/bought_total"))),
-            rollouts=self.rollouts + int(_number(row, "rollout/count")),
-            tokens=self.tokens + int(_number(row, "rollout/tokens")),
-            scoring_tokens=self.scoring_tokens + int(_number(row, "cost/scoring_tokens")),
+            rollouts=self.rollouts + int(_number(row, "rollout/count") + _number(row, "scout/rollouts")),
+            tokens=self.tokens + int(_number(row, "rollout/tokens") + _number(row, "scout/tokens")),
+            scoring_tokens=self.scoring_tokens + int(_number(row, "scout/forward_tokens")),
             learner_tokens=self.learner_tokens + int(_number(row, "learn/tokens")),
             # The base's evaluation has no step of its own: its seconds are in both numbers of step 1.
             wall_s=round(self.wall_s + max(0.0, _number(row, "time/step_s") - _number(row, "time/eval_s")), 3),

@@ -11,6 +11,7 @@ from effrl.select.dots import DotsSelector, Predict
 from effrl.select.mixed import mixed, uniform
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.uniform import UniformSelector
+from effrl.select.zone import UfoSelector
 from effrl.types import Prompt
 from tests.contracts.selector import SelectorContract
 
@@ -63,3 +64,17 @@ class TestMixOfBands(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         pools = [pool for pool in ((3.0, prompts[:4]), (1.0, prompts[4:])) if pool[1]]
         return mixed(pools, seed, lambda part, seed, _: BandSelector(part, seed, low=0.25, high=0.75, rest=4))
+
+
+class TestUfoUnmeasured(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return UfoSelector(prompts, seed)
+
+
+class TestUfoMeasured(SelectorContract):
+    """The zone of ten is smaller than some calls, which then go beyond it."""
+
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        selector = UfoSelector(prompts, seed, ratio=0.25)
+        selector.saw(1, {prompt.id: number / len(prompts) for number, prompt in enumerate(prompts)})
+        return selector

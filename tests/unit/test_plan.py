@@ -93,7 +93,7 @@ def test_adapters_are_as_many_as_peft_makes() -> None:
     from transformers import AutoModelForCausalLM
 
     from actors.lora import add_adapters
-    from effrl.config import LoraConfig
+    from effrl.learn import LoraConfig
 
     model = AutoModelForCausalLM.from_pretrained(TINY)
     add_adapters(model, LoraConfig(rank=4, targets=("q_proj", "down_proj")))

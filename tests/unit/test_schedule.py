@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.config import LearnConfig
+from effrl.learn import LearnConfig
 from effrl.schedule import learning_rate
 
 

@@ -104,7 +104,7 @@ def scout(label: dict[str, Any], oracle: Oracle) -> tuple[Scout, Data, Sampling]
         }
     )
     data, sampling = Data(), Sampling()
-    return Scout(data, sampling, Rewards(), oracle, config, Stopwatch()), data, sampling  # type: ignore[arg-type]
+    return Scout(data, sampling, Rewards(), oracle, config, Stopwatch(), None, None), data, sampling  # type: ignore[arg-type]
 
 
 def test_with_gold_labels_every_label_is_bought_and_rates_leave_out_what_could_not_be_scored() -> None:
@@ -132,7 +132,7 @@ def test_rollouts_of_the_scout_are_learned_from_where_their_prompts_are_chosen()
     assert [group.purpose for group in groups] == ["train"] * 4
     assert ["".join(rollout.text for rollout in group.rollouts) for group in groups] == ["aabb", "aaab", "aabb", "aabb"]
     assert [request.prompt.id for request in sampling.asked] == ["p/0", "p/1", "p/2", "p/3", "p/4", "p/5"]
-    assert made.metrics(1) == {"scout/prompts": 4, "scout/rollouts": 16, "scout/tokens": 16, "scout/reused": 8}
+    assert made.metrics(1) == {"scout/prompts": 4, "scout/rollouts": 8, "scout/tokens": 8, "scout/reused": 8}
     again = asyncio.run(service.take(2, 4))
     assert len(sampling.asked) == 10, "what was sampled with an older policy is not fresh any more"
     assert [group.prompt.id for group in again] == ["p/4", "p/0", "p/5", "p/3"] and made.metrics(2) == {}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from effrl.models import TINY
-from effrl.select.target import PREFIX, scored_text, target_of, target_tokens
+from effrl.select.target import PREFIX, scored_text, target_ids, target_of, target_tokens
 from effrl.select.ufo import certainty
 
 
@@ -126,3 +126,60 @@ def test_certainty_of_a_model_that_is_a_table() -> None:
     offsets = [(number, number + 1) for number in range(len(scored.text))]
     count = target_tokens(scored, offsets)
     assert certainty(logprobs[-count:]) == pytest.approx((0.5 * 0.2) ** 0.5)
+
+
+# --- with the tokenizer of a model
+
+
+class Ending:
+    """A fast tokenizer of characters that ends every text with token 1, as some do."""
+
+    is_fast = True
+
+    def __call__(self, text: str, add_special_tokens: bool, **_: bool) -> dict[str, list[object]]:
+        end = 1 if add_special_tokens else 0
+        return {
+            "input_ids": [*map(ord, text), *[1] * end],
+            "offset_mapping": [*[(at, at + 1) for at in range(len(text))], *[(0, 0)] * end],
+            "special_tokens_mask": [*[0] * len(text), *[1] * end],
+        }
+
+
+def test_a_tokenizer_that_ends_texts_is_refused_and_one_that_is_slow_too() -> None:
+    with pytest.raises(ValueError, match="ends every text with a special token"):
+        target_ids(Ending(), "1+2=", "#", "3")
+    slow = Ending()
+    slow.is_fast = False  # type: ignore[misc]
+    with pytest.raises(ValueError, match="no fast tokenizer"):
+        target_ids(slow, "1+2=", "#", "3")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> object:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(TINY)
+
+
+@pytest.mark.parametrize("prefix", ["", "#", PREFIX, "<answer>"])
+def test_the_tiny_model_s_targets_are_their_last_characters(tiny: object, prefix: str) -> None:
+    """It has no token for a space, and its tokenizer drops it: then places in the text are wrong, tokens are not."""
+    from effrl.data.render import render
+
+    found = target_ids(tiny, "Q(abcd)=", prefix, "bcda")
+    assert found.tokens == 4 and found.ids[found.start :].tolist() == render(tiny, "bcda").tolist()
+    assert found.ids[: found.start].tolist() == render(tiny, "Q(abcd)=" + prefix).tolist()
+
+
+def test_messages_are_rendered_with_the_turn_left_open(tiny: object) -> None:
+    from effrl.data.render import render
+
+    messages = ({"role": "user", "content": "Q(abcd)="},)
+    found = target_ids(tiny, messages, "#", "bcda")  # type: ignore[arg-type]
+    prompt = render(tiny, messages).tolist()  # type: ignore[arg-type]
+    assert found.ids.tolist() == [*prompt, *render(tiny, "#bcda").tolist()] and found.tokens == 4
+
+
+def test_a_target_without_tokens_is_refused(tiny: object) -> None:
+    with pytest.raises(ValueError, match="has no token for"):
+        target_ids(tiny, "Q(abcd)=", "#", "\u4e00")

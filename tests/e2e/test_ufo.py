@@ -1,0 +1,51 @@
+"""UFO-RL as a user runs it: the pool is scored once, three steps draw from its zone; and ``effrl score``, twice."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import SMALL, groups, rows
+
+from effrl.data.reader import read
+from effrl.load import source
+
+
+def test_three_steps_draw_from_the_zone(effrl: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = (*SMALL, "data.train=tasks:strings?size=60", "select.ratio=0.2", "run.steps=3", f"run.dir={run}")
+    assert (command := effrl("train", "ufo_rl", *settings)).end() == 0, command.output()
+    _, first, *later = rows(run)
+    assert first["scout/forwards"] == first["scout/prompts"] == 60
+    assert first["scout/rollouts"] == first["scout/tokens"] == 0, "not a token is generated"
+    assert not any("scout/forwards" in row for row in later), "the pool is scored once"
+    with sqlite3.connect(run / "ledger.sqlite") as connection:
+        [(bought,)] = connection.execute("select count(*) from purchases where state = 'committed'")
+    assert bought == first["label/bought"] == 60 == later[-1]["label/bought_total"], "each label is charged once"
+    records = [json.loads(line) for line in (run / "select" / "scores.jsonl").read_text().splitlines()]
+    assert [record["prompt_id"] for record in records] == [
+        row.prompt.id for row in read(source("tasks:strings?size=60"))
+    ]
+    zone = {record["prompt_id"] for record in records if record["selected"]}
+    assert len(zone) == first["select/zone_size"] == 12
+    rolled = {group["prompt_id"] for step in (1, 2, 3) for group in groups(run, step)}
+    assert rolled == zone, "three steps of eight are two epochs of twelve"
+    assert (shown := effrl("show", str(run), "2")).end() == 0
+    assert "certainty 0." in shown.output()
+
+
+def test_a_data_set_is_scored_once(effrl: Any, tmp_path: Path) -> None:
+    arguments = ("score", "tasks:strings?size=60", "--model", "tiny", "--prefix", "#", "--out", "s.jsonl")
+    assert (command := effrl(*arguments)).end() == 0, command.output()
+    found = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert len(found) == 60 and sum(row["selected"] for row in found) == 6
+    assert all(0 <= row["certainty"] <= 1 and row["target_tokens"] > 0 for row in found)
+    assert (tmp_path / "s.png").stat().st_size > 1000
+    cache = (tmp_path / "s.jsonl.cache").read_bytes()
+
+    assert (again := effrl(*arguments, "--ratio", "0.5")).end() == 0, again.output()
+    assert "60 known" in again.output() and (tmp_path / "s.jsonl.cache").read_bytes() == cache, "nothing is scored"
+    halved = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert sum(row["selected"] for row in halved) == 30
+    assert [row["certainty"] for row in halved] == pytest.approx([row["certainty"] for row in found], abs=0)
