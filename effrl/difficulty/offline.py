@@ -104,23 +104,47 @@ def results(network: DifficultyNetwork, data: Split, references: int, seed: int)
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Of the held-out prompts of one snapshot, [n] each; and what they were made from."""
+
+    references: Mapping[str, float]
+    """Pass rates by text."""
+    texts: Sequence[str]
+    true: Float64
+    """As measured."""
+    fitted: Float64
+    untrained: Float64
+    mean: Float64
+
+
+def predict(network: DifficultyNetwork, data: Split, number: int, references: int, seed: int) -> Predictions:
+    """Predict the held-out prompts of one snapshot from at most so many references, drawn from its others."""
+    shown, hidden = data.shown(data.snapshots[number]), data.hidden(data.snapshots[number])
+    drawn = np.random.default_rng([seed, number]).permutation([*shown])[:references].tolist()
+    rates = {text: shown[text] for text in drawn}
+    embeddings = np.asarray(data.embeddings[np.concatenate([data.rows(rates), data.rows(hidden)])])
+    places, values = range(len(rates)), [*rates.values()]
+    return Predictions(
+        rates,
+        [*hidden],
+        np.fromiter(hidden.values(), np.float64),
+        DifficultyPredictor(network, embeddings)(places, values)[len(rates) :],
+        UntrainedPredictor(embeddings)(places, values)[len(rates) :],
+        np.full(len(hidden), fmean(values)),
+    )
+
+
 def _result(network: DifficultyNetwork, data: Split, number: int, references: int, seed: int) -> Result:
-    snapshot = data.snapshots[number]
-    shown, hidden = data.shown(snapshot), data.hidden(snapshot)
-    drawn = np.random.default_rng([seed, number]).permutation(len(shown))[:references].tolist()
-    rates = np.fromiter(shown.values(), np.float64)[drawn].tolist()
-    rows = np.concatenate([data.rows(shown)[drawn], data.rows(hidden)])
-    queries = slice(len(drawn), None)
-    embeddings = np.asarray(data.embeddings[rows])
-    true, places = np.fromiter(hidden.values(), np.float64), range(len(drawn))
+    snapshot, found = data.snapshots[number], predict(network, data, number, references, seed)
     return Result(
         snapshot,
         number in data.unseen,
-        len(hidden),
+        len(found.texts),
         noise_ceiling_of_labels(np.fromiter(snapshot.rates.values(), np.float64), round(snapshot.tries)),
-        evaluate(DifficultyPredictor(network, embeddings)(places, rates)[queries], true),
-        evaluate(UntrainedPredictor(embeddings)(places, rates)[queries], true),
-        evaluate(np.full(len(true), fmean(rates)), true),
+        evaluate(found.fitted, found.true),
+        evaluate(found.untrained, found.true),
+        evaluate(found.mean, found.true),
     )
 
 
