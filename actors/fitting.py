@@ -8,7 +8,7 @@ from typing import Any
 
 import ray.train
 import torch
-from ray.train import Checkpoint, RunConfig, ScalingConfig
+from ray.train import Checkpoint, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, prepare_model
 
 from effrl.difficulty.network import DifficultyNetwork
@@ -44,7 +44,9 @@ def train(task: Task, workers: int) -> tuple[DifficultyNetwork, list[float]]:
             _fit,
             train_loop_config={"task": task},
             scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 1}),
-            run_config=RunConfig(name="difficulty", storage_path=folder),
+            run_config=RunConfig(
+                name="difficulty", storage_path=folder, logging_config=LoggingConfig(log_level="ERROR")
+            ),
         )
         result = trainer.fit()
         assert result.checkpoint is not None, "the first worker reports one"

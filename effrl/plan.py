@@ -9,10 +9,11 @@ from math import ceil, prod
 from typing import Any
 
 from effrl.config import Config
-from effrl.kinds import StepBudget
+from effrl.kinds import DotsSelect, GoldLabel, StepBudget
 from effrl.models import config_of, shapes_of
 from effrl.packing import LOGITS
 from effrl.preflight import Preflight
+from effrl.select.predicted import reference_of
 
 BYTES = {"float32": 4, "bfloat16": 2}
 _ADAM_BYTES = 12
@@ -77,7 +78,7 @@ class Plan:
     gpus: int
     """On each node."""
     rollouts: int
-    """Of the whole run, without refills."""
+    """Of the whole run, references of a selector included, without refills."""
     labels: int | None
     """Of the whole run, at most."""
     evaluations: int
@@ -88,17 +89,25 @@ def plan(config: Config, found: Preflight) -> Plan:
     cluster, steps = config.cluster, config.run.steps
     batches = _batches(config, found)
     budget = config.label.budget.total
-    bought = None if batches.labels is None else batches.labels * steps
+    measured = _measured(config)
+    paid = measured if isinstance(config.label, GoldLabel) else 0
+    bought = None if batches.labels is None else batches.labels * steps + paid
     return Plan(
         batches=batches,
         memory=_memory(config, found),
         rollout_workers=cluster.rollout_workers,
         ranks=cluster.ranks,
         gpus=cluster.rollout.per_node * cluster.rollout.gpus + cluster.learner.per_node * cluster.learner.gpus,
-        rollouts=batches.sequences * steps,
+        rollouts=batches.sequences * steps + measured * config.rollout.per_prompt,
         labels=bought if bought is None or budget is None else min(bought, budget),
         evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),
     )
+
+
+def _measured(config: Config) -> int:
+    """Prompts that the selector measures before it chooses, in the whole run."""
+    select = config.select
+    return reference_of(config, select) * ceil(config.run.steps / select.steps) if isinstance(select, DotsSelect) else 0
 
 
 def _batches(config: Config, found: Preflight) -> Batches:

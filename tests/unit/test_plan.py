@@ -49,6 +49,14 @@ def test_labels(overrides: list[str], per_step: int | None, in_all: int | None) 
     assert (found.batches.labels, found.labels) == (per_step, in_all)
 
 
+def test_references_are_rolled_out_and_their_labels_bought() -> None:
+    """20 steps of 32 prompts, in 10 rounds of two; votes cost nothing."""
+    dots = ("select.kind=dots", "select.reference=6")
+    assert planned(*dots).rollouts == 20 * 32 * 8 + 10 * 6 * 8
+    assert planned(*dots).labels == 20 * 48 + 10 * 6
+    assert planned(*dots, "label.kind=vote").labels is None
+
+
 def test_evaluations_count_the_base_and_the_last_step() -> None:
     assert planned("run.steps=12", "eval.every=5").evaluations == 4, "steps 0, 5, 10 and 12"
 
