@@ -41,12 +41,17 @@ class DataActor(Role):
         plugins.search(search_path)
         labelled_only = config.label.kind == "gold"
         weighted = [(pool.weight, _prompts(pool, config.data.form, labelled_only)) for pool in pools(config.data.train)]
-        self.selector = selector(config, weighted)
+        self._notes: list[str] = []
+        self.selector = selector(config, weighted, self._notes.append)
         self.prompts = {prompt.id: prompt for _, part in weighted for prompt in part}
         self.states: dict[str, PromptState] = {}
         self.leased: dict[int, list[str]] = {}
         self.returned: list[str] = []
         self.store = _store(config)
+
+    def notes(self) -> list[str]:
+        """What its start has to tell the user, line by line."""
+        return self._notes
 
     def select(self, step: int, count: int) -> list[Prompt]:
         """The next prompts to roll out, for a step; first those that a resume took back."""

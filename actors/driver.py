@@ -75,7 +75,8 @@ class Driver:
         ready = await self.cluster.start(
             self.start.model, self.preflight.model, self.preflight.context, self.start.version
         )
-        self.progress.note(ready)
+        for line in (ready, *await answer(self.cluster.data.notes.remote(), self._wait_s, "notes", "data")):
+            self.progress.note(line)
         learner = LearnerGroup(self.cluster.learner, self._wait_s)
         if self.start.checkpoint:
             await learner.all("restore", self.start.checkpoint)

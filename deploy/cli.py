@@ -24,6 +24,8 @@ data_app = typer.Typer(help="Check data sources, and write them.", no_args_is_he
 app.add_typer(data_app, name="data")
 reward_app = typer.Typer(help="Check a reward.", no_args_is_help=True)
 app.add_typer(reward_app, name="reward")
+dots_app = typer.Typer(help="Predict how hard prompts are.", no_args_is_help=True)
+app.add_typer(dots_app, name="dots")
 console = Console()
 errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 
@@ -215,6 +217,27 @@ def reward_check(
     from deploy import reward
 
     reward.check(recipe, overrides or [], rows, form, limit, console)
+
+
+@dots_app.command("fit")
+def dots_fit(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories whose measured pass rates to learn from.")],
+    out: Annotated[Path, typer.Option(help="File to write, for select.predictor.")],
+    embeddings: Annotated[str | None, typer.Option(help="Model that embeds; the runs' base model by default.")] = None,
+    window: Annotated[int, typer.Option(min=1, help="Steps whose groups count as one policy's.")] = 4,
+    reference: Annotated[int, typer.Option(min=2, help="References that a step of the fit draws.")] = 256,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over all groups.")] = 20,
+    hidden: Annotated[int, typer.Option(min=1, help="Width of the network.")] = 896,
+    layers: Annotated[int, typer.Option(min=1, help="Linear layers of an adapter.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of weights, order and what is held out.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, of one CPU each.")] = 1,
+) -> None:
+    """Fit a difficulty predictor on finished runs, and say how well it predicts prompts that it was not shown."""
+    from deploy.dots import Options, fit_predictor
+    from effrl.difficulty.training import Fit
+
+    fit = Fit(epochs=epochs, references=reference, seed=seed)
+    fit_predictor(runs, Options(out, embeddings, window, fit, hidden, layers, workers), console)
 
 
 @app.command()

@@ -93,8 +93,7 @@ def _record(step: int, settled: Settled) -> dict[str, Any]:
 
 def text_of(group: Group) -> str:
     """The prompt as text; of a conversation, one line for each message."""
-    content = group.prompt.content
-    return content if isinstance(content, str) else "\n".join(f"{m['role']}: {m['content']}" for m in content)
+    return group.prompt.text
 
 
 def rollout_record(rollout: Rollout, score: Score | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 the paper's value as default and its source in the docstring.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -77,6 +78,48 @@ class UfoSelect(Section):
         return self.target != "pseudo_answer"
 
 
+class DotsSelect(Section):
+    kind: Literal["dots"] = "dots"
+    """Prompts whose pass rate, predicted from a small reference set, is near a target (DOTS, arXiv 2506.05316)."""
+    reference: Annotated[int, Field(ge=2)] | None = None
+    """Prompts measured at the beginning of a round, the paper's K (256 for steps of 512); a quarter of
+    ``rollout.prompts`` by default, since a larger set costs small batches more than it can save."""
+    steps: PositiveInt = 2
+    """Training steps of a round, the paper's mu."""
+    target: Share = 0.5
+    """Difficulty to draw near, the share of rollouts that fail; the paper's alpha."""
+    temperature: PositiveFloat = 1e-3
+    """Of the draw, in units of difficulty; the paper's tau."""
+    posthoc: Literal["ols", "none"] = "ols"
+    """After the network, a line through what it predicts for the references and what was measured (released code)."""
+    embeddings: str | None = None
+    """Model whose frozen hidden states stand for prompts: a Hugging Face directory or name; ``model.path`` by default
+    (the paper takes Qwen2.5-Math-1.5B-Instruct)."""
+    predictor: Path | None = None
+    """File of ``effrl dots fit``; without one the network is fitted in the run, on what the run measures."""
+    pool: PositiveInt | None = None
+    """Most prompts to embed and choose from, drawn at random where ``data.train`` has more; all by default."""
+    hidden: PositiveInt = 64
+    """Width of a network that is fitted in the run; the paper's, fitted once on many policies, has 896. Our choice."""
+    layers: PositiveInt = 2
+    """Linear layers of its adapters; the paper's have 3. Our choice."""
+    epochs: PositiveInt = 20
+    """Passes of a fit over what is known (released code)."""
+    keep: Annotated[int, Field(ge=2)] = 16
+    """Newest rounds that a fit learns from: older policies were another's. Our choice."""
+    after: PositiveInt = 2
+    """Rounds before the first fit; until then the attention is untrained, the paper's baseline. Our choice."""
+
+    @model_validator(mode="after")
+    def _can_be_fitted(self) -> "DotsSelect":
+        if self.keep <= self.after:
+            raise ValueError(
+                f"select.keep ({self.keep}) rounds are never more than select.after ({self.after}), so nothing would be"
+                " fitted: raise keep"
+            )
+        return self
+
+
 class PluginSelect(Section):
     kind: ImportPath
     """Import path of your own selector (see :class:`effrl.protocols.Selector`)."""
@@ -133,6 +176,7 @@ AnySelect = Annotated[
     | Annotated[CurriculumSelect, Tag("curriculum")]
     | Annotated[ThompsonSelect, Tag("thompson")]
     | Annotated[UfoSelect, Tag("ufo")]
+    | Annotated[DotsSelect, Tag("dots")]
     | Annotated[PluginSelect, Tag("plugin")],
     Discriminator(_kind("uniform")),
 ]

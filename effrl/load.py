@@ -175,7 +175,8 @@ def _unknown_kind(where: str, kind: str, tags: str) -> str:
 
 _PLUGIN = "plugin"
 _TAGS = (
-    *("tasks", "jsonl", "parquet", "folder", "hf", "mix", "uniform", "band", "curriculum", "thompson", "ufo"),
+    *("tasks", "jsonl", "parquet", "folder", "hf", "mix"),
+    *("uniform", "band", "curriculum", "thompson", "ufo", "dots"),
     *("gold", "vote", "random"),
     *("math", "exact", "task", "choice", "regex", "sum", "grpo", "rloo", "reinforce_pp", "gae"),
     *("clipped", "gspo", "cispo", ONE_SOURCE, SEVERAL_SOURCES, _PLUGIN),

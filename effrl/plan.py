@@ -9,10 +9,11 @@ from math import ceil, prod
 from typing import Any
 
 from effrl.config import Config
-from effrl.kinds import StepBudget, UfoSelect
+from effrl.kinds import DotsSelect, GoldLabel, StepBudget, UfoSelect
 from effrl.models import config_of, shapes_of
 from effrl.packing import LOGITS
 from effrl.preflight import Preflight
+from effrl.select.predicted import reference_of
 
 BYTES = {"float32": 4, "bfloat16": 2}
 _ADAM_BYTES = 12
@@ -85,7 +86,7 @@ class Plan:
     gpus: int
     """On each node."""
     rollouts: int
-    """Of the whole run, without refills."""
+    """Of the whole run, references of a selector included, without refills."""
     labels: int | None
     """Of the whole run, at most."""
     evaluations: int
@@ -96,20 +97,33 @@ def plan(config: Config, found: Preflight) -> Plan:
     cluster, steps = config.cluster, config.run.steps
     fresh = [config.fresh_at(step) for step in range(1, steps + 1)]
     budget = config.label.budget.total
-    labels = [_labels(config, count) for count in fresh]
-    bought = None if None in labels else sum(count or 0 for count in labels)
-    if isinstance(config.select, UfoSelect) and config.select.buys_labels:
-        bought = found.train.labelled  # all of them before the first step, and none twice
+    measured = _measured(config)
+    bought = _all_labels(config, found, fresh, measured)
     return Plan(
         batches=_batches(config, found, fresh[-1]),
         memory=_memory(config, found),
         rollout_workers=cluster.rollout_workers,
         ranks=cluster.ranks,
         gpus=cluster.gpus_per_node,
-        rollouts=sum(fresh) * config.rollout.per_prompt,
+        rollouts=(sum(fresh) + measured) * config.rollout.per_prompt,
         labels=bought if bought is None or budget is None else min(bought, budget),
         evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),
     )
+
+
+def _all_labels(config: Config, found: Preflight, fresh: list[int], measured: int) -> int | None:
+    """Labels of the whole run, at most and without a limit; None where none are bought."""
+    if isinstance(config.select, UfoSelect) and config.select.buys_labels:
+        return found.train.labelled  # all of them before the first step, and none twice
+    labels = [_labels(config, count) for count in fresh]
+    paid = measured if isinstance(config.label, GoldLabel) else 0
+    return None if None in labels else sum(count or 0 for count in labels) + paid
+
+
+def _measured(config: Config) -> int:
+    """Prompts that the selector measures before it chooses, in the whole run."""
+    select = config.select
+    return reference_of(config, select) * ceil(config.run.steps / select.steps) if isinstance(select, DotsSelect) else 0
 
 
 def _batches(config: Config, found: Preflight, fresh: int) -> Batches:

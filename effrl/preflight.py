@@ -12,9 +12,10 @@ from effrl.data.reader import Survey, read, size_of, survey
 from effrl.data.render import render
 from effrl.data.template import Form
 from effrl.errors import UserError
-from effrl.kinds import CurriculumSelect, PluginLabel, PluginSelect, UfoSelect, VoteLabel
+from effrl.kinds import CurriculumSelect, DotsSelect, GoldLabel, PluginLabel, PluginSelect, UfoSelect, VoteLabel
 from effrl.models import config_of, context_of, has_chat_template, locate, parameters_of
 from effrl.select.curriculum import difficulty_of
+from effrl.select.predicted import check_dots
 from effrl.select.ufo import kept
 
 _TEMPLATE_BYTES = 512
@@ -75,6 +76,8 @@ def check(config: Config) -> Preflight:
         )
     _check_curriculum(config)
     _check_zone(config, train)
+    if isinstance(config.select, DotsSelect):
+        check_dots(config, config.select, train.labelled if isinstance(config.label, GoldLabel) else train.rows)
     _check_prompts(config, model, limit, "data.train", config.data.train, train)
     held_out = _check_held_out(config, model, context)
     return Preflight(model, parameters_of(model), context, held_out, train)

@@ -35,6 +35,13 @@ class Prompt:
     """Plain text, sent as it is; or messages, rendered by the model's chat template."""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """The prompt as text, without a chat template; of a conversation, one line for each message."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(f"{message['role']}: {message['content']}" for message in self.content)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

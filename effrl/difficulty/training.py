@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
-
-from effrl.difficulty.network import DifficultyNetwork
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -79,30 +78,57 @@ class Step:
     """[n] what to predict."""
 
 
-def fit(network: DifficultyNetwork, examples: Examples, how: Fit) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which steps of an epoch one of several processes takes; they average their gradients."""
+
+    rank: int
+    of: int
+
+
+ALONE = Share(0, 1)
+
+
+def fit(network: nn.Module, parts: Sequence[Examples], how: Fit, share: Share = ALONE) -> list[float]:
     """Fit a network in place, on the CPU, and leave it ready to predict.
 
+    Args:
+        network: a difficulty network, or one wrapped to average its gradients over processes.
+        parts: each with references of its own, such as rounds or snapshots of a run.
+        how: to fit.
+        share: of several processes, this one.
+
     Returns:
-        Mean loss of every epoch.
+        Mean loss of every epoch, over this process's steps.
+
+    Raises:
+        ValueError: there are fewer steps than processes.
     """
+    size = steps_of_epoch(parts, how) // share.of
+    if size == 0:
+        raise ValueError(f"{share.of} processes for fewer steps than that")
     optimizer = torch.optim.Adam(network.parameters(), lr=how.lr)
-    total = how.epochs * len(_cuts(examples, how.batch))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, total))
-    torch.manual_seed(how.seed)  # dropout
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, how.epochs * size))
+    torch.manual_seed(how.seed + share.rank)  # dropout
     losses = []
     network.train()
     for epoch in range(how.epochs):
         sums = 0.0
-        for step in steps(examples, how, epoch):
+        for step in islice(mixed_steps(parts, how, epoch), share.rank, size * share.of, share.of):
             value = loss(network, step)
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             sums += float(value.detach())
-        losses.append(sums / len(_cuts(examples, how.batch)))
+        losses.append(sums / size)
     network.eval()
     return losses
+
+
+def steps_of_epoch(parts: Sequence[Examples], how: Fit) -> int:
+    """Steps of all parts together."""
+    return sum(len(_cuts(part, how.batch)) for part in parts)
 
 
 def learning_rate(step: int, total: int) -> float:
@@ -111,18 +137,26 @@ def learning_rate(step: int, total: int) -> float:
     return min((step + 1) / warmup, (total - step) / max(1, total - warmup))
 
 
-def loss(network: DifficultyNetwork, step: Step) -> Tensor:
+def loss(network: nn.Module, step: Step) -> Tensor:
     """Binary cross-entropy with soft targets, mean over queries; its least value is their entropy, not 0."""
-    predicted = network(step.queries, step.references, step.reference_rates, step.own)
+    predicted: Tensor = network(step.queries, step.references, step.reference_rates, step.own)
     return functional.binary_cross_entropy(predicted, step.rates)
 
 
-def steps(examples: Examples, how: Fit, epoch: int) -> Iterator[Step]:
-    """Every prompt of every policy once, in a seeded order; each step draws references of its own.
+def mixed_steps(parts: Sequence[Examples], how: Fit, epoch: int) -> Iterator[Step]:
+    """The steps of every part, in a seeded order.
 
     An epoch depends on the seed and its number alone, so that several processes may each take a share of the steps.
     """
-    random = np.random.default_rng([how.seed, epoch])
+    turns = np.repeat(np.arange(len(parts)), [len(_cuts(part, how.batch)) for part in parts])
+    streams = [steps(part, how, epoch, number) for number, part in enumerate(parts)]
+    for turn in np.random.default_rng([how.seed, epoch]).permutation(turns):
+        yield next(streams[turn])
+
+
+def steps(examples: Examples, how: Fit, epoch: int, part: int = 0) -> Iterator[Step]:
+    """Every prompt of every policy once, in a seeded order; each step draws references of its own."""
+    random = np.random.default_rng([how.seed, epoch, part])
     policies = np.repeat(np.arange(len(examples.tables)), [len(table.prompts) for table in examples.tables])
     prompts = np.concatenate([table.prompts for table in examples.tables])
     rates = np.concatenate([table.rates for table in examples.tables])

@@ -1,21 +1,30 @@
 """From a config's ``select`` section to the selector it names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from effrl import plugins
 from effrl.config import Config
-from effrl.kinds import BandSelect, CurriculumSelect, PluginSelect, ThompsonSelect, UfoSelect, UniformSelect
+from effrl.kinds import (
+    BandSelect,
+    CurriculumSelect,
+    DotsSelect,
+    PluginSelect,
+    ThompsonSelect,
+    UfoSelect,
+    UniformSelect,
+)
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.curriculum import CurriculumSelector
 from effrl.select.mixed import Make, Pools, mixed, uniform
+from effrl.select.predicted import dots
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.zone import UfoSelector
 from effrl.types import Prompt
 
 
-def selector(config: Config, pools: Pools) -> Selector:
-    """The selector of a run, over one pool, or over several with weights.
+def selector(config: Config, pools: Pools, note: Callable[[str], None]) -> Selector:
+    """The selector of a run, over one pool, or over several with weights; ``note`` gets a line on what took time.
 
     Raises:
         UserError: a selector of the user's own cannot be loaded, or a prompt lacks the column of a curriculum.
@@ -33,6 +42,8 @@ def selector(config: Config, pools: Pools) -> Selector:
             return mixed(pools, seed, _thompson(thompson))
         case UfoSelect() as ufo:
             return mixed(pools, seed, _ufo(ufo))
+        case DotsSelect() as section:
+            return mixed(pools, seed, dots(config, section, note))
         case PluginSelect(kind=kind):
             prompts = [prompt for _, part in pools for prompt in part]
             made: Selector = plugins.load("select.kind", kind)(prompts, seed)

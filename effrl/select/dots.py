@@ -5,10 +5,13 @@ of the moment; its pass rates tell the predictor what this policy finds hard.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from effrl.difficulty.metrics import evaluate, noise_ceiling_of_labels
+from effrl.difficulty.rounds import Round
 from effrl.protocols import Look
 from effrl.seeds import derive
 from effrl.select.gumbel import Float64, keys
@@ -17,6 +20,12 @@ from effrl.types import Observation, Prompt
 
 Predict = Callable[[Sequence[int], Sequence[float]], Float64]
 """From indices of reference prompts and their pass rates to [N] pass rates of all prompts."""
+
+Refit = Callable[[Sequence[Round]], Predict | None]
+"""From what the rounds so far have found out, the newest last, to a better predictor; None while they are too few."""
+
+REPORTED = ("pearson", "spearman", "mae", "precision", "precision_random")
+"""Of :func:`effrl.difficulty.metrics.evaluate`, what a run writes down."""
 
 
 class DotsSelector(RankedSelector):
@@ -27,7 +36,8 @@ class DotsSelector(RankedSelector):
     uniformly. A prompt comes at most once in a round, as long as there are others.
 
     The first call of a round draws for all its steps and shuffles, so that no step gets the ones nearest to the target
-    and leaves the rest to the next (DOTS, arXiv 2506.05316, and its released code).
+    and leaves the rest to the next (DOTS, arXiv 2506.05316, and its released code). Only references come first: in the
+    first step their rollouts are those of the policy that learns from them, and need not be sampled again.
     """
 
     def __init__(
@@ -39,6 +49,9 @@ class DotsSelector(RankedSelector):
         steps: int = 2,
         target: float = 0.5,
         temperature: float = 1e-3,
+        refit: Refit | None = None,
+        keep: int = 16,
+        tries: int = 8,
     ) -> None:
         """Nothing is measured.
 
@@ -50,6 +63,9 @@ class DotsSelector(RankedSelector):
             steps: training steps of a round.
             target: difficulty (share of rollouts that fail) to draw near.
             temperature: of the draw, in units of difficulty.
+            refit: called at the beginning of a round, for a predictor to use instead of ``predict``.
+            keep: rounds that it learns from, the newest.
+            tries: rollouts that a pass rate is measured in, which limits how well it can be predicted.
 
         Raises:
             ValueError: there are no prompts, or two of them share an id.
@@ -57,11 +73,13 @@ class DotsSelector(RankedSelector):
         super().__init__(prompts, seed)
         self._predict, self._reference, self._steps = predict, reference, steps
         self._target, self._temperature = target, temperature
-        self._rates: dict[str, float] = {}
+        self._refit, self._keep, self._tries = refit, keep, tries
+        self._rounds: list[Round] = []
         self._round: int | None = None
         self._drawn: dict[int, None] = {}
         self._queue: list[int] = []
         self._difficulty: Float64 | None = None
+        self._compared: dict[str, float] = {}
 
     def look(self, step: int) -> Look | None:
         """The references of the round that begins with ``step`` (from 1 on); None while a round lasts.
@@ -77,25 +95,29 @@ class DotsSelector(RankedSelector):
 
     def saw(self, step: int, found: Mapping[str, float]) -> None:
         """Begin the round of ``step`` with the pass rates of its references; without any, with those of the last."""
-        self._rates = {prompt_id: rate for prompt_id, rate in found.items() if prompt_id in self.index} or self._rates
+        rates = self._indexed({prompt_id: rate for prompt_id, rate in found.items() if prompt_id in self.index})
+        self._compared = self._compare(rates)
+        if rates:
+            self._rounds = [*self._rounds, Round(rates)][-self._keep :]
         self._begin(self._round_of(step))
 
     def metrics(self) -> Mapping[str, float]:
-        """Nothing yet."""
-        return {}
+        """How well the round before predicted this one's references, and how hard what was drawn should be."""
+        drawn = {"select/difficulty_expected": float(self.difficulty[[*self._drawn]].mean())} if self._drawn else {}
+        return {**self._compared, **drawn}
 
     @property
     def difficulty(self) -> Float64:
-        """[N] predicted share of failing rollouts; the target for all before anything is measured."""
+        """[N] share of failing rollouts, of references as it was measured, of others as it is predicted; the target
+        for all before anything is measured."""
         if self._difficulty is None:
-            self._difficulty = self._predicted()
+            self._difficulty = self._expected()
         return self._difficulty
 
     def draw(self, count: int) -> list[int]:
         """``count`` prompts from what the round has drawn already; then, for refills, from the rest."""
         if not self._drawn:
-            self._queue = self._sample(min(count * self._steps, len(self.prompts)))
-            np.random.default_rng(derive(self._seed, "shuffle", self._draws)).shuffle(self._queue)
+            self._queue = self._draw_ahead(min(count * self._steps, len(self.prompts)))
         chosen, self._queue = self._queue[:count], self._queue[count:]
         while len(chosen) < count:
             chosen += self._sample(count - len(chosen), chosen)
@@ -108,22 +130,26 @@ class DotsSelector(RankedSelector):
         return found
 
     def learn(self, index: int, seen: Observation) -> None:
-        """Outcomes of training change nothing here: the references measure the policy, at one moment."""
+        """Keep the outcome for the next fit; in this round the references alone tell what the policy finds hard."""
+        if self._rounds and index not in self._references:
+            self._rounds[-1].others[index] = seen.passes / seen.tries
 
     def known(self) -> dict[str, Any]:
-        """Rates of the references, by prompt id."""
-        return dict(self._rates)
+        """Nothing: what is known belongs to a round, and is in :meth:`state`."""
+        return {}
 
-    def recall(self, known: Mapping[str, float]) -> None:
-        self._rates = dict(known)
+    def recall(self, known: Mapping[str, Any]) -> None:
+        """Nothing."""
 
     def state(self) -> Mapping[str, Any]:
-        """References and their rates, the round, and what it has drawn (a few steps' prompts)."""
+        """What the rounds have found out, the round that lasts, and what it has drawn (a few steps' prompts)."""
         return {
             **super().state(),
+            "rounds": [{part: self._named(rates) for part, rates in asdict(entry).items()} for entry in self._rounds],
             "round": self._round,
             "drawn": [self.prompts[index].id for index in self._drawn],
             "queue": [self.prompts[index].id for index in self._queue],
+            "compared": dict(self._compared),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -132,11 +158,27 @@ class DotsSelector(RankedSelector):
         Raises:
             ValueError: the state cannot belong to these prompts.
         """
-        self.must_know(state["drawn"])
+        for names in (state["drawn"], *(rates for entry in state["rounds"] for rates in entry.values())):
+            self.must_know(names)
         super().restore(state)
+        self._rounds = [
+            Round(**{part: self._indexed(rates) for part, rates in entry.items()}) for entry in state["rounds"]
+        ]
         self._begin(state["round"])
         self._drawn = dict.fromkeys(self.index[prompt_id] for prompt_id in state["drawn"])
         self._queue = [self.index[prompt_id] for prompt_id in state["queue"]]
+        self._compared = dict(state["compared"])
+
+    @property
+    def _references(self) -> Mapping[int, float]:
+        """Pass rates of the newest references, by index."""
+        return self._rounds[-1].references if self._rounds else {}
+
+    def _indexed(self, rates: Mapping[str, float]) -> dict[int, float]:
+        return {self.index[prompt_id]: rate for prompt_id, rate in rates.items()}
+
+    def _named(self, rates: Mapping[int, float]) -> dict[str, float]:
+        return {self.prompts[index].id: rate for index, rate in rates.items()}
 
     def _begin(self, number: int | None) -> None:
         self._round = number
@@ -146,10 +188,34 @@ class DotsSelector(RankedSelector):
     def _round_of(self, step: int) -> int:
         return (step - 1) // self._steps
 
-    def _predicted(self) -> Float64:
-        if not self._rates:
+    def _expected(self) -> Float64:
+        if not self._rounds:
             return np.full(len(self.prompts), self._target)
-        return 1.0 - self._predict([self.index[prompt_id] for prompt_id in self._rates], list(self._rates.values()))
+        places, rates = [*self._references], [*self._references.values()]
+        difficulty = 1.0 - self._predictor()(places, rates)
+        difficulty[places] = 1.0 - np.array(rates)
+        return difficulty
+
+    def _predictor(self) -> Predict:
+        """Fitted on this round's references too, but never on its groups: a resume in its middle finds it again."""
+        if self._refit is None:
+            return self._predict
+        return self._refit([*self._rounds[:-1], Round(dict(self._references))]) or self._predict
+
+    def _compare(self, rates: Mapping[int, float]) -> dict[str, float]:
+        """What was expected of new references before they were measured; those that were measured already left out."""
+        new = [index for index in rates if index not in self._references]
+        if not self._rounds or len(new) < 2:
+            return {}
+        measured = np.array([rates[index] for index in new])
+        found = evaluate(1.0 - self.difficulty[new], measured)
+        ceiling = noise_ceiling_of_labels(measured, self._tries)
+        return {**{f"select/{name}": found[name] for name in REPORTED}, "select/noise_ceiling": ceiling}
+
+    def _draw_ahead(self, count: int) -> list[int]:
+        drawn = self._sample(count)
+        np.random.default_rng(derive(self._seed, "shuffle", self._draws)).shuffle(drawn)
+        return sorted(drawn, key=lambda index: index not in self._references)  # stable: the others stay shuffled
 
     def _sample(self, count: int, but: Collection[int] = ()) -> list[int]:
         """At most ``count`` prompts that the round has not drawn; once it has drawn all, any not in ``but`` can."""

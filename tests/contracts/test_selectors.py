@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from effrl.difficulty.online import Refitting
+from effrl.difficulty.predictor import UntrainedPredictor
+from effrl.kinds import DotsSelect
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.curriculum import CurriculumSelector
@@ -52,6 +55,21 @@ class TestDotsMeasured(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         selector = DotsSelector(prompts, seed, constant(len(prompts)))
         selector.saw(1, {prompts[0].id: 0.25})
+        return selector
+
+
+class TestDotsFittedInTheRun(SelectorContract):
+    """Three rounds were seen, so that a network is fitted; prompts of a level are neighbours."""
+
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        levels = [prompt.meta["level"] for prompt in prompts]
+        embeddings = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)[levels]
+        refit = Refitting(embeddings, DotsSelect(hidden=4, layers=1, epochs=1), seed)
+        selector = DotsSelector(prompts, seed, UntrainedPredictor(embeddings), 4, refit=refit)
+        for step in (1, 3, 5):
+            look = selector.look(step)
+            assert look is not None
+            selector.saw(step, {prompt.id: prompt.meta["level"] / 2 for prompt in look.prompts})
         return selector
 
 

@@ -22,7 +22,10 @@ NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 TENSORS = (
     "effrl.advantage.gae",
     *(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "importance", "policy", "tokens")),
-    *(f"effrl.difficulty.{name}" for name in ("attention", "network", "predictor", "saved", "training")),
+    *(
+        f"effrl.difficulty.{name}"
+        for name in ("attention", "network", "offline", "online", "predictor", "saved", "training")
+    ),
 )
 """The modules of the library where torch is the point."""
 

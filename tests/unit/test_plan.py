@@ -60,6 +60,14 @@ def test_replay_shares_a_step_between_fresh_and_older_groups() -> None:
     assert (planned().batches.fresh, planned().batches.replayed, planned().memory.replay) == (32, 0, 0)
 
 
+def test_references_are_rolled_out_and_their_labels_bought() -> None:
+    """20 steps of 32 prompts, in 10 rounds of two; votes cost nothing."""
+    dots = ("select.kind=dots", "select.reference=6")
+    assert planned(*dots).rollouts == 20 * 32 * 8 + 10 * 6 * 8
+    assert planned(*dots).labels == 20 * 48 + 10 * 6
+    assert planned(*dots, "label.kind=vote").labels is None
+
+
 def test_evaluations_count_the_base_and_the_last_step() -> None:
     assert planned("run.steps=12", "eval.every=5").evaluations == 4, "steps 0, 5, 10 and 12"
 

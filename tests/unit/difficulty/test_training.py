@@ -86,7 +86,7 @@ def test_a_query_cannot_see_its_own_rate_through_the_references() -> None:
     examples = Examples(random.normal(size=(64, 8)).astype(np.float32), rows, [PolicyTable(rows, rates, rates)])
     torch.manual_seed(1)
     network = DifficultyNetwork(8, hidden=16, layers=1, dropout=0.0)
-    losses = fit(network, examples, Fit(epochs=30, batch=64, references=64))
+    losses = fit(network, [examples], Fit(epochs=30, batch=64, references=64))
     assert losses[-1] > 0.3
 
 
@@ -95,7 +95,7 @@ def test_unseen_policies_are_predicted_near_the_noise_ceiling() -> None:
     examples = world.examples([-2.0, -1.4, -0.8, -0.3, 0.3, 0.8, 1.4, 2.0], references=256, per_policy=500)
     torch.manual_seed(1)
     network = DifficultyNetwork(DIMENSION, hidden=32)
-    losses = fit(network, examples, Fit(epochs=12))
+    losses = fit(network, [examples], Fit(epochs=12))
     assert losses[-1] < losses[0]
     trained, untrained = DifficultyPredictor(network, world.embeddings), UntrainedPredictor(world.embeddings)
     references, rest = np.arange(128), np.arange(256, 1500)

@@ -1,0 +1,50 @@
+"""Fitting the difficulty network in a run, from what the run itself finds out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from effrl.difficulty.network import DifficultyNetwork
+from effrl.difficulty.predictor import DifficultyPredictor, Float32
+from effrl.difficulty.rounds import Round
+from effrl.difficulty.training import Examples, Fit, PolicyTable, fit
+from effrl.kinds import DotsSelect
+
+
+class Refitting:
+    """Makes a predictor anew at the beginning of each round, from what the rounds before have found out.
+
+    Each time from the same untrained network: what it predicts depends on these rounds and the seed alone, and nothing
+    but the rounds needs to be kept for a resume. Each round counts as a policy of its own, shown by its references.
+    """
+
+    def __init__(self, embeddings: Float32, how: DotsSelect, seed: int) -> None:
+        """Nothing is fitted.
+
+        Args:
+            embeddings: [N, D] of the pool.
+            how: sizes and epochs.
+            seed: of initial weights, dropout and the order of steps.
+        """
+        self._embeddings, self._how = embeddings, how
+        self._seed = seed % 2**32  # what NumPy's and torch's generators both take
+
+    def __call__(self, rounds: Sequence[Round]) -> DifficultyPredictor | None:
+        """The predictor after these rounds, the newest last; None where there are too few to learn from."""
+        usable = [entry for entry in rounds if len(entry.references) > 1]
+        if len(usable) <= self._how.after:
+            return None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            network = DifficultyNetwork(self._embeddings.shape[1], self._how.hidden, self._how.layers)
+            fit(network, [self._examples(entry) for entry in usable], Fit(epochs=self._how.epochs, seed=self._seed))
+        return DifficultyPredictor(network, self._embeddings, self._how.posthoc)
+
+    def _examples(self, found: Round) -> Examples:
+        """The references predict one another and what was trained on; only this round's rows are read."""
+        rates = {**found.references, **found.others}
+        references = np.arange(len(found.references))
+        reference_rates = np.fromiter(found.references.values(), np.float32)
+        table = PolicyTable(np.arange(len(rates)), np.fromiter(rates.values(), np.float32), reference_rates)
+        return Examples(np.asarray(self._embeddings[[*rates]]), references, [table])

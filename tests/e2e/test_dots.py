@@ -1,0 +1,59 @@
+"""Real runs that choose prompts by predicted difficulty; a predictor fitted on what one of them measured."""
+
+from pathlib import Path
+from typing import Any
+
+from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
+
+from effrl.difficulty.saved import load
+from effrl.models import TINY, fingerprint
+
+DOTS = (
+    *SMALL,
+    "data.train=tasks:chain?size=256",
+    "select.kind=dots",
+    "select.reference=6",
+    "select.after=1",
+    "select.epochs=2",
+    "rollout.prompts=8",
+)
+
+
+def without_evaluation(row: dict[str, Any]) -> dict[str, Any]:
+    """The last step of each attempt is evaluated, so two attempts have one evaluation more."""
+    return {name: value for name, value in deterministic(row).items() if not name.startswith("eval/")}
+
+
+def test_predicted_resumed_and_fitted_on(effrl: Any, tmp_path: Path) -> None:
+    """Four steps in one go equal two and two; in the second round a network that the run has fitted predicts."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    first = effrl("train", "quickstart", *DOTS, "run.steps=4", f"run.dir={whole}", **cache)
+    assert first.end(START_S + 4 * STEP_S) == 0, first.output()
+    assert "256 prompts embedded in" in first.output()
+    found = rows(whole)
+    assert [row.get("scout/prompts") for row in found] == [None, 6, None, 6, None]
+    assert found[1]["scout/rollouts"] == 6 * 4 and found[1]["scout/reused"] in range(0, 25, 4)
+    assert "select/pearson" not in found[2] and -1 <= found[3]["select/pearson"] <= 1
+    assert all(0 <= row["select/difficulty_expected"] <= 1 for row in found[1:])
+
+    half = effrl("train", "quickstart", *DOTS, "run.steps=3", f"run.dir={cut}", **cache)
+    assert half.end(START_S + 3 * STEP_S) == 0, half.output()
+    assert "256 prompts found embedded" in half.output()
+    rest = effrl("resume", str(cut), "run.steps=4", **cache)
+    assert rest.end(START_S + STEP_S) == 0, rest.output()
+    for one, other in zip(found[1:], rows(cut)[1:], strict=True):
+        assert without_evaluation(one) == without_evaluation(other)
+    for step in range(1, 5):
+        assert [entry["prompt_id"] for entry in groups(cut, step)] == [
+            entry["prompt_id"] for entry in groups(whole, step)
+        ]
+
+    out = tmp_path / "predictor.safetensors"
+    sizes = ("--hidden", "8", "--layers", "1", "--epochs", "2", "--window", "2")
+    fit = effrl("dots", "fit", str(whole), str(cut), "--out", str(out), *sizes, **cache)
+    assert fit.end(START_S) == 0, fit.output()
+    assert "4 snapshots of policies" in fit.output() and "Pearson" in fit.output()
+    _, card = load(out, fingerprint(TINY), "mean", 128)
+    assert card.policies == 4 and "pearson" in card.metrics
+    assert fit.orphans() == []
