@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from reads import unread
 
+import effrl
+from actors import role
 from actors.cluster import Cluster
-from actors.learner import LearnerOptions
+from actors.learner import LearnerOptions, LearnerRank
 from actors.services import LearnerService
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, Settled
@@ -113,3 +115,51 @@ def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
         )
     assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)] * 2
     assert [options.clip for options in given] == ["centered", "paper"]
+
+
+class TwoAlike:
+    """Stands in for DeepSpeed on a rank that has a twin; each update has the sums that were given for it."""
+
+    def __init__(self, *sums: dict[str, float]) -> None:
+        self.sums = list(sums)
+
+    def set_learning_rate(self, rate: float) -> None: ...
+
+    def even(self, batches: list[MicroBatch]) -> list[MicroBatch]:
+        return batches
+
+    def accumulate(self, *arguments: Any) -> dict[str, float]:
+        return self.sums.pop(0)
+
+    def step(self) -> float:
+        return 7.0
+
+    def sum_over_ranks(self, values: list[float]) -> list[float]:
+        return [2 * value for value in values]
+
+    def max_over_ranks(self, value: float) -> float:
+        return value
+
+
+def test_metrics_of_two_updates_are_means_and_the_largest_weight(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By hand, 16 tokens: 256 / 20 and 1024 / 64 effective ones, that is 0.8 and 1 of all."""
+    monkeypatch.setattr(role, "_log_to", lambda path: None)  # it would take the test's own output
+    run = config()
+    rank = LearnerRank("learner-0", tmp_path, effrl.__version__, LearnerOptions("", "", run.learn, run.loss, 0, 2))
+    of_both = {"policy": 4.0, "entropy": 4.0, "clipped": 2.0, "mismatch_kl": 1.0, "truncated": 0.0}
+    rank.engine = TwoAlike(  # type: ignore[assignment]
+        {**of_both, "weight": 8.0, "weight_squared": 10.0, "weight_max": 3.0},
+        {**of_both, "weight": 16.0, "weight_squared": 32.0, "weight_max": 2.0, "entropy": 12.0},
+    )
+    assert rank.step([[], []], [Size(16, 16), Size(16, 16)], 1e-3) == {
+        "loss/policy": 0.5,
+        "policy/grad_norm": 7.0,
+        "policy/entropy": 1.0,
+        "policy/clip_fraction": 0.25,
+        "mismatch/kl": 0.125,
+        "mismatch/truncated_fraction": 0.0,
+        "mismatch/ess": pytest.approx(0.9),
+        "mismatch/weight_max": 3.0,
+    }
