@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.certainty import Aim, CertaintyService, nothing_scored
+from actors.certainty import CHUNK, Aim, CertaintyService, nothing_scored
 from actors.sampling import Sampled, SampleRequest
 from actors.services import OracleService, RewardService, Sampler
 from actors.wait import answer
@@ -124,11 +124,21 @@ class Scout:
         kind: Target = "final_answer" if votes else target
         told = [(prompt, target_of(kind, label, None), "gold") for prompt, label in zip(prompts, labels, strict=True)]
         unknown = [prompt for prompt, text, _ in told if text is None] if votes else []
-        sampled = await self._sample(step, unknown) if unknown else {}
-        read = await self.rewards.answers(_groups(unknown, list(sampled.values()))) if unknown else []
+        read, sampled = await self._polled(step, unknown)
         told += [(group.group.prompt, target_of(target, None, group.voted), "vote") for group in read]
         aims = {prompt.id: Aim(prompt, text, source) for prompt, text, source in told if text is not None}
         return [aims[prompt_id] for prompt_id in ids if prompt_id in aims], sampled
+
+    async def _polled(self, step: int, prompts: Sequence[Prompt]) -> tuple[list[ReadGroup], dict[str, Sampled]]:
+        """Rollouts of prompts and their answers, so many prompts at a time that no wait lasts for a whole pool."""
+        read: list[ReadGroup] = []
+        sampled: dict[str, Sampled] = {}
+        for start in range(0, len(prompts), CHUNK):
+            part = prompts[start : start + CHUNK]
+            results = await self._sample(step, part)
+            read += await self.rewards.answers(_groups(part, list(results.values())))
+            sampled |= results
+        return read, sampled
 
     async def _tell(self, step: int, found: Mapping[str, float]) -> Mapping[str, Mapping[str, float | bool]]:
         """Tell the selector; what it makes of each prompt comes back, if it says so."""

@@ -2,17 +2,20 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pyarrow import parquet
 
-from actors.scoring import Pool, TargetScorer
+from actors.scoring import Pool, Question, TargetScorer
 from deploy import cli
 from effrl.models import TINY
+from effrl.select.scores import Scored
 from effrl.select.target import target_ids
 from effrl.select.ufo import certainty
 
@@ -63,6 +66,69 @@ def test_a_cache_of_another_model_is_refused(effrl: Command, tmp_path: Path) -> 
     (tmp_path / "scores.jsonl.cache").write_text(json.dumps(key) + "\n")
     code, _, err = effrl("score", "tasks:strings?size=8", "--model", "tiny")
     assert code == 2 and "was made with model '77aa'" in err and err.count("\n") == 1
+
+
+# --- what is kept, with workers that know the answer
+
+
+class Blocks:
+    """Stands for Ray and its workers: a block is a row, certain by its place; may be stopped before a row."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[list[str]] = []
+        self.stop_before: int | None = None
+        monkeypatch.setattr("actors.cluster.ray_session", nullcontext)
+        monkeypatch.setattr("actors.scoring.score", self._score)
+
+    def _score(self, questions: Sequence[Question], pool: Pool) -> Iterator[dict[int, Scored]]:
+        self.asked.append([question.target for question in questions])
+        for row, question in enumerate(questions):
+            if row == self.stop_before:
+                raise KeyboardInterrupt
+            number = int(question.target)
+            yield {row: Scored(None if number == 9 else number / 10, len(question.target))}
+
+
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> Blocks:
+    return Blocks(monkeypatch)
+
+
+def rows(path: Path, count: int = 10) -> None:
+    lines = [{"id": f"r{number}", "prompt": f"{number}+0=", "label": str(number)} for number in range(count)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"prompt": "?"}]))
+
+
+def test_what_was_scored_before_a_stop_is_kept(effrl: Command, blocks: Blocks, tmp_path: Path) -> None:
+    rows(tmp_path / "rows.jsonl")
+    command = ("score", "rows.jsonl", "--model", "tiny", "--ratio", "0.35")
+    blocks.stop_before = 4
+    code, out, err = effrl(*command)
+    assert code == 130 and "4 rows are in scores.jsonl.cache" in out and not (tmp_path / "scores.jsonl").exists()
+    blocks.stop_before = None
+    code, out, err = effrl(*command)
+    assert (code, err) == (0, "") and "4 known from scores.jsonl.cache" in out
+    assert blocks.asked[1] == ["4", "5", "6", "7", "8", "9"]
+    assert "9 rows scored, certainty 0.400" in out and "3 in the zone [0.300, 0.500]" in out
+    assert "left out: 1 without a label, 1 longer than the context" in out
+    found = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in found] == [f"r{number}" for number in range(9)]
+    assert [row["id"] for row in found if row["selected"]] == ["r3", "r4", "r5"]
+    score = pytest.approx(0.84)
+    assert found[0] == {"id": "r0", "certainty": 0.0, "score": score, "selected": False, "target_tokens": 1}
+
+
+def test_only_what_is_new_is_scored(effrl: Command, blocks: Blocks, tmp_path: Path) -> None:
+    rows(tmp_path / "rows.jsonl", 5)
+    command = ("score", "rows.jsonl", "--model", "tiny", "--out", "s.parquet")
+    assert effrl(*command)[0] == 0
+    assert effrl(*command, "--center", "median")[0] == 0
+    assert len(blocks.asked) == 1, "another zone of the same scores"
+    rows(tmp_path / "rows.jsonl", 7)
+    assert effrl(*command)[0] == 0
+    assert blocks.asked[1:] == [["5", "6"]]
+    table = parquet.read_table(tmp_path / "s.parquet").to_pydict()
+    assert table["id"] == [f"r{number}" for number in range(7)] and table["target_tokens"] == [1] * 7
 
 
 # --- what a worker computes

@@ -178,6 +178,13 @@ def write(path: Path, *rows: Any) -> Path:
         ("select={kind: band, low: 0.9}", ["select.low (0.9) is above select.high (0.875)", "swap"]),
         ("select={kind: band, hihg: 1}", ["unknown key 'select.hihg'", "did you mean 'select.high'?"]),
         ("select={kind: curriculum, column: hops}", ["'hops' of prompt chain/", "is not there", "level"]),
+        ("select={kind: ufo, prfix: x}", ["unknown key 'select.prfix'", "did you mean 'select.prefix'?"]),
+        ("select={kind: ufo, center: mode}", ["select.center", "'mean' or 'median'", "'mode'"]),
+        ("select={kind: ufo, ratio: 0}", ["select.ratio", "greater than 0"]),
+        (
+            "select={kind: ufo}",
+            ["select.ratio=0.1 keeps 1 of the 16 prompts", "rollout.prompts=32", "raise select.ratio"],
+        ),
         ("select.kind=nowhere:selector", ["select.kind 'nowhere:selector'", "no module named 'nowhere'"]),
         ("label={kind: 'nowhere:labeller'}", ["rollout.refill"]),
         ("data.train={kind: json, path: x}", ["data.train.kind=json", "did you mean 'jsonl'?"]),
@@ -221,6 +228,14 @@ def test_a_value_that_does_not_fit(train: Command, override: str, words: list[st
 )
 def test_what_replay_does_not_go_with(train: Command, override: str, words: list[str]) -> None:
     train("replay.clip=paper", override).says(*words)
+
+
+def test_certainties_of_labels_that_nobody_buys(train: Command) -> None:
+    for label in ("vote", "random"):
+        overrides = ("select={kind: ufo, ratio: 1}", f"label.kind={label}", "rollout.refill=0")
+        train(*overrides).says(f"label.kind={label} does not buy", "set select.target=pseudo_answer")
+    own = ("select={kind: ufo, target: pseudo_answer}", "reward.kind=my_rewards:score")
+    train(*own).says("votes on answers", "my_rewards:score does not tell")
 
 
 def test_an_advantage_of_your_own_is_looked_for_where_the_run_starts(train: Command, tmp_path: Path) -> None:
