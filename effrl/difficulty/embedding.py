@@ -83,7 +83,9 @@ def embed(model: Path, texts: Sequence[str]) -> Iterator[tuple[list[int], Float3
 def _loaded(model: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # it would write over the command line's own
     try:
         network = AutoModel.from_pretrained(model, dtype=torch.float32).eval()
         network.config.use_cache = False
