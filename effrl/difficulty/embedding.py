@@ -112,7 +112,9 @@ def _write(path: Path, model: Path, texts: Sequence[str]) -> None:
     file: Any = None
     for rows, found in embed(model, texts):
         if file is None:
-            file = np.lib.format.open_memmap(path, "w+", np.float32, (len(texts), found.shape[1]))
+            file = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+                path, "w+", np.float32, (len(texts), found.shape[1])
+            )
         file[rows] = found
     file.flush()
 
