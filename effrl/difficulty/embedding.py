@@ -83,7 +83,9 @@ def embed(model: Path, texts: Sequence[str]) -> Iterator[tuple[list[int], Float3
 def _loaded(model: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # it would write over the command line's own
     try:
         network = AutoModel.from_pretrained(model, dtype=torch.float32).eval()
         network.config.use_cache = False
@@ -110,7 +112,9 @@ def _write(path: Path, model: Path, texts: Sequence[str]) -> None:
     file: Any = None
     for rows, found in embed(model, texts):
         if file is None:
-            file = np.lib.format.open_memmap(path, "w+", np.float32, (len(texts), found.shape[1]))  # type: ignore[no-untyped-call]
+            file = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+                path, "w+", np.float32, (len(texts), found.shape[1])
+            )
         file[rows] = found
     file.flush()
 

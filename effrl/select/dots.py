@@ -79,6 +79,7 @@ class DotsSelector(RankedSelector):
         self._drawn: dict[int, None] = {}
         self._queue: list[int] = []
         self._difficulty: Float64 | None = None
+        self._fitted = False
         self._compared: dict[str, float] = {}
 
     def look(self, step: int) -> Look | None:
@@ -103,8 +104,10 @@ class DotsSelector(RankedSelector):
 
     def metrics(self) -> Mapping[str, float]:
         """How well the round before predicted this one's references, and how hard what was drawn should be."""
-        drawn = {"select/difficulty_expected": float(self.difficulty[[*self._drawn]].mean())} if self._drawn else {}
-        return {**self._compared, **drawn}
+        if not self._drawn:
+            return dict(self._compared)
+        expected = float(self.difficulty[[*self._drawn]].mean())
+        return {**self._compared, "select/difficulty_expected": expected, "select/fitted": float(self._fitted)}
 
     @property
     def difficulty(self) -> Float64:
@@ -192,7 +195,9 @@ class DotsSelector(RankedSelector):
         if not self._rounds:
             return np.full(len(self.prompts), self._target)
         places, rates = [*self._references], [*self._references.values()]
-        difficulty = 1.0 - self._predictor()(places, rates)
+        predict = self._predictor()
+        self._fitted = self._refit is None or predict is not self._predict
+        difficulty = 1.0 - predict(places, rates)
         difficulty[places] = 1.0 - np.array(rates)
         return difficulty
 

@@ -1,5 +1,6 @@
-"""Real runs that choose prompts by predicted difficulty; a predictor fitted on what one of them measured."""
+"""Real runs that choose prompts by predicted difficulty, and a predictor that Ray Train fits."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ def without_evaluation(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in deterministic(row).items() if not name.startswith("eval/")}
 
 
-def test_predicted_resumed_and_fitted_on(effrl: Any, tmp_path: Path) -> None:
-    """Four steps in one go equal two and two; in the second round a network that the run has fitted predicts."""
+def test_a_run_that_predicts_and_its_resume(effrl: Any, tmp_path: Path) -> None:
+    """Four steps in one go equal three and one; in the second round a network that the run has fitted predicts."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     first = effrl("train", "quickstart", *DOTS, "run.steps=4", f"run.dir={whole}", **cache)
@@ -49,11 +50,32 @@ def test_predicted_resumed_and_fitted_on(effrl: Any, tmp_path: Path) -> None:
             entry["prompt_id"] for entry in groups(whole, step)
         ]
 
-    out = tmp_path / "predictor.safetensors"
-    sizes = ("--hidden", "8", "--layers", "1", "--epochs", "2", "--window", "2")
-    fit = effrl("dots", "fit", str(whole), str(cut), "--out", str(out), *sizes, **cache)
+
+def test_a_predictor_is_fitted_by_two_processes_and_used(effrl: Any, tmp_path: Path) -> None:
+    """On groups by hand, whose pass rates follow the first digit; a run would take it from the first step on."""
+    run, out = tmp_path / "run", tmp_path / "predictor.safetensors"
+    write_run(run, steps=8)
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    sizes = ("--hidden", "8", "--layers", "1", "--epochs", "4", "--window", "2", "--workers", "2")
+    fit = effrl("dots", "fit", str(run), "--out", str(out), *sizes, **cache)
     assert fit.end(START_S) == 0, fit.output()
-    assert "4 snapshots of policies" in fit.output() and "Pearson" in fit.output()
+    assert "4 snapshots of policies · 40 prompts embedded in" in fit.output()
+    assert "Pearson" in fit.output() and "all are used" in fit.output()
     _, card = load(out, fingerprint(TINY), "mean", 128)
-    assert card.policies == 4 and "pearson" in card.metrics
+    assert card.policies == 3 and -1 <= card.metrics["pearson"] <= 1
     assert fit.orphans() == []
+
+
+def write_run(path: Path, steps: int) -> None:
+    """40 prompts of which each step has rolled out 20, 4 times each."""
+    (path / "groups").mkdir(parents=True)
+    (path / "config.yaml").write_text("{data: {train: 'tasks:chain'}}")
+    for step in range(1, steps + 1):
+        records = [group(step, number) for number in range(step % 2, 40, 2)]
+        (path / "groups" / f"step_{step:06d}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+
+
+def group(step: int, number: int) -> dict[str, Any]:
+    rollouts = [{"outcome": float(try_ < number // 10 + 1)} for try_ in range(4)]
+    prompt = {"prompt_id": f"chain/{number}", "prompt": f"{number:02d}+1=", "step": step}
+    return {**prompt, "label_source": "gold", "rollouts": rollouts}

@@ -106,6 +106,8 @@ def test_without_a_fit_the_first_predictor_stays() -> None:
         dots = selector(refit=Refit(fits))
         dots.saw(1, {"p/7": 0.5})
         assert dots.difficulty[0] == pytest.approx(expected)
+        dots.select(1)
+        assert dots.metrics()["select/fitted"] == float(fits)
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 3, 5, 6])
