@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from effrl.combinations import check_scored_targets
 from effrl.data.sources import FolderSource, HubSource, JsonlSource, ParquetSource, parse_part, parse_source
 from effrl.data.template import Form, Template, check_system, check_template
 from effrl.kinds import (
@@ -22,7 +23,6 @@ from effrl.kinds import (
     GrpoAdvantage,
     RandomLabel,
     StepBudget,
-    UfoSelect,
     UniformSelect,
     VoteLabel,
 )
@@ -373,22 +373,7 @@ class Config(Section):
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _can_be_scored(self) -> "Config":
-        if not isinstance(self.select, UfoSelect):
-            return self
-        if self.select.buys_labels and not isinstance(self.label, GoldLabel):
-            raise ValueError(
-                f"select.target={self.select.target} reads the true label of every prompt, which label.kind="
-                f"{self.label.kind} does not buy: set select.target=pseudo_answer, or label.kind=gold"
-            )
-        if not self.select.buys_labels and answering(self.reward) is None:
-            raise ValueError(
-                f"select.target=pseudo_answer votes on answers, which your own reward {self.reward.kind} does not tell:"
-                " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
-            )
+        check_scored_targets(self.select, self.label, self.reward)
         return self
 
     @model_validator(mode="after")
