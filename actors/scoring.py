@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import ray
+import ray.data
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 
 from actors.wait import last_line
-from effrl.errors import RunError, UserError
+from effrl.errors import DeadlineError, RunError, UserError
 from effrl.packing import layout, pad, unweighted
 from effrl.select.scores import Scored
 from effrl.select.target import TargetIds, target_ids
@@ -122,6 +124,7 @@ def score(questions: Sequence[Question], pool: Pool) -> Iterator[dict[int, Score
     Raises:
         UserError: there are more workers than the cluster can hold, or a row cannot be scored.
         RunError: a worker failed.
+        DeadlineError: no worker has finished a block for ``STALLED_S``.
     """
     _check_room(pool)
     _quiet()
@@ -142,6 +145,8 @@ def score(questions: Sequence[Question], pool: Pool) -> Iterator[dict[int, Score
     try:
         for batch in scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):
             yield _found(batch)
+    except ExecutionTimeoutError as error:
+        raise DeadlineError(f"waited {STALLED_S:.0f} s in vain for a block of scores") from error
     except RayError as error:
         raise RunError(f"a scoring worker failed: {last_line(error)}") from error
 
