@@ -9,8 +9,9 @@ from tests.bench.grid import Study
 from tests.bench.results import Result, by_arm
 from tests.bench.runner import Planned
 from tests.bench.statistics import RESAMPLES, resolvable
-from tests.bench.tables import family_table, overall_table
+from tests.bench.tables import family_table, overall_table, savings_table
 
+SAVINGS = "What each arm needs for 90 % of what `{baseline}` gains, as a share of what `{baseline}` needs for it, seed by seed:"
 _FEW = {2: "Two", 3: "Three", 4: "Four"}
 
 
@@ -42,6 +43,8 @@ def write_report(study: Study, planned: Sequence[Planned], study_file: str, dire
                 draw_curve(study, study.curve, family, finished, directory / f"{family}-curve.png")
                 parts += [f"![{study.metric} of {family} over {study.curve.over}]({family}-curve.png)"]
         parts += [family_table(study, arms)]
+        if study.savings:
+            parts += [SAVINGS.format(baseline=study.baseline), savings_table(study, arms)]
     parts += ["## All families", overall_table(study, grid), "## How to read this", _reading(study, results)]
     path = directory / "README.md"
     path.write_text("\n\n".join(part for part in parts if part) + "\n")

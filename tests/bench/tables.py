@@ -9,6 +9,7 @@ from effrl.plots import compact
 from effrl.progress import duration
 from tests.bench.grid import Study
 from tests.bench.results import Grid, Result
+from tests.bench.savings import SPENT, savings_rows
 from tests.bench.statistics import Estimate, iqm_interval, mean, paired_difference, probability_of_improvement
 
 _COSTS = {
@@ -34,6 +35,11 @@ def overall_table(study: Study, grid: Grid) -> str:
     """A row per arm over all families; an arm that lacks a family is not comparable and gets no numbers."""
     head = ["arm", "runs", "IQM", f"difference to {study.baseline}", f"P(better than {study.baseline})"]
     return _markdown(head, [_overall_row(study, arm, grid) for arm in study.arms])
+
+
+def savings_table(study: Study, arms: Mapping[str, Sequence[Result]]) -> str:
+    """A row per arm: shares of what the baseline needs for most of its gain."""
+    return _markdown(["arm", *SPENT], savings_rows(study, arms))
 
 
 def estimate(found: Estimate | None, signed: bool = False) -> str:
