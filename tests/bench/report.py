@@ -11,7 +11,7 @@ from tests.bench.runner import Planned
 from tests.bench.statistics import RESAMPLES, resolvable
 from tests.bench.tables import family_table, overall_table, savings_table
 
-SAVINGS = "What each arm needs for 90 % of what `{baseline}` gains, as a share of what `{baseline}` needs for it, seed by seed:"
+SAVINGS = "What each arm needs for 90 % of what `{baseline}` gains, as a share of what that one needs, seed by seed:"
 _FEW = {2: "Two", 3: "Three", 4: "Four"}
 
 

@@ -19,7 +19,7 @@ SPENT: dict[str, Callable[[Point], float]] = {
 
 
 def savings_rows(study: Study, arms: Mapping[str, Sequence[Result]]) -> list[list[str]]:
-    """A row per arm: what it needs, as shares of the baseline's, each seed by itself; ``never`` where it falls short."""
+    """A row per arm: what it needs, as shares of the baseline's, seed by seed; ``never`` where it falls short."""
     baseline = {result.seed: result for result in arms[study.baseline]}
     return [
         [arm, *(", ".join(_shares(study, baseline, arms[arm], spent)) or "-" for spent in SPENT.values())]

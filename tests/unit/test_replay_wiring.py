@@ -15,9 +15,10 @@ import effrl
 from actors import role
 from actors.data import DataActor
 from actors.driver import Driver
+from actors.learner_group import LearnerGroup
 from actors.oracle import OracleActor
 from actors.sampling import Sampled, SampleRequest
-from actors.weights import LearnerGroup
+from actors.services import LearnerService
 from effrl import metrics
 from effrl.checkpoint import Checkpoints
 from effrl.config import Config
@@ -120,12 +121,15 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint) ->
     control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, actors=control)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
-    driver = Driver(config, directory, None, start, progress, actors)  # type: ignore[arg-type]
+    found = SimpleNamespace(context=64, model=start.model)
+    driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
     learner = LearnerGroup({"learner-0": Handle(Rank())}, 60.0)
     if start.checkpoint:
         data.actor.load(start.checkpoint, start.data_state)
-    journal = driver._journal(learner)
-    services = driver._services(learner, engine, journal, driver._rollouts())  # type: ignore[arg-type]
+    learning = LearnerService(learner, config, start.version, driver.clock)
+    scout = driver._scout(learning)
+    journal = driver._journal(learner, scout)
+    services = driver._services(learning, engine, journal, driver._rollouts(scout))  # type: ignore[arg-type]
     await train(services)
     await journal.finish()
 
