@@ -14,8 +14,8 @@ def check_scored_targets(select: AnySelect, label: AnyLabel, reward: AnyReward) 
         return
     if select.buys_labels and not isinstance(label, GoldLabel):
         raise ValueError(
-            f"select.target={select.target} reads the true label of every prompt, which label.kind={label.kind} does not"
-            " buy: set select.target=pseudo_answer, or label.kind=gold"
+            f"select.target={select.target} reads the true label of every prompt, which label.kind={label.kind} does"
+            " not buy: set select.target=pseudo_answer, or label.kind=gold"
         )
     if not select.buys_labels and answering(reward) is None:
         raise ValueError(
