@@ -141,6 +141,7 @@ def score(questions: Sequence[Question], pool: Pool) -> Iterator[dict[int, Score
         fn_constructor_args=[pool],
         num_cpus=1,
         num_gpus=pool.gpus or None,
+        max_restarts=0,  # one that runs out of memory would do so again; what was scored is kept, so start again
     )
     try:
         for batch in scored.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=0):

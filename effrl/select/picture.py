@@ -16,6 +16,7 @@ def draw(certainties: Sequence[float], tokens: Sequence[int], chosen: Sequence[i
         path: file to write.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     inside = [certainties[index] for index in chosen]
     figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=120)
@@ -27,6 +28,7 @@ def draw(certainties: Sequence[float], tokens: Sequence[int], chosen: Sequence[i
     right.plot(tokens, certainties, ".", color=FAINT, alpha=0.5, markersize=4)
     right.plot([tokens[index] for index in chosen], inside, ".", color=ZONE, markersize=5)
     right.set(xlabel="tokens of the target", ylabel="certainty", ylim=(-0.02, 1.02))
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(colors=INK)
