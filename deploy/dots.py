@@ -67,7 +67,9 @@ def _embedded(model: Path, found: Sequence[Snapshot], seed: int, console: Consol
     made = embedded(model, texts)
     took = "found embedded" if made.seconds is None else f"embedded in {made.seconds:.1f} s"
     console.print(
-        f"{len(found)} snapshots of policies · {len(texts):,} prompts {took} with {model.name}", highlight=False
+        f"{len(found)} snapshots of policies · {len(texts):,} prompts {took} with {model.name}",
+        highlight=False,
+        soft_wrap=True,
     )
     return split(made.rows, texts, found, seed)
 
@@ -85,6 +87,7 @@ def _check(data: Split, options: Options, console: Console) -> None:
             f"snapshots have {smallest} to {largest} prompts to refer to: where fewer than --reference"
             f" {options.fit.references}, all are used",
             highlight=False,
+            soft_wrap=True,
         )
 
 
