@@ -67,7 +67,9 @@ def _embedded(model: Path, found: Sequence[Snapshot], seed: int, console: Consol
     made = embedded(model, texts)
     took = "found embedded" if made.seconds is None else f"embedded in {made.seconds:.1f} s"
     console.print(
-        f"{len(found)} snapshots of policies · {len(texts):,} prompts {took} with {model.name}", highlight=False
+        f"{len(found)} snapshots of policies · {len(texts):,} prompts {took} with {model.name}",
+        highlight=False,
+        soft_wrap=True,
     )
     return split(made.rows, texts, found, seed)
 
@@ -85,6 +87,7 @@ def _check(data: Split, options: Options, console: Console) -> None:
             f"snapshots have {smallest} to {largest} prompts to refer to: where fewer than --reference"
             f" {options.fit.references}, all are used",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -105,20 +108,24 @@ def _trained(data: Split, options: Options) -> tuple[DifficultyNetwork, list[flo
 
 def _tell(measured: Sequence[Result], console: Console) -> None:
     """One line per snapshot: held-out prompts, against the untrained attention and the mean of the references."""
-    table = Table(box=None, pad_edge=False, title=Text("held-out prompts", "bold"), title_justify="left")
-    for name in ("run", "steps", "policy", "prompts", "Pearson", "untrained", "ceiling", "Spearman"):
-        table.add_column(name)
-    for name in ("MAE", "untrained", "mean", "precision", "random"):
-        table.add_column(name)
+    correlations = _table("held-out prompts: correlation", "Pearson", "untrained", "ceiling", "Spearman")
+    errors = _table("held-out prompts: errors", "MAE", "untrained", "mean", "precision", "random")
     for entry in measured:
-        seen = "unseen" if entry.unseen else "seen"
-        place = (entry.snapshot.run, f"{entry.snapshot.first}-{entry.snapshot.last}", seen, str(entry.prompts))
-        table.add_row(*map(Text, place), *_numbers(entry))
-    console.print(table)
+        steps = f"{entry.snapshot.first}-{entry.snapshot.last}"
+        where = (Path(entry.snapshot.run).name, steps, "unseen" if entry.unseen else "seen", str(entry.prompts))
+        fitted, untrained = entry.fitted, entry.untrained
+        found = (fitted["pearson"], untrained["pearson"], entry.ceiling, fitted["spearman"])
+        correlations.add_row(*map(Text, where), *(f"{number:.2f}" for number in found))
+        wrong = (fitted["mae"], untrained["mae"], entry.mean["mae"], fitted["precision"], fitted["precision_random"])
+        errors.add_row(*map(Text, where), *(f"{number:.2f}" for number in wrong))
+    console.print(correlations)
+    console.print(errors)
 
 
-def _numbers(entry: Result) -> list[str]:
-    fitted, untrained = entry.fitted, entry.untrained
-    numbers = (fitted["pearson"], untrained["pearson"], entry.ceiling, fitted["spearman"])
-    errors = (fitted["mae"], untrained["mae"], entry.mean["mae"])
-    return [f"{number:.2f}" for number in (*numbers, *errors, fitted["precision"], fitted["precision_random"])]
+def _table(title: str, *numbers: str) -> Table:
+    table = Table(box=None, pad_edge=False, title=Text(title, "bold"), title_justify="left")
+    for name in ("run", "steps", "policy", "prompts"):
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
