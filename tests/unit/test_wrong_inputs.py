@@ -174,7 +174,8 @@ def write(path: Path, *rows: Any) -> Path:
         ("label={kind: random}", ["rollout.refill (0.5)", "set rollout.refill=0 with label.kind=random"]),
         ("label.kind=vot", ["label.kind=vot", "did you mean 'vote'?"]),
         ("label.budget.per_step=0.1", ["unknown key 'label.budget.per_step'"]),
-        ("select.kind=dts", ["select.kind=dts", "uniform", "package.module:function"]),
+        ("select.kind=dts", ["select.kind=dts", "did you mean 'dots'?"]),
+        ("select.kind=greedy", ["select.kind=greedy", "uniform", "package.module:function"]),
         ("select={kind: band, low: 0.9}", ["select.low (0.9) is above select.high (0.875)", "swap"]),
         ("select={kind: band, hihg: 1}", ["unknown key 'select.hihg'", "did you mean 'select.high'?"]),
         ("select={kind: curriculum, column: hops}", ["'hops' of prompt chain/", "is not there", "level"]),
@@ -254,7 +255,7 @@ def test_every_problem_of_a_config_has_its_own_line(train: Command) -> None:
 def test_a_config_that_is_not_there(effrl: Command) -> None:
     effrl("train", "quikstart").says("quikstart", "neither a file nor a recipe", "did you mean 'quickstart'?")
     effrl("train", "mine.yaml").says(
-        "mine.yaml", "recipes: dapo, dr_grpo, grpo, gsm8k-qwen2.5-0.5b, ppo, quickstart, rloo"
+        "mine.yaml", "recipes: dapo, dots_rr, dr_grpo, grpo, gsm8k-qwen2.5-0.5b, ppo, quickstart, rloo, ufo_rl"
     )
 
 

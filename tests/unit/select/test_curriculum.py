@@ -24,7 +24,8 @@ def test_opens_in_order_of_difficulty_while_it_grows() -> None:
 def test_with_replay_it_opens_by_what_is_rolled_out() -> None:
     """Ten steps of 8, of which two roll out 8 and eight 4: 48 in all, and the pool is open after half of them."""
     sections = {"select": {"kind": "curriculum"}, "rollout": {"prompts": 8}, "run": {"steps": 10}, "replay": {}}
-    made = selector_of(Config.model_validate({"data": {"train": "tasks:chain"}, **sections}), [(1.0, pool(100))])
+    config = Config.model_validate({"data": {"train": "tasks:chain"}, **sections})
+    made = selector_of(config, [(1.0, pool(100))], note=print)
     expected = CurriculumSelector(pool(100), 1, "level", grow=24)
     for _ in range(8):
         assert numbers(made.select(4)) == numbers(expected.select(4))
