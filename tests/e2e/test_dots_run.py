@@ -1,4 +1,4 @@
-"""Real runs that choose prompts by predicted difficulty, and a predictor that Ray Train fits."""
+"""Real runs that choose prompts by predicted difficulty and replay, and a predictor that Ray Train fits."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,8 @@ DOTS = (
     "select.after=1",
     "select.epochs=2",
     "rollout.prompts=8",
+    "rollout.refill=0",
+    "replay={fresh: 0.5, capacity: 8, warmup: 1}",
 )
 
 
@@ -34,7 +36,11 @@ def test_a_run_that_predicts_and_its_resume(effrl: Any, tmp_path: Path) -> None:
     assert "256 prompts embedded in" in first.output()
     found = rows(whole)
     assert [row.get("scout/prompts") for row in found] == [None, 6, None, 6, None]
-    assert found[1]["scout/rollouts"] == 6 * 4 and found[1]["scout/reused"] in range(0, 25, 4)
+    assert found[1]["scout/rollouts"] + found[1]["scout/reused"] == 6 * 4 and found[1]["scout/reused"] in range(
+        0, 25, 4
+    )
+    assert [row["groups/rolled"] for row in found[1:]] == [8, 4, 4, 4]
+    assert [row["groups/replay_uses"] for row in found[2:]] == [min(4, row["replay/stored"]) for row in found[1:4]]
     assert "select/pearson" not in found[2] and -1 <= found[3]["select/pearson"] <= 1
     assert all(0 <= row["select/difficulty_expected"] <= 1 for row in found[1:])
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
 
 from effrl.groups import tally
@@ -11,6 +12,7 @@ SETTINGS = (*SMALL, "replay={fresh: 0.5, capacity: 8, warmup: 1}", "learn.update
 STEPS, CUT = 4, 2
 
 
+@pytest.mark.slow  # a run with predicted difficulty and replay, and its resume, are in every check
 def test_replay_and_resume(effrl: Any, tmp_path: Path) -> None:
     """The run that is cut ends after a step with a checkpoint, and is told to go on."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
