@@ -4,7 +4,6 @@ That it works on a GPU is another test's, ``tests/e2e/test_colocated.py``.
 """
 
 import asyncio
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from actors.snapshot import Manifest
 from actors.transports import IpcTransport
 from effrl.config import Config
 from effrl.types import Receipt, Update
+from tests.unit.fake_actor import Ref
 
 ONE_GPU = {"per_node": 1, "gpus": 1, "cpus": 0.5}
 
@@ -25,16 +25,6 @@ def config(**sections: Any) -> Config:
     cluster = {"colocate": True, "rollout": ONE_GPU, "learner": ONE_GPU, **sections.pop("cluster", {})}
     rollout = {"gpu_memory": 0.4, **sections.pop("rollout", {})}
     return Config.model_validate({"data": {"train": "tasks:chain"}, "cluster": cluster, "rollout": rollout, **sections})
-
-
-class Ref:
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def future(self) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_exception(self.value) if isinstance(self.value, Exception) else done.set_result(self.value)
-        return done
 
 
 class Method:

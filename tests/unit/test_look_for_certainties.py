@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_scout import Method, Oracle, Rewards, Sampling
+from test_scout import Oracle, Rewards, Sampling
 
 from actors.certainty import CertaintyService
 from actors.learner_group import LearnerGroup
@@ -24,6 +24,7 @@ from effrl.select.records import ScoreRecords, certainties
 from effrl.select.target import TargetIds
 from effrl.select.zone import UfoSelector
 from effrl.types import Float32, Prompt
+from tests.unit.fake_actor import Method
 
 POOL = [Prompt(f"p/{number}", "x" * (number + 1)) for number in range(6)]
 

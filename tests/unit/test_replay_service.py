@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from reads import answered
 from test_batch import GRPO, scored
-from test_running_ahead import Method
 
 import effrl
 from actors import role
@@ -21,6 +20,7 @@ from effrl.config import Config
 from effrl.rescore import rescored
 from effrl.reward.reading import membership
 from effrl.types import Decision, Fate, Judged, Score, ScoredGroup, Status, Stored, Supervision
+from tests.unit.fake_actor import Method
 
 SECTIONS: dict[str, Any] = {"data": {"train": "tasks:chain?size=16"}, "rollout": {"prompts": 4}}
 REPLAY = {"fresh": 0.5, "capacity": 6, "warmup": 1}

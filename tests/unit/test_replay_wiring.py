@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from test_running_ahead import Method
 
 import effrl
 from actors import role
@@ -30,6 +29,7 @@ from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import cluster
 from effrl.rundir import RunDirectory
 from effrl.types import Publication, Rollout, Score, Status, Update
+from tests.unit.fake_actor import Method
 
 STEPS = 5
 

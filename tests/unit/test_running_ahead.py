@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,27 +16,9 @@ from actors.services import RolloutService, Sampler
 from effrl.config import Config
 from effrl.metrics import Stopwatch
 from effrl.types import Group, Observation, Prompt, Rollout
+from tests.unit.fake_actor import Method
 
 PROMPTS, STEPS = 2, 5
-
-
-class Ref:
-    """What a call of an actor returns."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def future(self) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_exception(self.value) if isinstance(self.value, Exception) else done.set_result(self.value)
-        return done
-
-
-class Method:
-    """``actor.method`` of a handle: calls are served in the order in which they come, as an actor does."""
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self.remote = lambda *arguments: Ref(call(*arguments))
 
 
 class Engine:

@@ -1,7 +1,6 @@
 """``effrl score`` as a user types it: what is refused before a worker starts, and what a worker computes."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 from pyarrow import parquet
 
 from actors.scoring import Pool, Question, TargetScorer
-from deploy import cli
 from effrl.models import TINY
 from effrl.select.scores import Scored
 from effrl.select.target import target_ids
@@ -24,25 +22,10 @@ PROMPTS = ["Q(abcd)=", "~T(ab)=", "X(abcdefgh)=", "R(xyz)="]
 TARGETS = ["bcda", "b", "abcdefghh", "xy"]
 
 
-@pytest.fixture
-def effrl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """Exit code, stdout and stderr of a command in an empty directory."""
-
-    def run(*arguments: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["effrl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    monkeypatch.chdir(tmp_path)
-    return run
-
-
 # --- what is refused, in one line, before anything is started
 
 
-def test_mistakes_are_one_line_each(effrl: Command, tmp_path: Path) -> None:
+def test_mistakes_are_one_line_each(command_line: Command, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"prompt": "1+1=", "answer": "2"}\n')
     (tmp_path / "old.jsonl").write_text("{}\n")
     mistakes = {
@@ -56,15 +39,15 @@ def test_mistakes_are_one_line_each(effrl: Command, tmp_path: Path) -> None:
         ("tasks:strings?size=8", "--model", "tiny", "--out", "old.jsonl"): "old.jsonl exists",
     }
     for arguments, word in mistakes.items():
-        code, out, err = effrl("score", *arguments)
+        code, out, err = command_line("score", *arguments)
         assert (code, out) == (2, ""), arguments
         assert word in err and err.startswith("effrl: ") and err.count("\n") == 1, err
 
 
-def test_a_cache_of_another_model_is_refused(effrl: Command, tmp_path: Path) -> None:
+def test_a_cache_of_another_model_is_refused(command_line: Command, tmp_path: Path) -> None:
     key = {"model": "77aa", "target": "final_answer", "prefix": "<answer> ", "template": "plain", "system": None}
     (tmp_path / "scores.jsonl.cache").write_text(json.dumps(key) + "\n")
-    code, _, err = effrl("score", "tasks:strings?size=8", "--model", "tiny")
+    code, _, err = command_line("score", "tasks:strings?size=8", "--model", "tiny")
     assert code == 2 and "was made with model '77aa'" in err and err.count("\n") == 1
 
 
@@ -99,14 +82,14 @@ def rows(path: Path, count: int = 10) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"prompt": "?"}]))
 
 
-def test_what_was_scored_before_a_stop_is_kept(effrl: Command, blocks: Blocks, tmp_path: Path) -> None:
+def test_what_was_scored_before_a_stop_is_kept(command_line: Command, blocks: Blocks, tmp_path: Path) -> None:
     rows(tmp_path / "rows.jsonl")
     command = ("score", "rows.jsonl", "--model", "tiny", "--ratio", "0.35")
     blocks.stop_before = 4
-    code, out, err = effrl(*command)
+    code, out, err = command_line(*command)
     assert code == 130 and "4 rows are in scores.jsonl.cache" in out and not (tmp_path / "scores.jsonl").exists()
     blocks.stop_before = None
-    code, out, err = effrl(*command)
+    code, out, err = command_line(*command)
     assert (code, err) == (0, "") and "4 known from scores.jsonl.cache" in out
     assert blocks.asked[1] == ["4", "5", "6", "7", "8", "9"]
     assert "9 rows scored, certainty 0.400" in out and "3 in the zone [0.300, 0.500]" in out
@@ -118,14 +101,14 @@ def test_what_was_scored_before_a_stop_is_kept(effrl: Command, blocks: Blocks, t
     assert found[0] == {"id": "r0", "certainty": 0.0, "score": score, "selected": False, "target_tokens": 1}
 
 
-def test_only_what_is_new_is_scored(effrl: Command, blocks: Blocks, tmp_path: Path) -> None:
+def test_only_what_is_new_is_scored(command_line: Command, blocks: Blocks, tmp_path: Path) -> None:
     rows(tmp_path / "rows.jsonl", 5)
     command = ("score", "rows.jsonl", "--model", "tiny", "--out", "s.parquet")
-    assert effrl(*command)[0] == 0
-    assert effrl(*command, "--center", "median")[0] == 0
+    assert command_line(*command)[0] == 0
+    assert command_line(*command, "--center", "median")[0] == 0
     assert len(blocks.asked) == 1, "another zone of the same scores"
     rows(tmp_path / "rows.jsonl", 7)
-    assert effrl(*command)[0] == 0
+    assert command_line(*command)[0] == 0
     assert blocks.asked[1:] == [["5", "6"]]
     table = parquet.read_table(tmp_path / "s.parquet").to_pydict()
     assert table["id"] == [f"r{number}" for number in range(7)] and table["target_tokens"] == [1] * 7

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -15,27 +14,11 @@ from effrl.config import Config
 from effrl.metrics import Stopwatch
 from effrl.protocols import Look
 from effrl.types import Group, Prompt, ReadGroup, Rollout, Score, Status
+from tests.unit.fake_actor import Method
 
 POOL = [Prompt(f"p/{n}", f"{n}") for n in range(6)]
 ANSWERS = {"p/0": "aaab", "p/1": "abcd", "p/2": "bbbb", "p/3": "aabb"}
 """What the policy answers, one letter per rollout; ``a`` is right."""
-
-
-class Done:
-    """What a call of an actor returns."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def future(self) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(self.value)
-        return done
-
-
-class Method:
-    def __init__(self, call: Any) -> None:
-        self.remote = lambda *arguments: Done(call(*arguments))
 
 
 class Data:
