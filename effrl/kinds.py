@@ -109,6 +109,9 @@ class DotsSelect(Section):
     """Newest rounds that a fit learns from: older policies were another's. Our choice."""
     after: PositiveInt = 2
     """Rounds before the first fit; until then the attention is untrained, the paper's baseline. Our choice."""
+    recent: Annotated[int, Field(ge=0)] = 1
+    """Earlier rounds whose groups refer too, beside the fresh references; 0 is the paper's. Our choice: a set that is
+    small enough to pay says little alone."""
 
     @model_validator(mode="after")
     def _can_be_fitted(self) -> "DotsSelect":
@@ -116,6 +119,11 @@ class DotsSelect(Section):
             raise ValueError(
                 f"select.keep ({self.keep}) rounds are never more than select.after ({self.after}), so nothing would be"
                 " fitted: raise keep"
+            )
+        if self.keep <= self.recent:
+            raise ValueError(
+                f"select.keep ({self.keep}) rounds are kept, this one included, so select.recent ({self.recent}) earlier"
+                " ones cannot refer: raise keep"
             )
         return self
 

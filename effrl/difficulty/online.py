@@ -16,7 +16,7 @@ class Refitting:
     """Makes a predictor anew at the beginning of each round, from what the rounds before have found out.
 
     Each time from the same untrained network: what it predicts depends on these rounds and the seed alone, and nothing
-    but the rounds needs to be kept for a resume. Each round counts as a policy of its own, shown by its references.
+    but the rounds needs to be kept for a resume. Each round counts as a policy of its own.
     """
 
     def __init__(self, embeddings: Float32, how: DotsSelect, seed: int) -> None:
@@ -42,9 +42,7 @@ class Refitting:
         return DifficultyPredictor(network, self._embeddings, self._how.posthoc)
 
     def _examples(self, found: Round) -> Examples:
-        """The references predict one another and what was trained on; only this round's rows are read."""
-        rates = {**found.references, **found.others}
-        references = np.arange(len(found.references))
-        reference_rates = np.fromiter(found.references.values(), np.float32)
-        table = PolicyTable(np.arange(len(rates)), np.fromiter(rates.values(), np.float32), reference_rates)
-        return Examples(np.asarray(self._embeddings[[*rates]]), references, [table])
+        """All that was measured predicts one another; only this round's rows are read."""
+        measured = {**found.references, **found.others}
+        own, rates = np.arange(len(measured)), np.fromiter(measured.values(), np.float32)
+        return Examples(np.asarray(self._embeddings[[*measured]]), own, [PolicyTable(own, rates, rates)])

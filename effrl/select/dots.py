@@ -51,6 +51,7 @@ class DotsSelector(RankedSelector):
         temperature: float = 1e-3,
         refit: Refit | None = None,
         keep: int = 16,
+        recent: int = 1,
         tries: int = 8,
     ) -> None:
         """Nothing is measured.
@@ -65,6 +66,8 @@ class DotsSelector(RankedSelector):
             temperature: of the draw, in units of difficulty.
             refit: called at the beginning of a round, for a predictor to use instead of ``predict``.
             keep: rounds that it learns from, the newest.
+            recent: earlier rounds whose groups refer too, beside the references of the round that begins; less than
+                ``keep``.
             tries: rollouts that a pass rate is measured in, which limits how well it can be predicted.
 
         Raises:
@@ -73,7 +76,7 @@ class DotsSelector(RankedSelector):
         super().__init__(prompts, seed)
         self._predict, self._reference, self._steps = predict, reference, steps
         self._target, self._temperature = target, temperature
-        self._refit, self._keep, self._tries = refit, keep, tries
+        self._refit, self._keep, self._recent, self._tries = refit, keep, recent, tries
         self._rounds: list[Round] = []
         self._round: int | None = None
         self._drawn: dict[int, None] = {}
@@ -194,12 +197,23 @@ class DotsSelector(RankedSelector):
     def _expected(self) -> Float64:
         if not self._rounds:
             return np.full(len(self.prompts), self._target)
-        places, rates = [*self._references], [*self._references.values()]
         predict = self._predictor()
         self._fitted = self._refit is None or predict is not self._predict
-        difficulty = 1.0 - predict(places, rates)
-        difficulty[places] = 1.0 - np.array(rates)
+        shown = self._shown()
+        difficulty = 1.0 - predict([*shown], [*shown.values()])
+        difficulty[[*self._references]] = 1.0 - np.array([*self._references.values()])
         return difficulty
+
+    def _shown(self) -> dict[int, float]:
+        """This round's references, and what a policy of not long ago was measured on; the newest of each prompt.
+
+        No group that was trained on since: a resume in the middle of the round finds the same.
+        """
+        earlier = self._rounds[:-1][-self._recent :] if self._recent else []
+        shown: dict[int, float] = {}
+        for entry in earlier:
+            shown |= {**entry.references, **entry.others}
+        return shown | dict(self._references)
 
     def _predictor(self) -> Predict:
         """Fitted on this round's references too, but never on its groups: a resume in its middle finds it again."""

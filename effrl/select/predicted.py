@@ -65,6 +65,7 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
             temperature=select.temperature,
             refit=refit,
             keep=select.keep,
+            recent=select.recent,
             tries=config.rollout.per_prompt,
         )
 

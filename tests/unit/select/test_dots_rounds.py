@@ -101,6 +101,29 @@ def test_a_fit_sees_all_of_earlier_rounds_and_only_the_references_of_this_one() 
     assert all(not entry.references.keys() & entry.others.keys() for entry in newest)
 
 
+@pytest.mark.parametrize("recent", [0, 1, 2])
+def test_groups_of_earlier_rounds_refer_too_the_newest_of_each_prompt(recent: int) -> None:
+    asked: list[dict[int, float]] = []
+
+    def predict(references: Sequence[int], rates: Sequence[float]) -> np.ndarray:
+        asked.append(dict(zip(references, rates, strict=True)))
+        return half(references, rates)
+
+    dots = DotsSelector(pool(SIZE), 1, predict, reference=8, recent=recent)
+    known: list[dict[int, float]] = []
+    for step in (1, 3, 5):
+        found = rates(dots, step, step / 100)
+        dots.saw(step, found)
+        references = {dots.index[prompt_id]: rate for prompt_id, rate in found.items()}
+        expected = {}
+        for earlier in known[len(known) - recent :]:
+            expected |= earlier
+        drawn = numbers(dots.select(4))
+        assert asked[-1] == expected | references
+        dots.observe([seen(number, 2.0) for number in drawn])
+        known.append({**dict.fromkeys(drawn, 0.25), **references})
+
+
 def test_without_a_fit_the_first_predictor_stays() -> None:
     for fits, expected in ((True, 0.9), (False, 0.8)):
         dots = selector(refit=Refit(fits))

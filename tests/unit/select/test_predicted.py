@@ -104,3 +104,5 @@ def test_what_does_not_fit_is_one_line_before_anything_starts(tmp_path: Path) ->
 def test_a_fit_that_never_comes_is_refused() -> None:
     with pytest.raises(ValueError, match="raise keep"):
         DotsSelect(keep=2, after=2)
+    with pytest.raises(ValueError, match="select.recent .* raise keep"):
+        DotsSelect(keep=3, after=2, recent=3)
