@@ -162,7 +162,8 @@ def main(
             f"  {part.single_pass_s:10.2f}  {part.samples_s:11.2f}  {part.ratio:5.1f}"
         )
     total = {name: sum(getattr(part, name) for part in found) for name in ("single_pass_s", "samples_s")}
-    certainties, rates = (np.array([value for part in found for value in values]) for values in _columns(found))
+    certainties = np.concatenate([part.certainties for part in found])
+    rates = np.concatenate([part.rates for part in found])
     alike = agreement(certainties, rates, ratio)
     print(
         f"all: {total['single_pass_s']:.2f} s against {total['samples_s']:.2f} s, ratio"
@@ -172,10 +173,6 @@ def main(
     if out is not None:
         settings = {"source": source, "model": model, "prefix": prefix, "samples": samples, "max_tokens": max_tokens}
         out.write_text(json.dumps({**settings, **total, **asdict(alike), "groups": [asdict(part) for part in found]}))
-
-
-def _columns(found: Sequence[Timed]) -> tuple[list[list[float]], list[list[float]]]:
-    return [part.certainties for part in found], [part.rates for part in found]
 
 
 if __name__ == "__main__":
