@@ -107,23 +107,19 @@ class DotsSelect(Section):
     """Passes of a fit over what is known (released code)."""
     keep: Annotated[int, Field(ge=2)] = 16
     """Newest rounds that a fit learns from: older policies were another's. Our choice."""
-    after: PositiveInt = 2
-    """Rounds before the first fit; until then the attention is untrained, the paper's baseline. Our choice."""
+    warmup: PositiveInt = 2
+    """Rounds of uniform draws before the first fit in the run. Our choice: untrained, the attention predicts worse than
+    it costs."""
     recent: Annotated[int, Field(ge=0)] = 1
     """Earlier rounds whose groups refer too, beside the fresh references; 0 is the paper's. Our choice: a set that is
     small enough to pay says little alone."""
 
     @model_validator(mode="after")
-    def _can_be_fitted(self) -> "DotsSelect":
-        if self.keep <= self.after:
-            raise ValueError(
-                f"select.keep ({self.keep}) rounds are never more than select.after ({self.after}), so nothing would be"
-                " fitted: raise keep"
-            )
+    def _rounds_are_kept(self) -> "DotsSelect":
         if self.keep <= self.recent:
             raise ValueError(
-                f"select.keep ({self.keep}) rounds are kept, this one included, so select.recent ({self.recent}) earlier"
-                " ones cannot refer: raise keep"
+                f"select.keep ({self.keep}) rounds are kept, this one included: select.recent ({self.recent}) earlier ones"
+                " cannot refer, so raise keep"
             )
         return self
 

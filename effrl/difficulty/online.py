@@ -31,9 +31,9 @@ class Refitting:
         self._seed = seed % 2**32  # what NumPy's and torch's generators both take
 
     def __call__(self, rounds: Sequence[Round]) -> DifficultyPredictor | None:
-        """The predictor after these rounds, the newest last; None where there are too few to learn from."""
-        usable = [entry for entry in rounds if len(entry.references) > 1]
-        if len(usable) <= self._how.after:
+        """The predictor after these rounds, the newest last; None where none before the newest measured anything."""
+        usable = [entry for entry in rounds if len(entry.references) + len(entry.others) > 1]
+        if len(usable) < 2:
             return None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)

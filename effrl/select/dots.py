@@ -21,8 +21,8 @@ from effrl.types import Observation, Prompt
 Predict = Callable[[Sequence[int], Sequence[float]], Float64]
 """From indices of reference prompts and their pass rates to [N] pass rates of all prompts."""
 
-Refit = Callable[[Sequence[Round]], Predict | None]
-"""From what the rounds so far have found out, the newest last, to a better predictor; None while they are too few."""
+Predictor = Callable[[Sequence[Round]], Predict | None]
+"""From what the rounds so far have found out, the newest last, to what predicts; None while they are too few."""
 
 REPORTED = ("pearson", "spearman", "mae", "precision", "precision_random")
 """Of :func:`effrl.difficulty.metrics.evaluate`, what a run writes down."""
@@ -33,7 +33,8 @@ class DotsSelector(RankedSelector):
 
     It looks ahead (:class:`~effrl.protocols.LooksAhead`) where a round begins: at the pass rates of its references.
     Until they are told, and in between, prompts are drawn by what was measured last; before the first measurement,
-    uniformly. A prompt comes at most once in a round, as long as there are others.
+    uniformly, and so in the rounds of a warm-up, which measure no references. A prompt comes at most once in a round,
+    as long as there are others.
 
     The first call of a round draws for all its steps and shuffles, so that no step gets the ones nearest to the target
     and leaves the rest to the next (DOTS, arXiv 2506.05316, and its released code). Only references come first: in the
@@ -44,12 +45,12 @@ class DotsSelector(RankedSelector):
         self,
         prompts: Sequence[Prompt],
         seed: int,
-        predict: Predict,
+        predictor: Predictor,
         reference: int = 256,
         steps: int = 2,
         target: float = 0.5,
         temperature: float = 1e-3,
-        refit: Refit | None = None,
+        warmup: int = 0,
         keep: int = 16,
         recent: int = 1,
         tries: int = 8,
@@ -59,12 +60,12 @@ class DotsSelector(RankedSelector):
         Args:
             prompts: the pool.
             seed: root of the selector's streams.
-            predict: predictor over the same prompts in the same order.
+            predictor: called at the beginning of a round, for what predicts the same prompts in the same order.
             reference: prompts of a reference set, at most all.
             steps: training steps of a round.
             target: difficulty (share of rollouts that fail) to draw near.
             temperature: of the draw, in units of difficulty.
-            refit: called at the beginning of a round, for a predictor to use instead of ``predict``.
+            warmup: rounds of uniform draws, for a predictor that has to be fitted first.
             keep: rounds that it learns from, the newest.
             recent: earlier rounds whose groups refer too, beside the references of the round that begins; less than
                 ``keep``.
@@ -74,9 +75,9 @@ class DotsSelector(RankedSelector):
             ValueError: there are no prompts, or two of them share an id.
         """
         super().__init__(prompts, seed)
-        self._predict, self._reference, self._steps = predict, reference, steps
+        self._predictor, self._reference, self._steps = predictor, reference, steps
         self._target, self._temperature = target, temperature
-        self._refit, self._keep, self._recent, self._tries = refit, keep, recent, tries
+        self._warmup, self._keep, self._recent, self._tries = warmup, keep, recent, tries
         self._rounds: list[Round] = []
         self._round: int | None = None
         self._drawn: dict[int, None] = {}
@@ -86,12 +87,14 @@ class DotsSelector(RankedSelector):
         self._compared: dict[str, float] = {}
 
     def look(self, step: int) -> Look | None:
-        """The references of the round that begins with ``step`` (from 1 on); None while a round lasts.
+        """The references of the round that begins with ``step`` (from 1 on), none in a warm-up; None while it lasts.
 
         Drawn uniformly without replacement, whatever was drawn before.
         """
         if self._round == self._round_of(step):
             return None
+        if self._warms_up(step):
+            return Look((), "pass_rate")
         random = np.random.default_rng(derive(self._seed, "reference", self._round_of(step)))
         count = min(self._reference, len(self.prompts))
         chosen = random.choice(len(self.prompts), count, replace=False)
@@ -101,7 +104,7 @@ class DotsSelector(RankedSelector):
         """Begin the round of ``step`` with the pass rates of its references; without any, with those of the last."""
         rates = self._indexed({prompt_id: rate for prompt_id, rate in found.items() if prompt_id in self.index})
         self._compared = self._compare(rates)
-        if rates:
+        if rates or self._warms_up(step):
             self._rounds = [*self._rounds, Round(rates)][-self._keep :]
         self._begin(self._round_of(step))
 
@@ -194,11 +197,16 @@ class DotsSelector(RankedSelector):
     def _round_of(self, step: int) -> int:
         return (step - 1) // self._steps
 
+    def _warms_up(self, step: int) -> bool:
+        return self._round_of(step) < self._warmup
+
     def _expected(self) -> Float64:
-        if not self._rounds:
+        # Never this round's groups: a resume in its middle finds the same predictor again.
+        known = [*self._rounds[:-1], Round(dict(self._references))]
+        predict = self._predictor(known) if self._references else None
+        self._fitted = predict is not None
+        if predict is None:
             return np.full(len(self.prompts), self._target)
-        predict = self._predictor()
-        self._fitted = self._refit is None or predict is not self._predict
         shown = self._shown()
         difficulty = 1.0 - predict([*shown], [*shown.values()])
         difficulty[[*self._references]] = 1.0 - np.array([*self._references.values()])
@@ -215,19 +223,14 @@ class DotsSelector(RankedSelector):
             shown |= {**entry.references, **entry.others}
         return shown | dict(self._references)
 
-    def _predictor(self) -> Predict:
-        """Fitted on this round's references too, but never on its groups: a resume in its middle finds it again."""
-        if self._refit is None:
-            return self._predict
-        return self._refit([*self._rounds[:-1], Round(dict(self._references))]) or self._predict
-
     def _compare(self, rates: Mapping[int, float]) -> dict[str, float]:
         """What was expected of new references before they were measured; those that were measured already left out."""
         new = [index for index in rates if index not in self._references]
-        if not self._rounds or len(new) < 2:
+        expected = 1.0 - self.difficulty[new]
+        if not self._fitted or len(new) < 2:
             return {}
         measured = np.array([rates[index] for index in new])
-        found = evaluate(1.0 - self.difficulty[new], measured)
+        found = evaluate(expected, measured)
         ceiling = noise_ceiling_of_labels(measured, self._tries)
         return {**{f"select/{name}": found[name] for name in REPORTED}, "select/noise_ceiling": ceiling}
 

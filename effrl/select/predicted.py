@@ -12,7 +12,7 @@ from effrl.errors import UserError
 from effrl.kinds import DotsSelect
 from effrl.models import config_of, fingerprint, locate
 from effrl.seeds import derive
-from effrl.select.dots import DotsSelector, Predict, Refit
+from effrl.select.dots import DotsSelector, Predictor
 from effrl.select.mixed import Make
 from effrl.types import Prompt
 
@@ -54,16 +54,15 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
         found = embedded(model, [prompt.text for prompt in pool])
         made = "found embedded" if found.seconds is None else f"embedded in {found.seconds:.1f} s"
         note(f"select: {len(pool):,} prompts {made} with {model.name}, {found.rows.shape[1]} dimensions: {found.path}")
-        predict, refit = _predictors(select, model, found.rows, seed)
         return DotsSelector(
             pool,
             seed,
-            predict,
+            _predictor(select, model, found.rows, seed),
             reference=max(2, round(reference_of(config, select) * share)),
             steps=select.steps,
             target=select.target,
             temperature=select.temperature,
-            refit=refit,
+            warmup=0 if select.predictor else select.warmup,
             keep=select.keep,
             recent=select.recent,
             tries=config.rollout.per_prompt,
@@ -72,14 +71,15 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
     return make
 
 
-def _predictors(select: DotsSelect, model: Path, rows: Float32, seed: int) -> tuple[Predict, Refit | None]:
-    """What predicts at first, and what is fitted later."""
+def _predictor(select: DotsSelect, model: Path, rows: Float32, seed: int) -> Predictor:
+    """A saved network, or one that is fitted at the beginning of each round."""
     from effrl.difficulty.online import Refitting
-    from effrl.difficulty.predictor import DifficultyPredictor, UntrainedPredictor
+    from effrl.difficulty.predictor import DifficultyPredictor
 
-    if select.predictor is not None:
-        return DifficultyPredictor(_saved(select.predictor, model, rows.shape[1]), rows, select.posthoc), None
-    return UntrainedPredictor(rows), Refitting(rows, select, derive(seed, "fit"))
+    if select.predictor is None:
+        return Refitting(rows, select, derive(seed, "fit"))
+    saved = DifficultyPredictor(_saved(select.predictor, model, rows.shape[1]), rows, select.posthoc)
+    return lambda rounds: saved
 
 
 def _saved(path: Path, model: Path, dimension: int) -> "DifficultyNetwork":

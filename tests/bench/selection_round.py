@@ -49,7 +49,7 @@ def dots(pool: list[Prompt], dimension: int, hidden: int, reference: int, draw: 
             predictor = DifficultyPredictor(network, mapped)
         kept = predictor._projected.element_size() * predictor._projected.nelement()
         print(f"dots: {kept / len(pool):.0f} bytes per prompt kept, {mapped.nbytes / len(pool):.0f} on disk")
-        selector = DotsSelector(pool, 1, predictor, reference=reference)
+        selector = DotsSelector(pool, 1, lambda rounds: predictor, reference=reference)
         for step in (1, 3):
             look = selector.look(step)
             assert look is not None, "a round begins"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from effrl.difficulty.online import Refitting
-from effrl.difficulty.predictor import UntrainedPredictor
 from effrl.kinds import DotsSelect
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
@@ -48,12 +47,12 @@ class TestThompson(SelectorContract):
 
 class TestDotsUnmeasured(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
-        return DotsSelector(prompts, seed, constant(len(prompts)))
+        return DotsSelector(prompts, seed, lambda rounds: constant(len(prompts)))
 
 
 class TestDotsMeasured(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
-        selector = DotsSelector(prompts, seed, constant(len(prompts)))
+        selector = DotsSelector(prompts, seed, lambda rounds: constant(len(prompts)))
         selector.saw(1, {prompts[0].id: 0.25})
         return selector
 
@@ -64,8 +63,7 @@ class TestDotsFittedInTheRun(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         levels = [prompt.meta["level"] for prompt in prompts]
         embeddings = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)[levels]
-        refit = Refitting(embeddings, DotsSelect(hidden=4, layers=1, epochs=1), seed)
-        selector = DotsSelector(prompts, seed, UntrainedPredictor(embeddings), 4, refit=refit)
+        selector = DotsSelector(prompts, seed, Refitting(embeddings, DotsSelect(hidden=4, layers=1, epochs=1), seed), 4)
         for step in (1, 3, 5):
             look = selector.look(step)
             assert look is not None

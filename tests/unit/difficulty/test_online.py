@@ -27,9 +27,11 @@ def rounds(world: World, count: int, references: int = 16, others: int = 48) -> 
 def test_nothing_is_fitted_before_there_is_enough() -> None:
     world = World(200)
     seen = rounds(world, 3)
-    refit = Refitting(world.embeddings, DotsSelect(after=2, epochs=1), 1)
-    assert refit([]) is None and refit(seen[:2]) is None and refit(seen) is not None
-    assert refit([*seen[:2], Round({7: 0.5})]) is None, "one reference tells nothing"
+    refit = Refitting(world.embeddings, DotsSelect(epochs=1), 1)
+    newest = Round(seen[1].references)
+    assert refit([]) is None and refit([newest]) is None and refit([seen[0], newest]) is not None
+    assert refit([Round({}, {7: 0.5}), newest]) is None, "one prompt tells nothing"
+    assert refit([Round({}, {7: 0.5, 8: 1.0}), newest]) is not None, "a round without references does"
 
 
 def test_it_learns_what_the_embeddings_say() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from effrl.advantage.grpo import grpo_advantages
-from effrl.select.dots import DotsSelector
+from effrl.difficulty.rounds import Round
+from effrl.select.dots import DotsSelector, Predict
 from tests.unit.select.pools import numbers, pool
 
 
@@ -19,13 +20,16 @@ class Staircase:
         self.size = size
         self.asked: list[tuple[list[int], list[float]]] = []
 
+    def predictor(self, rounds: Sequence[Round]) -> Predict:
+        return self
+
     def __call__(self, references: Sequence[int], rates: Sequence[float]) -> np.ndarray:
         self.asked.append((list(references), list(rates)))
         return 1 - np.arange(self.size) / self.size
 
 
 def selector(size: int, seed: int = 1, **settings: object) -> DotsSelector:
-    return DotsSelector(pool(size), seed, Staircase(size), **settings)  # type: ignore[arg-type]
+    return DotsSelector(pool(size), seed, Staircase(size).predictor, **settings)  # type: ignore[arg-type]
 
 
 def measure(dots: DotsSelector, step: int) -> None:
@@ -60,13 +64,14 @@ def test_references_are_distinct_differ_between_rounds_and_can_be_repeated() -> 
 
 
 def test_the_predictor_gets_the_pass_rates_of_its_pool_and_keeps_them_where_nothing_was_found() -> None:
-    dots = selector(10, reference=3)
+    stairs = Staircase(10)
+    dots = DotsSelector(pool(10), 1, stairs.predictor, reference=3)
     seventh, fourth = pool(10)[7].id, pool(10)[4].id
     dots.saw(1, {seventh: 0.25, "another pool": 0.5, fourth: 1.0})
     dots.select(1)
     dots.saw(3, {})
     dots.select(1)
-    assert dots._predict.asked == [([7, 4], [0.25, 1.0])] * 2  # type: ignore[attr-defined]
+    assert stairs.asked == [([7, 4], [0.25, 1.0])] * 2
     assert dots.look(3) is None, "a round begins even where no reference could be scored"
 
 
@@ -106,6 +111,22 @@ def test_before_anything_is_measured_draws_are_uniform() -> None:
         for number in numbers(dots.select(5)):
             counts[number] += 1
     assert (counts == 5).all(), "each pass over the pool gives every prompt once"
+
+
+def test_a_warm_up_measures_nothing_and_draws_uniformly() -> None:
+    dots = selector(20, steps=2, warmup=2, reference=4)
+    counts = np.zeros(20)
+    for step in (1, 2, 3, 4):
+        if look := dots.look(step):
+            assert look.prompts == () and step in (1, 3)
+            dots.saw(step, {})
+        for number in numbers(dots.select(10)):
+            counts[number] += 1
+        assert dots.metrics()["select/fitted"] == 0
+    assert (counts == 2).all(), "each of two rounds gives every prompt once"
+    assert len(references(dots, 5)) == 4
+    measure(dots, 5)
+    assert set(numbers(dots.select(2))) <= {9, 10, 11} and dots.metrics()["select/fitted"] == 1
 
 
 def test_rounds_of_the_paper() -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from effrl.difficulty.metrics import evaluate, noise_ceiling_of_labels
 from effrl.difficulty.online import Refitting
-from effrl.difficulty.predictor import UntrainedPredictor
 from effrl.difficulty.rounds import Round
 from effrl.kinds import DotsSelect
 from effrl.select.dots import REPORTED, DotsSelector
@@ -25,7 +24,7 @@ def half(references: Sequence[int], rates: Sequence[float]) -> np.ndarray:
     return np.linspace(0.2, 0.8, SIZE)
 
 
-class Refit:
+class Fits:
     """Fits nothing, and remembers on what it should have."""
 
     def __init__(self, fits: bool = True) -> None:
@@ -38,7 +37,7 @@ class Refit:
 
 
 def selector(**settings: object) -> DotsSelector:
-    return DotsSelector(pool(SIZE), 1, half, **{"reference": 8, **settings})  # type: ignore[arg-type]
+    return DotsSelector(pool(SIZE), 1, **{"predictor": lambda rounds: half, "reference": 8, **settings})  # type: ignore[arg-type]
 
 
 def rates(dots: DotsSelector, step: int, rate: float = 0.5) -> dict[str, float]:
@@ -87,15 +86,15 @@ def test_new_references_are_compared_with_what_was_expected_of_them() -> None:
 
 
 def test_a_fit_sees_all_of_earlier_rounds_and_only_the_references_of_this_one() -> None:
-    refit = Refit()
-    dots = selector(refit=refit, keep=3)
+    fits = Fits()
+    dots = selector(predictor=fits, keep=3)
     for step in (1, 3, 5, 7):
         dots.saw(step, rates(dots, step, step / 100))  # too hard to be chosen
         prompts = dots.select(4)
         dots.observe([seen(number, 2.0) for number in numbers(prompts)])
-    assert [len(asked) for asked in refit.asked] == [1, 2, 3, 3]
-    assert [[len(entry.references) for entry in asked] for asked in refit.asked] == [[8], [8] * 2, [8] * 3, [8] * 3]
-    newest = refit.asked[-1]
+    assert [len(asked) for asked in fits.asked] == [1, 2, 3, 3]
+    assert [[len(entry.references) for entry in asked] for asked in fits.asked] == [[8], [8] * 2, [8] * 3, [8] * 3]
+    newest = fits.asked[-1]
     assert not newest[-1].others and all(entry.others for entry in newest[:-1])
     assert set(newest[-1].references.values()) == {0.07} and set(newest[0].others.values()) == {0.25}
     assert all(not entry.references.keys() & entry.others.keys() for entry in newest)
@@ -109,7 +108,7 @@ def test_groups_of_earlier_rounds_refer_too_the_newest_of_each_prompt(recent: in
         asked.append(dict(zip(references, rates, strict=True)))
         return half(references, rates)
 
-    dots = DotsSelector(pool(SIZE), 1, predict, reference=8, recent=recent)
+    dots = selector(predictor=lambda rounds: predict, recent=recent)
     known: list[dict[int, float]] = []
     for step in (1, 3, 5):
         found = rates(dots, step, step / 100)
@@ -124,9 +123,9 @@ def test_groups_of_earlier_rounds_refer_too_the_newest_of_each_prompt(recent: in
         known.append({**dict.fromkeys(drawn, 0.25), **references})
 
 
-def test_without_a_fit_the_first_predictor_stays() -> None:
-    for fits, expected in ((True, 0.9), (False, 0.8)):
-        dots = selector(refit=Refit(fits))
+def test_without_a_fit_draws_stay_uniform() -> None:
+    for fits, expected in ((True, 0.9), (False, 0.5)):
+        dots = selector(predictor=Fits(fits))
         dots.saw(1, {"p/7": 0.5})
         assert dots.difficulty[0] == pytest.approx(expected)
         dots.select(1)
@@ -136,12 +135,10 @@ def test_without_a_fit_the_first_predictor_stays() -> None:
 @pytest.mark.parametrize("done", [0, 1, 2, 3, 5, 6])
 def test_resumed_equals_uninterrupted_with_a_network_fitted_in_the_run(done: int) -> None:
     embeddings = np.random.default_rng(1).normal(size=(SIZE, 8)).astype(np.float32)
-    how = DotsSelect(hidden=8, layers=1, epochs=2, after=1)
+    how = DotsSelect(hidden=8, layers=1, epochs=2)
 
     def made() -> DotsSelector:
-        return DotsSelector(
-            pool(SIZE), 1, UntrainedPredictor(embeddings), 6, refit=Refitting(embeddings, how, 1), keep=how.keep
-        )
+        return DotsSelector(pool(SIZE), 1, Refitting(embeddings, how, 1), 6, warmup=1, keep=how.keep)
 
     def step(dots: DotsSelector, number: int) -> tuple[list[int], dict[str, float]]:
         if look := dots.look(number):

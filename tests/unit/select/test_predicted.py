@@ -8,7 +8,6 @@ import pytest
 from effrl.config import Config
 from effrl.data.reader import pools, read_pool
 from effrl.difficulty.network import DifficultyNetwork
-from effrl.difficulty.predictor import DifficultyPredictor, UntrainedPredictor
 from effrl.difficulty.saved import Card, save
 from effrl.errors import UserError
 from effrl.kinds import DotsSelect
@@ -42,12 +41,10 @@ def test_a_quarter_of_a_step_is_measured_by_default(prompts: int, given: int | N
     assert reference_of(found, found.select) == expected
 
 
-def test_a_run_starts_untrained_and_fits_later() -> None:
+def test_a_run_draws_uniformly_and_fits_later() -> None:
     dots, notes = made(config())
     assert isinstance(dots, DotsSelector) and len(dots.prompts) == 40
-    assert isinstance(dots._predict, UntrainedPredictor) and dots._refit is not None
-    look = dots.look(1)
-    assert look is not None and len(look.prompts) == 4
+    assert [len(look.prompts) for step in (1, 3, 5) if (look := dots.look(step))] == [0, 0, 4]
     assert len(notes) == 1 and "40 prompts embedded in" in notes[0] and "128 dimensions" in notes[0]
     assert "found embedded" in made(config())[1][0], "the second run has them already"
 
@@ -63,7 +60,7 @@ def test_parts_of_a_mix_share_the_references_by_weight() -> None:
     parts = [{"source": "tasks:chain?size=20", "weight": 3}, "tasks:strings?size=30"]
     mix, notes = made(config({"kind": "mix", "parts": parts}, prompts=32))
     assert isinstance(mix, MixedSelector) and len(notes) == 2
-    look = mix.look(1)
+    look = mix.look(5)
     assert look is not None
     assert [sum(prompt.id.startswith(f"{part}/") for prompt in look.prompts) for part in (1, 2)] == [6, 2]
 
@@ -75,7 +72,11 @@ def test_a_saved_predictor_predicts_from_the_first_round_on(tmp_path: Path) -> N
     assert isinstance(found.select, DotsSelect)
     check_dots(found, found.select, 40)
     dots, _ = made(found)
-    assert isinstance(dots._predict, DifficultyPredictor) and dots._refit is None
+    look = dots.look(1)
+    assert look is not None and len(look.prompts) == 4
+    dots.saw(1, {prompt.id: n / 3 for n, prompt in enumerate(look.prompts)})
+    dots.select(8)
+    assert dots.metrics()["select/fitted"] == 1
 
 
 def refusal(prompts: int, **select: Any) -> str:
@@ -101,8 +102,6 @@ def test_what_does_not_fit_is_one_line_before_anything_starts(tmp_path: Path) ->
     )
 
 
-def test_a_fit_that_never_comes_is_refused() -> None:
-    with pytest.raises(ValueError, match="raise keep"):
-        DotsSelect(keep=2, after=2)
-    with pytest.raises(ValueError, match="select.recent .* raise keep"):
-        DotsSelect(keep=3, after=2, recent=3)
+def test_rounds_that_are_not_kept_cannot_refer() -> None:
+    with pytest.raises(ValueError, match=r"select.recent .* raise keep"):
+        DotsSelect(keep=3, recent=3)
