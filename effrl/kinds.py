@@ -118,8 +118,8 @@ class DotsSelect(Section):
     def _rounds_are_kept(self) -> "DotsSelect":
         if self.keep <= self.recent:
             raise ValueError(
-                f"select.keep ({self.keep}) rounds are kept, this one included: select.recent ({self.recent}) earlier ones"
-                " cannot refer, so raise keep"
+                f"select.keep ({self.keep}) rounds are kept, this one included: select.recent ({self.recent}) earlier"
+                " ones cannot refer, so raise keep"
             )
         return self
 
