@@ -182,15 +182,23 @@ def within(predicted: np.ndarray, true: np.ndarray, levels: Sequence[int]) -> fl
 
 def table(lines: Sequence[Line]) -> str:
     """Markdown: means over snapshots, for each thing that was held out, seen and unseen policies apart."""
-    rows = ["| held out | policies | snapshots | ceiling | " + " | ".join(METHODS) + " | within a level: fitted |"]
-    rows.append("|---" * (5 + len(METHODS)) + "|")
+    within_level = ("fitted", "untrained", "lookup")
+    heads = [
+        "held out",
+        "policies",
+        "snapshots",
+        "ceiling",
+        *METHODS,
+        *(f"within a level: {name}" for name in within_level),
+    ]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for held_out in dict.fromkeys(line.held_out for line in lines):
         for unseen in (False, True):
             part = [line for line in lines if (line.held_out, line.unseen) == (held_out, unseen)]
             if part:
                 numbers = [fmean(line.ceiling for line in part)]
                 numbers += [fmean(line.overall[name] for line in part) for name in METHODS]
-                numbers.append(fmean(line.within_level["fitted"] for line in part))
+                numbers += [fmean(line.within_level[name] for line in part) for name in within_level]
                 cells = [held_out, "unseen" if unseen else "seen", str(len(part)), *(f"{n:.2f}" for n in numbers)]
                 rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
