@@ -114,6 +114,11 @@ class DotsSelect(Section):
     """Earlier rounds whose groups refer too, beside the fresh references; 0 is the paper's. Our choice: a set that is
     small enough to pay says little alone."""
 
+    @property
+    def uniform_rounds(self) -> int:
+        """Rounds that draw uniformly and measure no references: none with a predictor that was fitted before."""
+        return 0 if self.predictor else self.warmup
+
     @model_validator(mode="after")
     def _rounds_are_kept(self) -> "DotsSelect":
         if self.keep <= self.recent:

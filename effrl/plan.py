@@ -123,7 +123,10 @@ def _all_labels(config: Config, found: Preflight, fresh: list[int], measured: in
 def _measured(config: Config) -> int:
     """Prompts that the selector measures before it chooses, in the whole run."""
     select = config.select
-    return reference_of(config, select) * ceil(config.run.steps / select.steps) if isinstance(select, DotsSelect) else 0
+    if not isinstance(select, DotsSelect):
+        return 0
+    rounds = ceil(config.run.steps / select.steps) - select.uniform_rounds
+    return reference_of(config, select) * max(0, rounds)
 
 
 def _batches(config: Config, found: Preflight, fresh: int) -> Batches:

@@ -62,7 +62,7 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
             steps=select.steps,
             target=select.target,
             temperature=select.temperature,
-            warmup=0 if select.predictor else select.warmup,
+            warmup=select.uniform_rounds,
             keep=select.keep,
             recent=select.recent,
             tries=config.rollout.per_prompt,

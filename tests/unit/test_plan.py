@@ -63,10 +63,11 @@ def test_replay_shares_a_step_between_fresh_and_older_groups() -> None:
 
 
 def test_references_are_rolled_out_and_their_labels_bought() -> None:
-    """20 steps of 32 prompts, in 10 rounds of two; votes cost nothing."""
+    """20 steps of 32 prompts, in 10 rounds of two, of which the first two measure nothing; votes cost nothing."""
     dots = ("select.kind=dots", "select.reference=6")
-    assert planned(*dots).rollouts == 20 * 32 * 8 + 10 * 6 * 8
-    assert planned(*dots).labels == 20 * 48 + 10 * 6
+    assert planned(*dots).rollouts == 20 * 32 * 8 + 8 * 6 * 8
+    assert planned(*dots).labels == 20 * 48 + 8 * 6
+    assert planned(*dots, "select.warmup=20").rollouts == 20 * 32 * 8, "a run that ends in its warm-up"
     assert planned(*dots, "label.kind=vote").labels is None
 
 

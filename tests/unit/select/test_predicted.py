@@ -69,7 +69,7 @@ def test_a_saved_predictor_predicts_from_the_first_round_on(tmp_path: Path) -> N
     path = tmp_path / "predictor.safetensors"
     save(path, DifficultyNetwork(128, hidden=8, layers=1), Card(fingerprint(TINY), "mean", 1))
     found = config(predictor=path)
-    assert isinstance(found.select, DotsSelect)
+    assert isinstance(found.select, DotsSelect) and found.select.uniform_rounds == 0
     check_dots(found, found.select, 40)
     dots, _ = made(found)
     look = dots.look(1)
