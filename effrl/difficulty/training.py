@@ -107,7 +107,7 @@ def fit(network: nn.Module, parts: Sequence[Examples], how: Fit, share: Share = 
     size = steps_of_epoch(parts, how) // share.of
     if size == 0:
         raise ValueError(f"{share.of} processes for fewer steps than that")
-    optimizer = torch.optim.Adam(network.parameters(), lr=how.lr)
+    optimizer = torch.optim.Adam(network.parameters(), lr=how.lr, fused=True)  # two thirds of the time on a CPU
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, how.epochs * size))
     torch.manual_seed(how.seed + share.rank)  # dropout
     losses = []
