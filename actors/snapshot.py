@@ -87,7 +87,7 @@ def verify(path: Path, manifest: Manifest) -> None:
 def mapped(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """The weights in a safetensors file, by name, as views of the mapped file.
 
-    Not with the library's ``get_tensor``: in safetensors 0.8 every call leaves two Python integers behind, and an engine
+    Not with the library's ``get_tensor``: in safetensors 0.8 each call leaves two Python integers behind, and an engine
     that verifies and loads a version per step grew by 7 KB each time.
 
     Raises:
