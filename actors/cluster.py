@@ -34,17 +34,15 @@ ENGINE_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
 }
-CPU_ENGINE_ENVIRONMENT = {
+CPU_ENVIRONMENT = {
+    "TORCH_COMPILE_DISABLE": "1",  # as fast without, and no C++ compiler is needed
+    "DS_ACCELERATOR": "cpu",
+    "CUDA_VISIBLE_DEVICES": "",
     # Each new number of tokens in a batch makes new kernels, and glibc keeps what large temporaries have left: without
     # bounds an engine grows by 30 MiB in 100 steps of the tiny model, and still does after 500.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "65536",
-}
-CPU_ENVIRONMENT = {
-    "TORCH_COMPILE_DISABLE": "1",  # as fast without, and no C++ compiler is needed
-    "DS_ACCELERATOR": "cpu",
-    "CUDA_VISIBLE_DEVICES": "",
 }
 COMMON_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # the driver has downloaded what had to be
@@ -145,7 +143,6 @@ class Cluster:
 
     def _start_rollout(self, group: PlacementGroup, model: Path, context: int, version: int) -> None:
         config, workers = self.config, self.config.cluster.rollout
-        environment = ENGINE_ENVIRONMENT if workers.gpus else {**ENGINE_ENVIRONMENT, **CPU_ENGINE_ENVIRONMENT}
         options = EngineOptions(
             model=str(model),
             dtype=config.model.dtype,
@@ -159,7 +156,7 @@ class Cluster:
         )
         for index in range(config.cluster.rollout_workers):
             name = f"rollout-{index}"
-            self.rollout[name] = self._worker(RolloutWorker, name, workers, group, index, environment).remote(
+            self.rollout[name] = self._worker(RolloutWorker, name, workers, group, index, ENGINE_ENVIRONMENT).remote(
                 name, self.run_dir, effrl.__version__, options
             )
 

@@ -7,10 +7,10 @@ first rollout worker lands them as a file in /dev/shm, and every engine process 
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch.multiprocessing.reductions import rebuild_cuda_tensor
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
@@ -21,7 +21,7 @@ from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.ipc_engine import IPCWeightTransferUpdateInfo
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-from actors.snapshot import Manifest, entry
+from actors.snapshot import Manifest, entry, mapped
 
 BACKEND = "effrl-shm"
 # At each load it warns of modules without weights of their own: rotary embeddings, and the tied head that we re-pack.
@@ -55,9 +55,7 @@ class ShmTransfer(WeightTransferEngine[ShmInit, ShmUpdate]):
 
     def receive_weights(self, update_info: ShmUpdate) -> None:
         self.loaded = Manifest({})
-        with safe_open(update_info.path, "pt") as file:
-            tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
-            self.model.load_weights(self.recorded(tensors))
+        self.model.load_weights(self.recorded(mapped(Path(update_info.path))))
 
     def recorded(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
         """Pass tensors on to the model; the receipt lists exactly those that it took."""
