@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from runs import SMALL, START_S, STEP_S, Command, rows
 
 from effrl.groups import tally
@@ -15,7 +16,15 @@ def send(command: Command, role: str, number: signal.Signals) -> None:
     process.send_signal(number)
 
 
-def test_a_dead_and_a_hanging_worker_end_the_run_by_name(effrl: Any, tmp_path: Path) -> None:
+def test_a_hanging_worker_ends_the_run_by_name(effrl: Any, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "quickstart"
+    command = effrl("train", "quickstart", *SMALL, "run.steps=500", "cluster.wait_s=40")
+    command.until(lambda: len(rows(run)) >= 3, START_S, "the second step")
+    hang(command)
+
+
+@pytest.mark.slow  # three starts
+def test_a_dead_and_a_hanging_worker_lose_no_group(effrl: Any, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "quickstart"
     first = effrl("train", "quickstart", *SMALL, "run.steps=500")
     first.until(lambda: len(rows(run)) >= 3, START_S, "the second step")
@@ -27,10 +36,7 @@ def test_a_dead_and_a_hanging_worker_end_the_run_by_name(effrl: Any, tmp_path: P
     done = len(rows(run))
     second = effrl("resume", str(run), "cluster.wait_s=40")
     second.until(lambda: len(rows(run)) > done, START_S, "another step")
-    send(second, "LearnerRank", signal.SIGSTOP)
-    assert second.end(40 + STEP_S) == 1
-    assert "waited 40 s in vain for" in second.output() and "of learner-0" in second.output()
-    assert second.orphans() == [], "a process that is stopped is killed like any other"
+    hang(second)
 
     last = rows(run)[-1]["step"] + 1
     third = effrl("resume", str(run), f"run.steps={last}")
@@ -38,3 +44,10 @@ def test_a_dead_and_a_hanging_worker_end_the_run_by_name(effrl: Any, tmp_path: P
     assert [row["step"] for row in rows(run)] == list(range(last + 1))
     rolled, fates = tally(run / "groups")
     assert rolled == sum(fates.values()), "every group has one fate, those of the lost steps too"
+
+
+def hang(command: Command) -> None:
+    send(command, "LearnerRank", signal.SIGSTOP)
+    assert command.end(40 + STEP_S) == 1
+    assert "waited 40 s in vain for" in command.output() and "of learner-0" in command.output()
+    assert command.orphans() == [], "a process that is stopped is killed like any other"
