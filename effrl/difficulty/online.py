@@ -32,7 +32,7 @@ class Refitting:
 
     def __call__(self, rounds: Sequence[Round]) -> DifficultyPredictor | None:
         """The predictor after these rounds, the newest last; None where none before the newest measured anything."""
-        usable = [entry for entry in rounds if len(entry.references) + len(entry.others) > 1]
+        usable = [entry for entry in rounds if len(entry.measured) > 1]
         if len(usable) < 2:
             return None
         with torch.random.fork_rng(devices=[]):
@@ -43,6 +43,6 @@ class Refitting:
 
     def _examples(self, found: Round) -> Examples:
         """All that was measured predicts one another; only this round's rows are read."""
-        measured = {**found.references, **found.others}
+        measured = found.measured
         own, rates = np.arange(len(measured)), np.fromiter(measured.values(), np.float32)
         return Examples(np.asarray(self._embeddings[[*measured]]), own, [PolicyTable(own, rates, rates)])

@@ -14,3 +14,8 @@ class Round:
     """Of a uniform draw, measured at the beginning: they show what this policy finds hard."""
     others: dict[int, float] = field(default_factory=dict)
     """Of what was trained on. Chosen by predictions, so they are no fair sample of the pool."""
+
+    @property
+    def measured(self) -> dict[int, float]:
+        """All pass rates, references first."""
+        return {**self.references, **self.others}

@@ -217,10 +217,9 @@ class DotsSelector(RankedSelector):
 
         No group that was trained on since: a resume in the middle of the round finds the same.
         """
-        earlier = self._rounds[:-1][-self._recent :] if self._recent else []
         shown: dict[int, float] = {}
-        for entry in earlier:
-            shown |= {**entry.references, **entry.others}
+        for entry in self._rounds[-1 - self._recent : -1]:
+            shown |= entry.measured
         return shown | dict(self._references)
 
     def _compare(self, rates: Mapping[int, float]) -> dict[str, float]:
