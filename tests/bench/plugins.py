@@ -78,8 +78,7 @@ class TrueDifficulty:
                 self.seen.clear()
                 continue
             self.calls += 1
-            gumbel = stream(self.seed, "true difficulty", self.calls)
-            keys = {prompt.id: self._weight(prompt) - log(-log(gumbel.random())) for prompt in fresh}
+            keys = self._keys(fresh)
             best = sorted(fresh, key=lambda prompt: -keys[prompt.id])[: count - len(chosen)]
             self.seen |= {prompt.id for prompt in best}
             chosen += best
@@ -96,10 +95,23 @@ class TrueDifficulty:
     def restore(self, state: Mapping[str, Any]) -> None:
         self.rates, self.calls, self.seen = dict(state["rates"]), state["calls"], set(state["seen"])
 
+    def _keys(self, prompts: Sequence[Prompt]) -> dict[str, float]:
+        """What prompts are drawn by, the highest first."""
+        gumbel = stream(self.seed, "true difficulty", self.calls)
+        return {prompt.id: self._weight(prompt) - log(-log(gumbel.random())) for prompt in prompts}
+
     def _weight(self, prompt: Prompt) -> float:
         """Log of the chance that a group of eight is neither all right nor all wrong."""
         rate = min(0.999, max(0.001, self.rates[_key(prompt)]))
         return log(1 - rate**self.group_size - (1 - rate) ** self.group_size)
+
+
+class GreedyDifficulty(TrueDifficulty):
+    """A ceiling: takes the prompts whose group is most likely to have signal, by the same table; ties at random."""
+
+    def _keys(self, prompts: Sequence[Prompt]) -> dict[str, float]:
+        ties = stream(self.seed, "greedy difficulty", self.calls)
+        return {prompt.id: self._weight(prompt) + 1e-9 * ties.random() for prompt in prompts}
 
 
 def _key(prompt: Prompt) -> str:
