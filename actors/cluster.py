@@ -16,17 +16,17 @@ from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 import effrl
-from actors.data import DataActor
-from actors.learner import LearnerOptions, LearnerRank
-from actors.oracle import OracleActor
+from actors.data.actor import DataActor
+from actors.learner.actor import LearnerOptions, LearnerRank
+from actors.oracle.actor import OracleActor
 from actors.placement import check_fit, needs, nodes_of
-from actors.reward import RewardActor
-from actors.rollout import RolloutWorker
-from actors.sampling import EngineOptions
+from actors.reward.actor import RewardActor
+from actors.rollout.actor import RolloutWorker
+from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers
-from effrl.cluster import WorkersConfig
-from effrl.config import Config
-from effrl.kinds import GaeAdvantage
+from effrl.config.advantage import GaeAdvantage
+from effrl.config.cluster import WorkersConfig
+from effrl.config.schema import Config
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the actor's own process

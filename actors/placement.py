@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from effrl.cluster import ClusterConfig
+from effrl.config.cluster import ClusterConfig
 from effrl.errors import UserError
 
 

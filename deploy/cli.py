@@ -53,11 +53,11 @@ def train(
 ) -> None:
     """Train a model: effrl train quickstart, or effrl train my.yaml learn.lr=1e-5."""
     if dry_run:
-        from deploy.plan import show_plan
+        from deploy.commands.plan import show_plan
 
         show_plan(recipe, overrides or [], console)
         return
-    from deploy import training
+    from deploy.commands import train as training
 
     training.train(recipe, overrides or [], console)
 
@@ -65,7 +65,7 @@ def train(
 @app.command()
 def resume(run: RunPath, overrides: Overrides = None) -> None:
     """Go on with a run from its newest checkpoint."""
-    from deploy import training
+    from deploy.commands import train as training
 
     training.resume(run, overrides or [], console)
 
@@ -81,7 +81,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="JSON file to write: metrics, and every sample.")] = None,
 ) -> None:
     """Measure a model: effrl eval runs/quickstart, or effrl eval tiny data.eval=rows.jsonl."""
-    from deploy import evaluation
+    from deploy.commands import evaluate as evaluation
 
     evaluation.evaluate(target, arguments or [], show, out, console)
 
@@ -92,7 +92,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="Directory to write; it must not exist.")],
 ) -> None:
     """Copy the model of a checkpoint as a Hugging Face directory, and see that it loads."""
-    from deploy import export
+    from deploy.commands import export
 
     export.export(target, out, console)
 
@@ -103,7 +103,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="File to write; report.html in the first run by default.")] = None,
 ) -> None:
     """Write one HTML page with plots and sample rollouts."""
-    from effrl.report import write_report
+    from effrl.report.page import write_report
 
     path = out or runs[0] / "report.html"
     write_report(runs, path)
@@ -117,7 +117,7 @@ def show(
     limit: Annotated[int, typer.Option(min=1, help="Groups to show.")] = 5,
 ) -> None:
     """Show prompts, rollouts, rewards, labels and fates of one step."""
-    from effrl.show import show_step
+    from effrl.report.show import show_step
 
     show_step(run, step, console, limit)
 
@@ -142,7 +142,7 @@ def score(
     ),
 ) -> None:
     """Find the rows worth training on, by one forward pass each: effrl score 'tasks:strings?size=256' --model tiny."""
-    from deploy import score
+    from deploy.commands import score
 
     wish = score.Wish(model, ratio, center, target, prefix, template, system, batch_tokens, workers, gpus, out)
     score.score(source, wish, console)
@@ -153,8 +153,8 @@ def doctor(
     self_test: Annotated[bool, typer.Option(help="Also run one real step in a temporary directory.")] = True,
 ) -> None:
     """Check this installation and this machine."""
-    from deploy.doctor import run_doctor
-    from deploy.selftest import one_step
+    from deploy.commands.doctor import run_doctor
+    from deploy.commands.selftest import one_step
 
     raise typer.Exit(run_doctor(console, one_step if self_test else None))
 
@@ -162,7 +162,7 @@ def doctor(
 @config_app.command("show")
 def config_show(recipe: Recipe, overrides: Overrides = None) -> None:
     """Print the resolved config, every default spelled out."""
-    from effrl import load
+    from effrl.config import load
 
     typer.echo(load.dump(load.load(recipe, overrides or [])), nl=False)
 
@@ -170,8 +170,8 @@ def config_show(recipe: Recipe, overrides: Overrides = None) -> None:
 @config_app.command("check")
 def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
     """Check a config, its data and its model without starting anything."""
-    from effrl import load
-    from effrl.preflight import check
+    from effrl.config import load
+    from effrl.preflight.check import check
 
     found = check(load.load(recipe, overrides or []))
     console.print(
@@ -189,7 +189,7 @@ def data_check(
     limit: Annotated[int, typer.Option(min=0, help="Problems of each kind to show.")] = 10,
 ) -> None:
     """Find everything that is wrong with data: effrl data check rows.jsonl, or effrl data check my.yaml."""
-    from deploy import data
+    from deploy.commands import data
 
     data.check(targets, model, max_tokens, limit, console)
 
@@ -200,7 +200,7 @@ def data_make(
     out: Annotated[Path, typer.Argument(help="JSON Lines file to write; it must not exist.")],
 ) -> None:
     """Write the rows of a source: effrl data make 'hf:openai/gsm8k?config=main&prompt=question' gsm8k.jsonl."""
-    from deploy import data
+    from deploy.commands import data
 
     data.make(source, out, console)
 
@@ -214,7 +214,7 @@ def reward_check(
     limit: Annotated[int, typer.Option(min=0, help="Unexpected verdicts of each kind to show.")] = 5,
 ) -> None:
     """Score golds, golds of other rows and mutated golds before any GPU is booked."""
-    from deploy import reward
+    from deploy.commands import reward
 
     reward.check(recipe, overrides or [], rows, form, limit, console)
 
@@ -233,7 +233,7 @@ def dots_fit(
     workers: Annotated[int, typer.Option(min=1, help="Processes, of one CPU each.")] = 1,
 ) -> None:
     """Fit a difficulty predictor on finished runs, and say how well it predicts prompts that it was not shown."""
-    from deploy.dots import Options, fit_predictor
+    from deploy.commands.dots import Options, fit_predictor
     from effrl.difficulty.training import Fit
 
     fit = Fit(epochs=epochs, references=reference, seed=seed)

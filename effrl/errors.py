@@ -20,3 +20,7 @@ class DeadlineError(RunError):
 def one_line(error: BaseException) -> str:
     """Type and message of an error, on one line of bounded length."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+class Malformed(Exception):
+    """What is wrong with one row, and what to do; the reader adds the place."""

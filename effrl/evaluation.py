@@ -7,10 +7,10 @@ from typing import cast
 
 import numpy as np
 
-from effrl.config import Config
-from effrl.groups import rollout_record, text_of
-from effrl.reward.kinds import answering
-from effrl.show import GroupRecord, RolloutRecord
+from effrl.config.reward import answering
+from effrl.config.schema import Config
+from effrl.report.show import GroupRecord, RolloutRecord
+from effrl.run.groups import rollout_record, text_of
 from effrl.types import ReadGroup, Score
 
 Z95 = 1.96
@@ -113,7 +113,7 @@ def metrics(sets: Mapping[str, Sequence[Graded]], config: Config) -> dict[str, f
 
 
 def record(graded: Graded) -> GroupRecord:
-    """A prompt with its label, and its samples with their verdicts, as :mod:`effrl.show` prints it."""
+    """A prompt with its label, and its samples with their verdicts, as :mod:`effrl.report.show` prints it."""
     group, vote = graded.read.group, graded.vote if graded.read.voted is not None else None
     return {
         "id": group.id,

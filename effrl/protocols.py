@@ -68,7 +68,7 @@ class Look:
     prompts: tuple[Prompt, ...]
     what: Literal["pass_rate", "certainty"]
     """The share of a group of rollouts that pass; or how sure the policy is of an answer, in one forward pass and
-    without rollouts (:func:`effrl.select.ufo.certainty`)."""
+    without rollouts (:func:`effrl.select.ufo.zone.certainty`)."""
 
 
 @runtime_checkable
@@ -112,7 +112,7 @@ class Oracle(Protocol):
 class Labeller(Protocol):
     """Decides what supervises each group. Runs in the driver.
 
-    Your own is a class or function ``(config: effrl.config.Config, oracle: Oracle) -> Labeller``.
+    Your own is a class or function ``(config: effrl.config.schema.Config, oracle: Oracle) -> Labeller``.
     """
 
     async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:

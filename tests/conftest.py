@@ -15,7 +15,7 @@ settings.load_profile("patient")
 HOLD = """
 import sys
 from pathlib import Path
-from effrl.rundir import Claim, RunDirectory
+from effrl.run.directory import Claim, RunDirectory
 claim = Claim(RunDirectory(Path(sys.argv[1])))
 print("held", flush=True)
 sys.stdin.read()

@@ -11,8 +11,8 @@ import yaml
 from typer.main import get_command
 
 from deploy.cli import app
-from effrl import load
-from effrl.config import Config
+from effrl.config import load
+from effrl.config.schema import Config
 
 PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)

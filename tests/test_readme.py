@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from deploy.cli import app
-from effrl import load
+from effrl.config import load
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -50,8 +50,9 @@ def test_configs_pass_the_check(files: Path) -> None:
 
 
 def test_the_reward_works(files: Path) -> None:
-    from effrl.reward.kinds import PluginReward
-    from effrl.reward.sandbox import Sandbox, ScoringTask
+    from effrl.config.reward import PluginReward
+    from effrl.reward.sandbox.messages import ScoringTask
+    from effrl.reward.sandbox.pool import Sandbox
 
     with Sandbox(PluginReward(kind="my_rewards:short_and_right"), [str(files)]) as sandbox:
         tasks = [ScoringTask(text, "46", {}, truncated=False) for text in ("12+34=46;#46", "#45", "#46" * 100)]

@@ -10,8 +10,15 @@ from effrl.advantage.grpo import grpo_advantages
 from effrl.advantage.reinforce_pp import reinforce_pp_advantages
 from effrl.advantage.rloo import rloo_advantages
 from effrl.batch import AdvantageFunction
+from effrl.config.advantage import (
+    AnyAdvantage,
+    GaeAdvantage,
+    GrpoAdvantage,
+    PluginAdvantage,
+    ReinforcePpAdvantage,
+    RlooAdvantage,
+)
 from effrl.errors import RunError, one_line
-from effrl.kinds import AnyAdvantage, GaeAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
 from effrl.types import Float32
 
 

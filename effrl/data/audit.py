@@ -6,10 +6,11 @@ from hashlib import blake2b
 
 import numpy as np
 
-from effrl.config import Source
+from effrl.config.data import Source
+from effrl.config.template import PLAIN, Form
 from effrl.data.reader import pools, scan
-from effrl.data.rows import Malformed, short
-from effrl.data.template import PLAIN, Form
+from effrl.data.rows import short
+from effrl.errors import Malformed
 from effrl.reward.extract import final_answer
 from effrl.types import Int32, Prompt, Row
 

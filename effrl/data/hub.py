@@ -4,8 +4,8 @@ import glob
 from functools import cache
 from pathlib import Path
 
+from effrl.config.data import HubSource, short_form
 from effrl.data.folder import Files, card_of, choose
-from effrl.data.sources import HubSource, short_form
 from effrl.errors import UserError
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Never
 
-from effrl.data.rows import Malformed, Record, kind_of
-from effrl.errors import UserError
+from effrl.data.rows import Record, kind_of
+from effrl.errors import Malformed, UserError
 
 _BOM = b"\xef\xbb\xbf"
 

@@ -11,13 +11,24 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, assert_never
 
-from effrl.config import MixSource, RowSource, Source, TaskSource
+from effrl.config.data import (
+    FileSource,
+    FolderSource,
+    HubSource,
+    JsonlSource,
+    MixSource,
+    ParquetSource,
+    RowSource,
+    Source,
+    TaskSource,
+    location,
+    short_form,
+)
+from effrl.config.template import PLAIN, Form
 from effrl.data import folder, hub, jsonl
 from effrl.data.mix import interleave
-from effrl.data.rows import Malformed, Record, row_of, short
-from effrl.data.sources import FileSource, FolderSource, HubSource, JsonlSource, ParquetSource, location, short_form
-from effrl.data.template import PLAIN, Form
-from effrl.errors import UserError
+from effrl.data.rows import Record, row_of, short
+from effrl.errors import Malformed, UserError
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, level_range, problems
 from effrl.types import Prompt, Row

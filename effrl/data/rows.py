@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from effrl.data.sources import FileSource, short_form
+from effrl.config.data import FileSource, short_form
+from effrl.errors import Malformed
 from effrl.types import Message, Prompt, Row
 
 _USUAL_PROMPT_KEYS = ("question", "problem", "messages", "instruction", "input", "query", "text", "prompt")
 _USUAL_LABEL_KEYS = ("answer", "ground_truth", "final_answer", "target", "solution")
 _ABSENT = object()
-
-
-class Malformed(Exception):
-    """What is wrong with one row, and what to do; the reader adds the place."""
 
 
 @dataclass(frozen=True, slots=True)

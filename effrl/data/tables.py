@@ -12,8 +12,8 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from effrl.data.jsonl import opened
-from effrl.data.rows import Malformed, Record
-from effrl.errors import UserError
+from effrl.data.rows import Record
+from effrl.errors import Malformed, UserError
 
 _BATCH_ROWS = 256
 _BUFFER_BYTES = 2**20

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from effrl.config import Source
+from effrl.config.data import Source
 from effrl.data.reader import read
 from effrl.errors import UserError
 from effrl.types import Row

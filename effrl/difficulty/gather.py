@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from effrl.errors import UserError
-from effrl.rundir import RunDirectory
+from effrl.run.directory import RunDirectory
 
 TRUE_LABELS = ("gold", "bought")
 """Sources of labels that say what is right. Votes measure agreement, which is another thing."""

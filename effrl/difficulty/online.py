@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from effrl.config.select import DotsSelect
 from effrl.difficulty.network import DifficultyNetwork
 from effrl.difficulty.predictor import DifficultyPredictor, Float32
 from effrl.difficulty.rounds import Round
 from effrl.difficulty.training import Examples, Fit, PolicyTable, fit
-from effrl.kinds import DotsSelect
 
 
 class Refitting:

@@ -1,8 +1,8 @@
 """From a config's ``label`` section to the labeller it names."""
 
 from effrl import plugins
-from effrl.config import Config
-from effrl.kinds import GoldLabel, PluginLabel, RandomLabel, VoteLabel
+from effrl.config.label import GoldLabel, PluginLabel, RandomLabel, VoteLabel
+from effrl.config.schema import Config
 from effrl.label.gold import GoldLabeller
 from effrl.label.selective import SelectiveLabeller, at_random
 from effrl.protocols import Labeller, Oracle

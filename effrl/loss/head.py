@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from effrl.packing import LOGITS
+from effrl.learn.packing import LOGITS
 
 
 def token_scores(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from effrl.kinds import AnyLoss, Clip, Reduce
+from effrl.config.loss import AnyLoss, Clip, Reduce
 from effrl.loss.cispo import cispo
 from effrl.loss.clipped import clipped, clipped_around_one
 from effrl.loss.gspo import gspo
@@ -25,7 +25,7 @@ def policy_loss(config: AnyLoss, tokens: Tokens, clip: Clip = "centered") -> dic
             around w; ``paper`` clips that around 1, for the clipped surrogate alone.
 
     Returns:
-        Scalars. ``loss`` has the gradient: divide it by the update's denominator (:func:`effrl.packing.size_of`).
+        Scalars. ``loss`` has the gradient: divide it by the update's denominator (:func:`effrl.learn.packing.size_of`).
         ``policy`` is the loss without the KL term. Over tokens: ``clipped``, ``truncated`` (the importance weight was
         cut) and, with a reference, ``kl`` (:func:`k3`).
     """
@@ -52,7 +52,8 @@ def policy_loss(config: AnyLoss, tokens: Tokens, clip: Clip = "centered") -> dic
 def token_weights(mask: Tensor, reduce: Reduce) -> Tensor:
     """[B, T] weights of a sum over tokens: 1, or with ``sequence`` one by the length of the token's own sequence.
 
-    The denominator that makes a mean of the sum is one number for the whole update (:func:`effrl.packing.size_of`).
+    The denominator that makes a mean of the sum is one number for the whole update
+    (:func:`effrl.learn.packing.size_of`).
     """
     return mask / mask.sum(1, keepdim=True).clamp(min=1) if reduce == "sequence" else mask
 

@@ -1,5 +1,6 @@
-"""Outcome rewards: finding the final answer, judging it, and running reward functions where they can do no harm.
+"""Outcome rewards: finding the final answer (``extract``, ``choice``), judging it (``verifiers``), comparing answers
+with one another (``reading``), and the terms that shape a reward.
 
-``extract`` and ``verifiers`` are plain functions; ``sandbox`` runs them, or the user's own, in worker processes. Only
-``worker`` knows the user's code, and only ``process`` knows processes. Nothing is imported here, for a quick start.
+All of these are plain functions; ``sandbox/`` runs them, or the user's own. Nothing is imported here, for a quick
+start.
 """

@@ -11,12 +11,12 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+from effrl.config.reward import AnyReward, Choice, answering
 from effrl.errors import RunError
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
-from effrl.reward.kinds import AnyReward, Choice, answering
-from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import Grade
+from effrl.reward.sandbox.messages import ScoringTask
 from effrl.types import Row, Score
 
 SLOT = "{answer}"

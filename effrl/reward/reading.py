@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from effrl.config.reward import AnyVerifier, Choice, Math, Regex, Task
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
-from effrl.reward.kinds import AnyVerifier, Choice, Math, Regex, Task
-from effrl.reward.messages import ScoringTask
+from effrl.reward.sandbox.messages import ScoringTask
 from effrl.reward.verifiers import task_answer
 from effrl.types import Judged, Rollout, Score, Status
 

@@ -7,7 +7,7 @@ signal, however its lengths and formats differ; pass rates, votes and evaluation
 from collections.abc import Sequence
 from dataclasses import replace
 
-from effrl.reward.kinds import Terms
+from effrl.config.reward import Terms
 from effrl.types import Score, ScoredGroup
 
 

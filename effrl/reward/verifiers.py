@@ -12,11 +12,11 @@ from typing import Any
 from math_verify import parse, verify
 
 from effrl import plugins
+from effrl.config.reward import AnyReward, AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumReward, Task, answering
 from effrl.protocols import Reward, Verdict
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
-from effrl.reward.kinds import AnyReward, AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumReward, Task, answering
-from effrl.reward.messages import Question
+from effrl.reward.sandbox.messages import Question
 from effrl.reward.verdict import checked
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from effrl import plugins
-from effrl.config import Config
-from effrl.kinds import (
+from effrl.config.schema import Config
+from effrl.config.select import (
     BandSelect,
     CurriculumSelect,
     DotsSelect,
@@ -16,10 +16,10 @@ from effrl.kinds import (
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.curriculum import CurriculumSelector
+from effrl.select.dots.build import dots
 from effrl.select.mixed import Make, Pools, mixed, uniform
-from effrl.select.predicted import dots
 from effrl.select.thompson import ThompsonSelector
-from effrl.select.zone import UfoSelector
+from effrl.select.ufo.selector import UfoSelector
 from effrl.types import Prompt
 
 

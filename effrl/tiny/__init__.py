@@ -1,0 +1,1 @@
+"""The built-in tiny models: ``make`` trains them on ``demonstrations``; ``models/`` holds what came out."""

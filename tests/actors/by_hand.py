@@ -7,12 +7,12 @@ import ray
 
 import effrl
 from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
-from actors.learner import LearnerOptions
-from actors.learner_group import LearnerGroup
-from actors.sampling import EngineOptions
+from actors.learner.actor import LearnerOptions
+from actors.learner.group import LearnerGroup
+from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers
-from effrl.kinds import AnyLoss, ClippedLoss
-from effrl.learn import LearnConfig
+from effrl.config.learn import LearnConfig
+from effrl.config.loss import AnyLoss, ClippedLoss
 
 WAIT_S = 240.0
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.learner import LearnerRank
-from actors.rollout import RolloutWorker
+from actors.learner.actor import LearnerRank
+from actors.rollout.actor import RolloutWorker
 from actors.snapshot import Manifest
-from effrl.kinds import AnyLoss, GaeAdvantage
-from effrl.learn import LearnConfig
-from effrl.packing import MicroBatch
+from effrl.config.advantage import GaeAdvantage
+from effrl.config.learn import LearnConfig
+from effrl.config.loss import AnyLoss
+from effrl.learn.packing import MicroBatch
 from effrl.types import Receipt
 
 SKIPPED = "model.layers.2.mlp.down_proj.weight"
@@ -29,7 +30,7 @@ class FaultyWorker(RolloutWorker):
         FaultyWorker.fault = fault
 
     def transfer(self) -> Any:
-        from actors.transfer import ShmTransfer
+        from actors.rollout.transfer import ShmTransfer
 
         class Faulty(ShmTransfer):
             def repack_tied_head(self) -> None:
@@ -71,7 +72,7 @@ class OpenRank(LearnerRank):
         self, learn: LearnConfig, loss: AnyLoss, dtype: str = "float32", gae: GaeAdvantage | None = None
     ) -> None:
         """A new engine on the same model, in the same process group."""
-        from actors.engine import DeepSpeedRank
+        from actors.ranks.rank import DeepSpeedRank
 
         self.options = replace(self.options, learn=learn, loss=loss, dtype=dtype, gae=gae)
         self.engine = DeepSpeedRank(self.options.model, dtype, learn, value_head=gae is not None)

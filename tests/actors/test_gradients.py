@@ -8,10 +8,10 @@ from by_hand import start_learner, stop
 from numpy.typing import NDArray
 from planted import OpenRank
 
-from actors.learner_group import LearnerGroup
-from effrl.kinds import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
-from effrl.learn import LearnConfig
-from effrl.packing import MicroBatch, cut, pad, size_of
+from actors.learner.group import LearnerGroup
+from effrl.config.learn import LearnConfig
+from effrl.config.loss import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
+from effrl.learn.packing import MicroBatch, cut, pad, size_of
 from effrl.types import Sequence
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from by_hand import WAIT_S, ready, start_workers, stop
 
-from actors.sampling import SampleRequest
-from actors.services import Sampler
+from actors.rollout.sampling import Sampler, SampleRequest
 from effrl.models import TINY
 from effrl.types import Prompt, Rollout
 
@@ -46,6 +45,6 @@ async def test_stops(local_ray: None, tmp_path: Path) -> None:
 
 
 def _worker() -> type:
-    from actors.rollout import RolloutWorker
+    from actors.rollout.actor import RolloutWorker
 
     return RolloutWorker

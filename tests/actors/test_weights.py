@@ -8,18 +8,17 @@ import pytest
 from by_hand import WAIT_S, ready, start_learner, start_workers, stop
 from planted import FaultyWorker, ForgetfulRank
 
-from actors.learner import LearnerRank
-from actors.learner_group import LearnerGroup
-from actors.sampling import SampleRequest
-from actors.services import Sampler
+from actors.driver.transports import ShmTransport
+from actors.driver.weights import WeightSync
+from actors.learner.actor import LearnerRank
+from actors.learner.group import LearnerGroup
+from actors.rollout.sampling import Sampler, SampleRequest
 from actors.snapshot import SHM
-from actors.transports import ShmTransport
 from actors.wait import WorkerError, answer
-from actors.weights import WeightSync
-from effrl.canary import choose
+from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.errors import WeightsNotServedError
-from effrl.learn import LearnConfig, LoraConfig
-from effrl.packing import cut, size_of
+from effrl.learn.canary import choose
+from effrl.learn.packing import cut, size_of
 from effrl.seeds import derive
 from effrl.types import Prompt, Sequence, Update
 

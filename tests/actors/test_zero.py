@@ -18,13 +18,14 @@ from test_gradients import MAX_TOKENS, batch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
-from actors.learner_group import LearnerGroup
+from actors.learner.group import LearnerGroup
 from actors.wait import answer
-from effrl.canary import over_prompts
+from effrl.config.advantage import GaeAdvantage
+from effrl.config.learn import LearnConfig, LoraConfig
+from effrl.config.loss import ClippedLoss, Reduce
 from effrl.errors import UserError
-from effrl.kinds import ClippedLoss, GaeAdvantage, Reduce
-from effrl.learn import LearnConfig, LoraConfig
-from effrl.packing import MicroBatch, pad, size_of
+from effrl.learn.canary import over_prompts
+from effrl.learn.packing import MicroBatch, pad, size_of
 from effrl.tiny.make import character_tokenizer, new_model, save
 from effrl.types import Float32
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from actors.sampling import EngineOptions, SampleRequest
+from actors.rollout.sampling import EngineOptions, SampleRequest
 from effrl.models import locate
 from effrl.reward.reading import cluster
 from effrl.reward.verifiers import task_answer
@@ -93,14 +93,14 @@ class Sampler:
         from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 
         os.environ.update({**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, **ENGINE_ENVIRONMENT})
-        from actors.transfer import ShmTransfer
-        from actors.vllm_engine import Engine
+        from actors.rollout.engine import Engine
+        from actors.rollout.transfer import ShmTransfer
 
         self.engine = Engine(EngineOptions(str(locate(model)), "float32", 256, 0, 0, 0.5, 0), ShmTransfer)
 
     def __call__(self, family: str, prompts: Sequence[str], count: int) -> list[tuple[str | None, ...]]:
         """``count`` final answers per prompt."""
-        from actors.vllm_engine import rollout
+        from actors.rollout.engine import rollout
 
         for index, prompt in enumerate(prompts):
             ids: Int32 = np.asarray(self.engine.tokenizer(prompt).input_ids, np.int32)

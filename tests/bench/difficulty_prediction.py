@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from effrl import load
+from effrl.config import load
 from effrl.data.reader import read
 from effrl.difficulty.embedding import embedded
 from effrl.difficulty.gather import snapshots
@@ -26,7 +26,7 @@ from effrl.difficulty.network import DifficultyNetwork
 from effrl.difficulty.offline import Predictions, Split, predict, split, untrained
 from effrl.difficulty.training import Fit, fit
 from effrl.models import locate
-from effrl.rundir import RunDirectory
+from effrl.run.directory import RunDirectory
 
 METHODS = ("fitted", "untrained", "mean", "lookup")
 LENGTH = 4

@@ -10,13 +10,13 @@ from typing import Any, Self
 from rich.console import Console
 
 from actors.cluster import Cluster, ray_session
-from actors.driver import Driver
-from effrl.config import Config
-from effrl.load import dump
-from effrl.preflight import Preflight, check
-from effrl.progress import Progress
-from effrl.resume import StartPoint
-from effrl.rundir import RunDirectory
+from actors.driver.run import Driver
+from effrl.config.load import dump
+from effrl.config.schema import Config
+from effrl.preflight.check import Preflight, check
+from effrl.report.progress import Progress
+from effrl.run.directory import RunDirectory
+from effrl.run.resume import StartPoint
 
 
 class Engines:

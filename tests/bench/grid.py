@@ -13,9 +13,10 @@ from typing import Annotated, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from effrl.config import Config, Section
+from effrl.config.load import load
+from effrl.config.schema import Config
+from effrl.config.section import Section
 from effrl.errors import UserError
-from effrl.load import load
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+([-.][A-Za-z0-9_]+)*$")]
 """Safe in a file name, and without the ``--`` that separates the names there."""

@@ -21,11 +21,11 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from effrl.kinds import ClippedLoss
-from effrl.learn import LearnConfig
+from effrl.config.learn import LearnConfig
+from effrl.config.loss import ClippedLoss
+from effrl.learn.packing import MicroBatch, cut, size_of
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
-from effrl.packing import MicroBatch, cut, size_of
 from effrl.tiny.make import character_tokenizer
 from effrl.types import Sequence
 
@@ -87,7 +87,7 @@ def make(shape: str, directory: Path) -> None:
 
 
 def start(model: Path, learn: LearnConfig) -> Any:
-    from actors.engine import DeepSpeedRank  # reads the environment when it is imported
+    from actors.ranks.rank import DeepSpeedRank  # reads the environment when it is imported
 
     return DeepSpeedRank(str(model), "bfloat16" if torch.cuda.is_available() else "float32", learn)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from effrl import metrics
+from effrl.run import metrics
 
 WARM_UP = 0.2
 """Share of the steps that is left out: engines and allocators fill their pools."""

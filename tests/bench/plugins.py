@@ -7,9 +7,9 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from effrl.config import Config
+from effrl.config.label import PluginLabel
+from effrl.config.schema import Config
 from effrl.data.reader import read
-from effrl.kinds import PluginLabel
 from effrl.label.cag import corrective_advantage_gap
 from effrl.label.selective import SelectiveLabeller
 from effrl.protocols import Oracle

@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
-from effrl.config import Section
+from effrl.config.section import Section
 from effrl.errors import RunError, UserError
-from effrl.metrics import Row
+from effrl.run.metrics import Row
 from tests.bench.grid import Cell, Study
 
 SERIES = ("reward/outcome_mean", "select/effective_ratio")

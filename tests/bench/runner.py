@@ -11,10 +11,10 @@ from tempfile import mkdtemp
 from typing import Literal, Protocol
 
 import effrl
-from effrl import metrics
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.errors import RunError, UserError
-from effrl.progress import duration
+from effrl.report.progress import duration
+from effrl.run import metrics
 from tests.bench.grid import Cell, Study, fingerprint
 from tests.bench.results import CellStore, Result, curve, hardware, series
 

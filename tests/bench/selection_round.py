@@ -18,7 +18,7 @@ from effrl.difficulty.predictor import DifficultyPredictor
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.curriculum import CurriculumSelector
-from effrl.select.dots import DotsSelector
+from effrl.select.dots.selector import DotsSelector
 from effrl.select.thompson import ThompsonSelector
 from effrl.types import Observation, Prompt
 

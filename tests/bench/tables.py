@@ -5,8 +5,8 @@ from itertools import chain
 
 import numpy as np
 
-from effrl.plots import compact
-from effrl.progress import duration
+from effrl.report.plots import compact
+from effrl.report.progress import duration
 from tests.bench.grid import Study
 from tests.bench.results import Grid, Result
 from tests.bench.savings import SPENT, savings_rows

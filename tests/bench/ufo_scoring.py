@@ -23,17 +23,17 @@ import numpy as np
 import typer
 
 from actors.cluster import Cluster, ray_session
-from actors.sampling import Sampled, SampleRequest
-from actors.services import RewardService, Sampler
+from actors.reward.service import RewardService
+from actors.rollout.sampling import Sampled, Sampler, SampleRequest
 from actors.wait import answer
-from effrl import load
-from effrl.config import Config
+from effrl.config import load
+from effrl.config.schema import Config
 from effrl.data.reader import read
-from effrl.metrics import Stopwatch
-from effrl.preflight import check_evaluation
+from effrl.preflight.check import check_evaluation
+from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
-from effrl.select.target import TargetIds, target_of
-from effrl.select.ufo import agreement, certainty, sampled_rate
+from effrl.select.ufo.target import TargetIds, target_of
+from effrl.select.ufo.zone import agreement, certainty, sampled_rate
 from effrl.types import Canary, Group, Row
 
 T = TypeVar("T")

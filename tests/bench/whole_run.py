@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from effrl import metrics
+from effrl.run import metrics
 from tests.bench.learner_memory import make
 
 SHORT = (

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from effrl.config.select import DotsSelect
 from effrl.difficulty.online import Refitting
-from effrl.kinds import DotsSelect
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.curriculum import CurriculumSelector
-from effrl.select.dots import DotsSelector, Predict
+from effrl.select.dots.selector import DotsSelector, Predict
 from effrl.select.mixed import mixed, uniform
 from effrl.select.thompson import ThompsonSelector
+from effrl.select.ufo.selector import UfoSelector
 from effrl.select.uniform import UniformSelector
-from effrl.select.zone import UfoSelector
 from effrl.types import Prompt
 from tests.contracts.selector import SelectorContract
 

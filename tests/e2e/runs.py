@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from effrl import metrics
+from effrl.run import metrics
 
 SMALL = (
     "rollout.prompts=8",

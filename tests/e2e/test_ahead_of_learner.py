@@ -4,7 +4,7 @@ from typing import Any
 
 from runs import SMALL, rows
 
-from effrl.groups import tally
+from effrl.run.groups import tally
 
 
 def test_a_step_is_sampled_while_the_one_before_is_learned(effrl: Any, tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from runs import SMALL, groups, rows
 
-from effrl.groups import tally
+from effrl.run.groups import tally
 
 COMPILERS = {"cc", "c++", "gcc", "g++", "clang", "clang++", "c89", "c99", "ninja", "nvcc"}
 

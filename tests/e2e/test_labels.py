@@ -7,7 +7,7 @@ from typing import Any
 
 from runs import SMALL, deterministic, groups, rows
 
-from effrl.groups import tally
+from effrl.run.groups import tally
 from effrl.tasks.source import problems
 from effrl.types import Fate
 

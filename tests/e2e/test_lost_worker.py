@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from runs import SMALL, START_S, STEP_S, Command, rows
 
-from effrl.groups import tally
+from effrl.run.groups import tally
 
 
 def send(command: Command, role: str, number: signal.Signals) -> None:

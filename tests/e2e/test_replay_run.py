@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
 
-from effrl.groups import tally
+from effrl.run.groups import tally
 
 SETTINGS = (*SMALL, "replay={fresh: 0.5, capacity: 8, warmup: 1}", "learn.updates=2", "rollout.refill=0", "run.seed=2")
 STEPS, CUT = 4, 2

@@ -7,7 +7,7 @@ from typing import Any
 
 from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
 
-from effrl.groups import tally
+from effrl.run.groups import tally
 from effrl.types import Fate
 
 SETTINGS = (

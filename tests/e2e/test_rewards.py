@@ -6,7 +6,7 @@ from typing import Any
 
 from runs import SMALL, groups, rows
 
-from effrl.groups import tally
+from effrl.run.groups import tally
 
 REWARD = """
 import ctypes

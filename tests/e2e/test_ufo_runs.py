@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from runs import SMALL, groups, rows
 
+from effrl.config.load import source
 from effrl.data.reader import read
-from effrl.load import source
 
 
 def test_three_steps_draw_from_the_zone(effrl: Any, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from effrl.config.load import load
 from effrl.data.reader import read
-from effrl.load import load
 from effrl.models import TINY
 from effrl.reward.verifiers import math
 from effrl.select.uniform import UniformSelector

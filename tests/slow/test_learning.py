@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from plain_loop import PlainLoop, curve
 
-from effrl import metrics
 from effrl.models import TINY
+from effrl.run import metrics
 
 SEEDS, STEPS, EVERY = (1, 2, 3), 20, 10
 PLUGINS = Path(__file__).parent.parent / "plugins"

@@ -8,7 +8,7 @@ from reads import unread
 
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
-from effrl.kinds import GrpoAdvantage, ReinforcePpAdvantage
+from effrl.config.advantage import GrpoAdvantage, ReinforcePpAdvantage
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
 GRPO = advantages(GrpoAdvantage())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reads import answered, unread
 
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.evaluation import Estimate, Graded, best_of, estimate, measure, metrics, record
 from effrl.types import Score, Status
 

@@ -107,7 +107,7 @@ def test_the_command_line_answers_at_once() -> None:
 
 def test_the_driver_loads_no_engine() -> None:
     """vLLM and DeepSpeed read their environment when they are imported, and that is set for their actors alone."""
-    assert loaded_with("actors.driver", "ray", "vllm", "deepspeed") == ["ray"]
+    assert loaded_with("actors.driver.run", "ray", "vllm", "deepspeed") == ["ray"]
 
 
 # --- sizes

@@ -7,7 +7,7 @@ from reads import unread
 
 from effrl.advantage.build import advantages
 from effrl.batch import Batch
-from effrl.kinds import GrpoAdvantage
+from effrl.config.advantage import GrpoAdvantage
 from effrl.loop import Services, train
 from effrl.types import (
     Decision,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from effrl.config import Config
-from effrl.metrics import Row
+from effrl.config.schema import Config
+from effrl.run.metrics import Row
 
 STEPS, EVERY = 20, 5
 STUDY = """\

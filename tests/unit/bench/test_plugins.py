@@ -5,7 +5,7 @@ import json
 import pytest
 from reads import answered
 
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.cag import corrective_advantage_gap
 from effrl.reward.reading import membership

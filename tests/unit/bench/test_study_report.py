@@ -9,7 +9,7 @@ from invented import STUDY, Inventor, invented_rows, write_study
 from matplotlib.figure import Figure
 from PIL import Image
 
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.errors import RunError
 from tests.bench import figures, report
 from tests.bench import study as cli

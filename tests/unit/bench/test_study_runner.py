@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from invented import STUDY, Inventor, invented_rows, write_study
 
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.errors import RunError, UserError
 from tests.bench.grid import Cell, Study, read_study
 from tests.bench.results import CellStore, Costs, Result, curve, series

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effrl.config import JsonlSource, MixSource, Part, TaskSource
+from effrl.config.data import JsonlSource, MixSource, Part, TaskSource
+from effrl.config.template import Form
 from effrl.data.audit import Findings, Ruler, audit, shared
-from effrl.data.template import Form
 from effrl.errors import UserError
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from layouts import GSM8K_CARD, GSM8K_FILES
 
-from effrl.config import FolderSource
+from effrl.config.data import FolderSource
 from effrl.data.folder import card_of, choose
 from effrl.data.reader import read
 from effrl.errors import UserError

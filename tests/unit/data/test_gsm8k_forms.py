@@ -8,7 +8,7 @@ import pytest
 import yaml
 from layouts import GSM8K_CARD
 
-from effrl import load
+from effrl.config import load
 from effrl.data.audit import audit
 from effrl.data.reader import read, survey
 from effrl.reward.extract import final_answer

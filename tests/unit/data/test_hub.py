@@ -17,7 +17,7 @@ import pytest
 import yaml
 from layouts import GSM8K_CARD
 
-from effrl.config import HubSource
+from effrl.config.data import HubSource
 from effrl.data import hub
 from effrl.data.reader import read
 from effrl.errors import UserError

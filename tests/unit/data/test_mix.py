@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl import load
-from effrl.config import JsonlSource, MixSource, Part, Source, TaskSource
+from effrl.config import load
+from effrl.config.data import JsonlSource, MixSource, Part, Source, TaskSource, parse_source, short_form
+from effrl.config.template import Form
 from effrl.data.mix import interleave
 from effrl.data.reader import pools, read, read_pool, survey
-from effrl.data.sources import parse_source, short_form
-from effrl.data.template import Form
 from effrl.errors import UserError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from effrl.config import JsonlSource, TaskSource
+from effrl.config.data import JsonlSource, TaskSource
 from effrl.data.reader import Survey, read, survey
 from effrl.errors import UserError
 from effrl.tasks.source import problems

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from effrl.config import JsonlSource, ParquetSource
+from effrl.config.data import JsonlSource, ParquetSource
 from effrl.data.reader import read, survey
 from effrl.errors import UserError
 from effrl.types import Prompt, Row

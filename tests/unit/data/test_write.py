@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effrl.config import JsonlSource, TaskSource
+from effrl.config.data import JsonlSource, TaskSource
 from effrl.data.reader import read
 from effrl.data.write import write
 from effrl.errors import UserError

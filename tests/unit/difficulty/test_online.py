@@ -5,11 +5,11 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from effrl.config.select import DotsSelect
 from effrl.difficulty.metrics import pearson
 from effrl.difficulty.online import Refitting
 from effrl.difficulty.predictor import UntrainedPredictor
 from effrl.difficulty.rounds import Round
-from effrl.kinds import DotsSelect
 from tests.unit.difficulty.synthetic import World
 
 

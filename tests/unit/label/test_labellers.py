@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reads import answered
 
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.label.build import labeller
 from effrl.label.gold import GoldLabeller
 from effrl.label.selective import SelectiveLabeller, allowance, at_random

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from effrl.config.reward import AnyReward, ChoiceReward, MathReward, PluginReward, RegexReward
 from effrl.errors import RunError
 from effrl.protocols import Reward
 from effrl.reward import verifiers
 from effrl.reward.check import FORMS, PROBES, Check, check
-from effrl.reward.kinds import AnyReward, ChoiceReward, MathReward, PluginReward, RegexReward
-from effrl.reward.messages import ScoringTask
-from effrl.reward.worker import judge
+from effrl.reward.sandbox.messages import ScoringTask
+from effrl.reward.sandbox.worker import judge
 from effrl.types import Prompt, Row, Score
 
 OWN = PluginReward(kind="my:own")

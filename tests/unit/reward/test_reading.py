@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reads import answered
 
+from effrl.config.reward import AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumPart, SumReward, Task, answering
 from effrl.label.vote import majority
-from effrl.reward.kinds import AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumPart, SumReward, Task, answering
-from effrl.reward.messages import ScoringTask
 from effrl.reward.reading import answers_of, cluster, equivalence, membership
+from effrl.reward.sandbox.messages import ScoringTask
+from effrl.reward.sandbox.worker import judge
 from effrl.reward.verifiers import load, math
-from effrl.reward.worker import judge
 from effrl.types import Decision, Judged, Score, Status, Supervision
 
 

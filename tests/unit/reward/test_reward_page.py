@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import effrl
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.reward.verifiers import functions
 
 PAGE = (Path(effrl.__file__).parents[1] / "docs" / "rewards.md").read_text()

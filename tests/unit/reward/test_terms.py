@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reads import unread
 
 from effrl.batch import Batch, fate_of
-from effrl.reward.kinds import Format, Length, Overlong, Terms
+from effrl.config.reward import Format, Length, Overlong, Terms
 from effrl.reward.terms import relative_length, shaped, soft_overlong
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 

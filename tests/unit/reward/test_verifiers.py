@@ -7,10 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from math_verify import parse, verify
 
-from effrl.errors import UserError
-from effrl.protocols import Verdict
-from effrl.reward import verifiers
-from effrl.reward.kinds import (
+from effrl.config.reward import (
     ChoiceReward,
     ExactReward,
     MathReward,
@@ -20,6 +17,9 @@ from effrl.reward.kinds import (
     SumReward,
     TaskReward,
 )
+from effrl.errors import UserError
+from effrl.protocols import Verdict
+from effrl.reward import verifiers
 from effrl.types import Status
 
 patiently = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -258,7 +258,7 @@ def test_load_says_what_is_wrong(kind: str, message: str, monkeypatch: pytest.Mo
 
 def test_heavy_libraries_are_not_imported() -> None:
     code = (
-        "import sys, effrl.reward.sandbox, effrl.reward.worker;"
+        "import sys, effrl.reward.sandbox.pool, effrl.reward.sandbox.worker;"
         "sys.exit(' '.join({'ray', 'vllm', 'deepspeed', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.config import Config
+from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.select.build import selector as selector_of
 from effrl.select.curriculum import CurriculumSelector, difficulty_of

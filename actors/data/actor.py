@@ -1,0 +1,133 @@
+"""The data actor: it owns the prompts, the selector, what is known of each prompt, and what may be replayed.
+
+Labels reach it only in the supervision of groups that were learned from.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.role import Role
+from effrl import plugins
+from effrl.batch import Settled
+from effrl.config.replay import fresh_of
+from effrl.config.schema import Config
+from effrl.config.template import Form
+from effrl.data.reader import Pool, pools, read_pool
+from effrl.protocols import Explains, Look, LooksAhead
+from effrl.replay.store import ReplayStore
+from effrl.select.build import selector
+from effrl.types import Observation, Prompt, Stored
+
+REPLAY = "replay"
+"""Folder of a checkpoint."""
+
+
+@dataclass(slots=True)
+class PromptState:
+    """What all steps found out about a prompt."""
+
+    passes: float = 0.0
+    tries: int = 0
+    last_step: int = 0
+
+
+class DataActor(Role):
+    """Hands out prompts and remembers what became of them."""
+
+    def __init__(self, name: str, run_dir: Path, version: str, config: Config, search_path: Sequence[str]) -> None:
+        super().__init__(name, run_dir, version)
+        plugins.search(search_path)
+        labelled_only = config.label.kind == "gold"
+        weighted = [(pool.weight, _prompts(pool, config.data.form, labelled_only)) for pool in pools(config.data.train)]
+        self._notes: list[str] = []
+        self.selector = selector(config, weighted, self._notes.append)
+        self.prompts = {prompt.id: prompt for _, part in weighted for prompt in part}
+        self.states: dict[str, PromptState] = {}
+        self.leased: dict[int, list[str]] = {}
+        self.returned: list[str] = []
+        self.store = _store(config)
+
+    def notes(self) -> list[str]:
+        """What its start has to tell the user, line by line."""
+        return self._notes
+
+    def select(self, step: int, count: int) -> list[Prompt]:
+        """The next prompts to roll out, for a step; first those that a resume took back."""
+        back, self.returned = self.returned[:count], self.returned[count:]
+        drawn = [self.prompts[name] for name in back] + list(self.selector.select(count - len(back)))
+        self.leased.setdefault(step, []).extend(prompt.id for prompt in drawn)
+        return drawn
+
+    def look(self, step: int) -> Look | None:
+        """What the selector wants to know of the policy before it chooses for ``step``; None where nothing."""
+        return self.selector.look(step) if isinstance(self.selector, LooksAhead) else None
+
+    def saw(self, step: int, found: Mapping[str, float]) -> dict[str, Mapping[str, float | bool]]:
+        """Tell the selector what was found, by prompt id; what it makes of each prompt comes back, if it says so."""
+        if isinstance(self.selector, LooksAhead):
+            self.selector.saw(step, found)
+        return dict(self.selector.why()) if isinstance(self.selector, Explains) else {}
+
+    def replay(self, step: int, count: int) -> list[Stored]:
+        """Groups of earlier steps for a step to learn from again; none where nothing is kept."""
+        return self.store.draw(step, count) if self.store else []
+
+    def observe(
+        self, step: int, observations: Sequence[Observation], settled: Sequence[Settled] = ()
+    ) -> dict[str, float]:
+        """Remember the outcomes of a committed step, those of groups without signal included; returns metrics.
+
+        Args:
+            settled: the groups themselves, where some are kept to be replayed.
+        """
+        self.leased.pop(step, None)
+        for seen in observations:
+            state = self.states.setdefault(seen.prompt.id, PromptState())
+            state.passes += seen.passes
+            state.tries += seen.tries
+            state.last_step = step
+        self.selector.observe(observations)
+        metrics = dict(self.selector.metrics()) if isinstance(self.selector, LooksAhead) else {}
+        if self.store is None:
+            return metrics
+        self.store.add(step, deepcopy(settled))  # or its arrays would keep the whole message in Ray's shared memory
+        return {**metrics, "replay/stored": len(self.store.groups)}
+
+    def state(self) -> dict[str, Any]:
+        """JSON-serialisable state for a checkpoint."""
+        return {
+            "selector": self.selector.state(),
+            "prompts": {prompt_id: asdict(state) for prompt_id, state in self.states.items()},
+            "leased": [*(name for names in self.leased.values() for name in names), *self.returned],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self.selector.restore(state["selector"])
+        self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
+        self.returned = list(state["leased"])
+
+    def save(self, checkpoint: Path) -> dict[str, Any]:
+        """Write the groups to replay into a checkpoint; returns the rest of the state, for its manifest."""
+        if self.store is not None:
+            self.store.save(checkpoint / REPLAY)
+        return self.state()
+
+    def load(self, checkpoint: Path, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`save` wrote and returned; without stored groups where the run had no replay then."""
+        if self.store is not None and (checkpoint / REPLAY).is_dir():
+            self.store.load(checkpoint / REPLAY)
+        self.restore(state)
+
+
+def _store(config: Config) -> ReplayStore | None:
+    if config.replay is None:
+        return None
+    return ReplayStore(config.replay.capacity, fresh_of(config.rollout.prompts, config.replay.fresh), config.run.seed)
+
+
+def _prompts(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:
+    return [row.prompt for row in read_pool(pool, form) if row.label is not None or not labelled_only]

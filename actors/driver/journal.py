@@ -1,0 +1,131 @@
+"""The journal of a run: metrics, fates and checkpoints, committed once per step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.learner.group import LearnerGroup
+from actors.wait import answer, answers
+from effrl.batch import Batch
+from effrl.run.metrics import Stopwatch
+from effrl.types import (
+    Group,
+    Publication,
+    Update,
+)
+
+if TYPE_CHECKING:
+    from actors.driver.scout import Scout
+
+import math
+
+from actors.data.service import observe
+from actors.driver.scout import Scout
+from effrl.config.schema import RunConfig
+from effrl.report.progress import Progress
+from effrl.run.checkpoint import ACCURACY, Checkpoints
+from effrl.run.groups import GroupStore
+from effrl.run.metrics import Metrics
+from effrl.types import Fate
+
+SILENT_STEPS = 5
+
+
+@dataclass
+class Journal:
+    """Consumes every step's results; produces the run directory, in an order that a crash cannot confuse.
+
+    Fates first, then metrics, then the checkpoint: a resume from the last checkpoint takes back what is newer.
+    """
+
+    config: RunConfig
+    groups: GroupStore
+    metrics: Metrics
+    checkpoints: Checkpoints
+    progress: Progress
+    clock: Stopwatch
+    learner: LearnerGroup
+    data: Any
+    scout: Scout
+    oracle: Any
+    actors: Mapping[str, Any]
+    wait_s: float
+    replay: bool
+    """Whether the data actor keeps groups to replay."""
+    has_dev_set: bool
+    """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
+    label_budget_spent: bool = False
+    """Whether the last step got no label at all, and no later one can get any."""
+    _silent: int = 0
+    """Steps in a row that learned nothing."""
+    _unsaved: Update | None = None
+    _accuracy: float | None = None
+    """Of the unsaved update, on the dev set."""
+
+    def rolled(self, step: int, groups: Sequence[Group]) -> None:
+        self.groups.rolled(step, groups)
+
+    async def base(self, version: int, evaluation: Mapping[str, float]) -> None:
+        """Row 0: the model before the first step."""
+        await self._write({"step": 0, "policy/version": version, **evaluation})
+
+    async def commit(
+        self, batch: Batch, update: Update, publication: Publication | None, evaluation: Mapping[str, float]
+    ) -> None:
+        with self.clock.stage("commit"):
+            known = await observe(self.data, batch, self.replay, self.wait_s)
+            self.groups.commit(batch.step, batch.settled)
+            account = await answer(self.oracle.account.remote(batch.step), self.wait_s, "accounts", "oracle")
+            row = {"step": batch.step, **batch.metrics(), **self.scout.metrics(batch.step), **known}
+            row |= {**update.metrics, **account, **evaluation, "policy/version": update.version}
+            await self._write({**row, **_sync_metrics(publication)})
+            self._count_silence(update, row["reward/outcome_mean"])
+            self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
+            if batch.step % self.config.save_every == 0:
+                await self.finish()
+        everything_dropped = batch.fates()[Fate.DROPPED] == len(batch.settled)
+        self.label_budget_spent = everything_dropped and account["label/budget_left"] == 0
+
+    async def finish(self) -> None:
+        """Write a checkpoint of the last committed step, unless there is one: nothing that was learned is lost."""
+        if self._unsaved is None:
+            return
+        draft = self.checkpoints.begin(self._unsaved.step)
+        await self.learner.all("save", draft)
+        state = await answer(self.data.save.remote(draft), self.wait_s, "state", "data")
+        manifest = {"version": self._unsaved.version, "ranks": len(self.learner.ranks), "data": state}
+        self.checkpoints.seal(draft, self._unsaved.step, {**manifest, ACCURACY: self._accuracy})
+        self._unsaved = None
+
+    def _count_silence(self, update: Update, mean: float | None) -> None:
+        """Steps without any signal cost rollouts for nothing, and look like a run that works."""
+        self._silent = 0 if update.learned else self._silent + 1
+        if self._silent == SILENT_STEPS:
+            outcome = "none" if mean is None else f"{mean:.2f}"
+            self.progress.note(
+                f"nothing was learned in {SILENT_STEPS} steps in a row: no group had both right and wrong rollouts"
+                f" (mean outcome {outcome}). Near 0, take easier prompts or look at the reward (effrl reward check);"
+                " near 1, harder ones; or raise rollout.per_prompt"
+            )
+
+    def _dev_accuracy(self, evaluation: Mapping[str, float]) -> float | None:
+        accuracy = evaluation.get("eval/accuracy", math.nan)
+        return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
+
+    async def _write(self, row: dict[str, Any]) -> None:
+        row = {**row, **await memory(self.actors, self.wait_s), **self.clock.take()}
+        self.metrics.write(row)
+        self.progress.step_done(row)
+
+
+def _sync_metrics(publication: Publication | None) -> dict[str, float | bool | None]:
+    if publication is None:
+        return {}
+    return {"sync/bytes": publication.bytes, "sync/verified": publication.verified, **publication.metrics}
+
+
+async def memory(actors: Mapping[str, Any], wait_s: float) -> dict[str, float]:
+    """Resident memory of every actor, in MiB."""
+    refs = {name: actor.rss_mb.remote() for name, actor in actors.items()}
+    sizes = await answers(refs, wait_s, "memory")
+    return {f"memory/rss_mb/{name}": size for name, size in zip(refs, sizes, strict=True)}

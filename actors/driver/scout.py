@@ -1,0 +1,179 @@
+"""The scout: finds out what a selector asks about prompts, with the policy of the moment, before it chooses."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.driver.certainty import CHUNK, Aim, CertaintyService, nothing_scored
+from actors.oracle.service import OracleService
+from actors.reward.service import RewardService
+from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from actors.wait import answer
+from effrl.config.label import GoldLabel
+from effrl.config.schema import Config
+from effrl.config.select import Target, UfoSelect
+from effrl.protocols import Look
+from effrl.run.metrics import Stopwatch
+from effrl.seeds import derive
+from effrl.select.ufo.records import ScoreRecords
+from effrl.select.ufo.target import target_of
+from effrl.types import Group, Prompt, ReadGroup, Score
+
+
+@dataclass
+class Scout:
+    """Answers the looks of the data actor's selector."""
+
+    data: Any
+    sampler: Sampler
+    rewards: RewardService
+    oracle: OracleService
+    config: Config
+    clock: Stopwatch
+    certainty: CertaintyService
+    records: ScoreRecords
+    _metrics: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    async def __call__(self, step: int) -> Mapping[str, Sampled]:
+        """Find out what the selector asks before ``step``, and tell it.
+
+        Returns:
+            What was sampled for that, by prompt id: rollouts like any other, should their prompts be chosen.
+        """
+        wait_s = self.config.cluster.wait_s
+        look: Look | None = await answer(self.data.look.remote(step), wait_s, "what it wants to know", "data")
+        if look is None:
+            return {}
+        with self.clock.stage("scout"):
+            if look.what == "certainty":
+                sampled, cost = await self._look_for_certainties(step, look.prompts)
+            else:
+                sampled, cost = await self._sample(step, look.prompts), {}
+                await self._tell(step, await self._pass_rates(step, look.prompts, list(sampled.values())))
+        rollouts, tokens = _size(sampled.values())
+        counted = {"scout/prompts": len(look.prompts), "scout/rollouts": rollouts, "scout/tokens": tokens}
+        self._metrics[step] = {**cost, **counted, "scout/reused": 0}
+        return sampled
+
+    def reused(self, step: int, sampled: Sequence[Sampled]) -> None:
+        """These became training rollouts of the step, and count as such: nothing was spent on looking alone."""
+        rollouts, tokens = _size(sampled)
+        metrics = self._metrics[step]
+        metrics["scout/rollouts"] -= rollouts
+        metrics["scout/tokens"] -= tokens
+        metrics["scout/reused"] += rollouts
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """What looking ahead for a step cost; nothing where nothing was looked at."""
+        return self._metrics.pop(step, {})
+
+    async def _sample(self, step: int, prompts: Sequence[Prompt]) -> dict[str, Sampled]:
+        results = await self.sampler([self._request(step, prompt) for prompt in prompts])
+        return {prompt.id: result for prompt, result in zip(prompts, results, strict=True)}
+
+    def _request(self, step: int, prompt: Prompt) -> SampleRequest:
+        rollout = self.config.rollout
+        seeds = tuple(derive(self.config.run.seed, "scout", step, prompt.id, n) for n in range(rollout.per_prompt))
+        return SampleRequest(prompt, seeds, rollout.max_tokens, rollout.temperature, rollout.stop)
+
+    async def _pass_rates(self, step: int, prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> dict[str, float]:
+        """By prompt id: the mean outcome against a label that is owned; the vote's share where none is.
+
+        With ``label.kind: gold`` every label is bought, as it is for training. All other labellers have better uses
+        for their budget than references.
+        """
+        groups = _groups(prompts, sampled)
+        ids = [prompt.id for prompt in prompts]
+        buys = isinstance(self.config.label, GoldLabel)
+        labels = await (self.oracle.buy(step, ids) if buys else self.oracle.owned(ids))
+        graded = [(group, label) for group, label in zip(groups, labels, strict=True) if label is not None]
+        voted = [group for group, label in zip(groups, labels, strict=True) if label is None]
+        scores = zip((group.prompt.id for group, _ in graded), await self.rewards.score(graded), strict=True)
+        rates = {name: rate for name, group in scores if (rate := mean_outcome(group)) is not None}
+        return {**rates, **{read.group.prompt.id: vote_share(read) for read in await self.rewards.answers(voted)}}
+
+    async def _look_for_certainties(
+        self, step: int, prompts: Sequence[Prompt]
+    ) -> tuple[dict[str, Sampled], dict[str, float]]:
+        """Score the prompts' targets, tell the selector, and keep what was found with the run.
+
+        Returns:
+            What was sampled to find targets, and metrics of what the rest cost.
+        """
+        select, version = target_settings(self.config), self.certainty.learner.version
+        aims, sampled = await self._aims(step, prompts, select.target)
+        found = await self.certainty(aims, select.prefix)
+        without_target, too_long = len(prompts) - len(aims), len(aims) - len(found)
+        if not found:
+            raise nothing_scored(len(prompts), without_target, too_long)
+        why = await self._tell(step, {entry.aim.prompt.id: entry.value for entry in found})
+        self.records.add(step, version, [(entry, why.get(entry.aim.prompt.id, {})) for entry in found])
+        return sampled, {
+            "scout/without_target": without_target,
+            "scout/too_long": too_long,
+            "scout/forwards": len(found),
+            "scout/forward_tokens": sum(entry.forward_tokens for entry in found),
+        }
+
+    async def _aims(self, step: int, prompts: Sequence[Prompt], target: Target) -> tuple[list[Aim], dict[str, Sampled]]:
+        """What to score of each prompt that has a target, and what was sampled to find that out.
+
+        A label is bought where targets are labels. Where they are votes, one that is owned is better; the rest of the
+        prompts are rolled out.
+        """
+        ids, votes = [prompt.id for prompt in prompts], target == "pseudo_answer"
+        labels = await (self.oracle.owned(ids) if votes else self.oracle.buy(step, ids))
+        kind: Target = "final_answer" if votes else target
+        told = [(prompt, target_of(kind, label, None), "gold") for prompt, label in zip(prompts, labels, strict=True)]
+        unknown = [prompt for prompt, text, _ in told if text is None] if votes else []
+        read, sampled = await self._polled(step, unknown)
+        told += [(group.group.prompt, target_of(target, None, group.voted), "vote") for group in read]
+        aims = {prompt.id: Aim(prompt, text, source) for prompt, text, source in told if text is not None}
+        return [aims[prompt_id] for prompt_id in ids if prompt_id in aims], sampled
+
+    async def _polled(self, step: int, prompts: Sequence[Prompt]) -> tuple[list[ReadGroup], dict[str, Sampled]]:
+        """Rollouts of prompts and their answers, so many prompts at a time that no wait lasts for a whole pool."""
+        read: list[ReadGroup] = []
+        sampled: dict[str, Sampled] = {}
+        for start in range(0, len(prompts), CHUNK):
+            part = prompts[start : start + CHUNK]
+            results = await self._sample(step, part)
+            read += await self.rewards.answers(_groups(part, list(results.values())))
+            sampled |= results
+        return read, sampled
+
+    async def _tell(self, step: int, found: Mapping[str, float]) -> Mapping[str, Mapping[str, float | bool]]:
+        """Tell the selector; what it makes of each prompt comes back, if it says so."""
+        wait_s = self.config.cluster.wait_s
+        return await answer(self.data.saw.remote(step, found), wait_s, "what the scout found", "data")
+
+
+def target_settings(config: Config) -> UfoSelect:
+    """Target and prefix of certainties; a selector of the user's own gets labels where all are bought, else votes."""
+    if isinstance(config.select, UfoSelect):
+        return config.select
+    return UfoSelect(target="final_answer" if isinstance(config.label, GoldLabel) else "pseudo_answer")
+
+
+def _groups(prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> list[Group]:
+    return [
+        Group(f"scout/{prompt.id}", prompt, result.prompt_ids, result.rollouts, "scout")
+        for prompt, result in zip(prompts, sampled, strict=True)
+    ]
+
+
+def _size(sampled: Iterable[Sampled]) -> tuple[int, int]:
+    """Rollouts, and their tokens."""
+    rollouts = [rollout for result in sampled for rollout in result.rollouts]
+    return len(rollouts), sum(len(rollout.token_ids) for rollout in rollouts)
+
+
+def mean_outcome(scores: Sequence[Score]) -> float | None:
+    """Of the rollouts that could be scored; None where there are none."""
+    outcomes = [score.outcome for score in scores if score.outcome is not None]
+    return sum(outcomes) / len(outcomes) if outcomes else None
+
+
+def vote_share(read: ReadGroup) -> float:
+    """Share of the rollouts that gave the majority's answer; 0 where none gave any."""
+    return read.size(0) / len(read.clusters)

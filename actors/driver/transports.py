@@ -1,0 +1,99 @@
+"""How a version's bytes get from the learner's ranks into the engines: through the object store, or within a GPU."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.learner.group import LearnerGroup
+from actors.wait import answer, answers
+from effrl.batch import Batch
+from effrl.protocols import Learner
+from effrl.types import (
+    Update,
+)
+
+if TYPE_CHECKING:
+    pass
+
+from typing import Protocol
+
+from actors.snapshot import Manifest
+from effrl.types import Receipt
+
+
+class Transport(Protocol):
+    """Gives the learner's current weights to every rollout worker."""
+
+    learner: LearnerGroup
+    workers: Mapping[str, Any]
+    wait_s: float
+
+    async def deliver(self, version: int) -> tuple[list[Receipt], Manifest]:
+        """One receipt per worker, and what each of them should have taken; engines can sample afterwards."""
+        ...
+
+
+@dataclass
+class ShmTransport:
+    """Rank 0 packs a version, Ray's object store carries one copy to each node, where it lands in /dev/shm."""
+
+    learner: LearnerGroup
+    workers: Mapping[str, Any]
+    wait_s: float
+
+    async def deliver(self, version: int) -> tuple[list[Receipt], Manifest]:
+        data, manifest = await self.learner.snapshot()
+        refs = {name: worker.load.remote(data, manifest, version) for name, worker in self.workers.items()}
+        receipts = await answers(refs, self.wait_s, f"the receipt of version {version}")
+        drops = {name: worker.drop.remote(manifest) for name, worker in self.workers.items()}
+        await answers(drops, self.wait_s, "freeing the landed weights")
+        return receipts, manifest
+
+
+@dataclass
+class IpcTransport:
+    """Each rank shows its weights to the engine on its own GPU: nothing is copied but into the engine.
+
+    An engine that sleeps wakes in two parts, or two models, their optimizer and a cache would meet in one GPU's memory:
+    first its weights, then, when the new ones are in and the learner's are let go, its cache.
+    """
+
+    learner: LearnerGroup
+    workers: Mapping[str, Any]
+    wait_s: float
+
+    async def deliver(self, version: int) -> tuple[list[Receipt], Manifest]:
+        await wake(self.workers, "weights", self.wait_s)
+        pairs = list(zip(self.learner.ranks.items(), self.workers.items(), strict=True))
+        shown = {name: rank.show.options(num_returns=2).remote() for (name, rank), _ in pairs}
+        refs = {name: worker.load_shown.remote(shown[rank][0], version) for (rank, _), (name, worker) in pairs}
+        try:
+            receipts = await answers(refs, self.wait_s, f"the receipt of version {version}")
+            first = next(iter(shown))
+            manifest: Manifest = await answer(shown[first][1], self.wait_s, "what is published", first)
+        finally:
+            await self.learner.all("let_go")
+        await wake(self.workers, "kv_cache", self.wait_s)
+        return receipts, manifest
+
+
+async def wake(workers: Mapping[str, Any], part: str, wait_s: float) -> None:
+    """Wake the ``weights`` or the ``kv_cache`` of engines that sleep."""
+    await answers({name: worker.wake.remote(part) for name, worker in workers.items()}, wait_s, f"waking its {part}")
+
+
+@dataclass
+class TakingTurns:
+    """A learner on the GPU of an engine, which sleeps while the learner works; a publish wakes it."""
+
+    learner: Learner
+    workers: Mapping[str, Any]
+    wait_s: float
+
+    async def step(self, batch: Batch) -> Update:
+        await answers({name: worker.sleep.remote() for name, worker in self.workers.items()}, self.wait_s, "sleep")
+        update = await self.learner.step(batch)
+        if not update.learned:  # nothing will be published
+            await wake(self.workers, "weights", self.wait_s)
+            await wake(self.workers, "kv_cache", self.wait_s)
+        return update

@@ -1,0 +1,275 @@
+"""The policy learner: one actor per DeepSpeed rank, and the group that the driver speaks to."""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+
+from actors.role import Role
+from actors.snapshot import Manifest, manifest_of, pack, shown
+from effrl.advantage.gae import at_the_end, gae, value_loss
+from effrl.config.advantage import GaeAdvantage
+from effrl.config.learn import LearnConfig
+from effrl.config.loss import AnyLoss, Clip
+from effrl.learn.packing import MicroBatch, Size, pad, unweighted
+from effrl.loss.importance import effective_sample_size, importance_sums
+from effrl.loss.policy import k3, policy_loss, token_weights
+from effrl.loss.tokens import Tokens
+from effrl.types import Canary, Float32, Int32
+
+if TYPE_CHECKING:
+    from actors.ranks.rank import DeepSpeedRank, FrozenModel, LossSums
+
+PER_TOKEN = {
+    "entropy": "policy/entropy",
+    "clipped": "policy/clip_fraction",
+    "mismatch_kl": "mismatch/kl",
+    "truncated": "mismatch/truncated_fraction",
+    "kl": "loss/kl",
+    "value": "loss/value",
+}
+"""Sums over tokens, and the metrics that their means are."""
+LARGEST = "mismatch/weight_max"
+"""The largest importance weight of a token, before it is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerOptions:
+    """What a rank is started with."""
+
+    model: str
+    dtype: str
+    learn: LearnConfig
+    loss: AnyLoss
+    rank: int
+    world_size: int
+    reference: str | None = None
+    """The initial model, where the loss keeps the policy near it."""
+    temperature: float = 1.0
+    """At which rollouts are sampled: their log-probs are of logits divided by it, and so are all that they meet."""
+    gae: GaeAdvantage | None = None
+    """Where advantages come from a value head."""
+    clip: Clip = "centered"
+    """Where the clip of a token lies that an older policy sampled."""
+
+
+class LearnerRank(Role):
+    """One rank; every method is called on all ranks in the same order."""
+
+    def __init__(self, name: str, run_dir: Path, version: str, options: LearnerOptions) -> None:
+        super().__init__(name, run_dir, version)
+        self.options = options
+        self.reference: FrozenModel | None = None
+        self.shown: dict[str, torch.Tensor] = {}
+
+    def address(self) -> tuple[str, int]:
+        """Host and a free port of this rank's node, for the group's rendezvous; chosen by the rank that binds it."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
+
+    def start(self, host: str, port: int) -> None:
+        """Join the group and load the model."""
+        options = self.options
+        os.environ.update(
+            RANK=str(options.rank),
+            WORLD_SIZE=str(options.world_size),
+            LOCAL_RANK="0",
+            LOCAL_SIZE=str(options.world_size),
+            MASTER_ADDR=host,
+            MASTER_PORT=str(port),
+        )
+        from actors.ranks.rank import DeepSpeedRank, FrozenModel  # reads the environment when it is imported
+
+        self.engine = DeepSpeedRank(options.model, options.dtype, options.learn, value_head=options.gae is not None)
+        if options.reference is not None:
+            self.reference = FrozenModel(options.reference, options.dtype, self.engine.device)
+
+    def step(
+        self, updates: Sequence[Sequence[MicroBatch]], sizes: Sequence[Size], learning_rate: float
+    ) -> dict[str, float]:
+        """One optimizer step per update, over this rank's micro-batches of it.
+
+        Metrics are means over the updates, but for the largest weight, which is the largest of all.
+
+        The old policy is that before the first update, for all of them. The first has it in its own forward pass; for
+        the others it is scored ahead.
+        """
+        self.engine.set_learning_rate(learning_rate)
+        evened = [self.engine.even(batches) for batches in updates]
+        prepared, found = self._prepared(evened)
+        done = [self._update(batches, size) for batches, size in zip(prepared, sizes, strict=True)]
+        means = {name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}
+        return {**means, LARGEST: max(metrics[LARGEST] for metrics in done), **found}
+
+    def _prepared(self, updates: list[list[MicroBatch]]) -> tuple[list[list[MicroBatch]], dict[str, float]]:
+        """Micro-batches with what must be known of the old policy before the first update, and metrics of that."""
+        config = self.options.gae
+        if config is None:
+            first, *later = updates
+            return [first, *([self._with_old(batch) for batch in batches] for batches in later)], {}
+        return standardised([[self._valued(batch, config) for batch in batches] for batches in updates], self.engine)
+
+    @torch.no_grad()
+    def _with_old(self, batch: MicroBatch) -> MicroBatch:
+        logprobs, *_ = self.engine.score(batch, self.options.temperature)
+        return replace(batch, old=_array(logprobs))
+
+    @torch.no_grad()
+    def _valued(self, batch: MicroBatch, config: GaeAdvantage) -> MicroBatch:
+        """With values, returns and raw advantages; until now, what stands for advantages is the rollout's reward."""
+        logprobs, _, values = self.engine.score(batch, self.options.temperature)
+        rewards, mask = (torch.tensor(array, device=values.device) for array in (batch.advantages, batch.mask))
+        advantages, returns = gae(at_the_end(rewards, mask), values, mask, config.gamma, config.lam)
+        return replace(
+            batch, old=_array(logprobs), values=_array(values), returns=_array(returns), advantages=_array(advantages)
+        )
+
+    def _update(self, batches: Sequence[MicroBatch], size: Size) -> dict[str, float]:
+        """One optimizer step; ``size`` counts the sequences of all ranks."""
+        sums = self.engine.accumulate(batches, self._loss, size.denominator)
+        norm = self.engine.step()
+        absent = {"kl"} if self.reference is None else set[str]()
+        absent |= {"value"} if self.options.gae is None else set()
+        names = ["policy", "weight", "weight_squared", *(name for name in PER_TOKEN if name not in absent)]
+        totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
+        policy, weight, squared, *others = totals
+        return {
+            "loss/policy": policy / size.denominator,
+            "policy/grad_norm": norm,
+            "mismatch/ess": effective_sample_size(weight, squared) / size.tokens,
+            LARGEST: self.engine.max_over_ranks(float(sums.get("weight_max", 0.0))),
+            **{PER_TOKEN[name]: total / size.tokens for name, total in zip(names[3:], others, strict=True)},
+        }
+
+    def _loss(self, batch: MicroBatch) -> "LossSums":
+        temperature = self.options.temperature
+        logprobs, entropy, *values = self.engine.score(batch, temperature)
+        behaviour, advantages, mask = (
+            torch.tensor(array, device=logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
+        )
+        old = logprobs.detach() if batch.old is None else torch.tensor(batch.old, device=logprobs.device)
+        reference = self.reference.logprobs(batch, temperature) if self.reference else None
+        tokens = Tokens(logprobs, old, behaviour, advantages, mask, reference)
+        sums = {**policy_loss(self.options.loss, tokens, self.options.clip), **importance_sums(tokens)}
+        mismatch = k3(behaviour, old, mask)  # KL(engine, learner)
+        sums |= {"entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
+        return self._with_value_loss(sums, batch, *values) if values else sums
+
+    def _with_value_loss(self, sums: "LossSums", batch: MicroBatch, values: torch.Tensor) -> "LossSums":
+        config = self.options.gae
+        assert config is not None and batch.values is not None and batch.returns is not None
+        old, returns, mask = (torch.tensor(a, device=values.device) for a in (batch.values, batch.returns, batch.mask))
+        losses = value_loss(values, old, returns, config.value_clip) * mask
+        weighted = (losses * token_weights(mask, self.options.loss.reduce)).sum()
+        return {**sums, "loss": sums["loss"] + config.value_weight * weighted, "value": losses.detach().sum()}
+
+    @torch.no_grad()
+    def logprobs(self, canary: Canary) -> Float32:
+        """Log-probs of the canary's sampled tokens under the learner's current weights, concatenated; at temperature 1,
+        as the engine scores given tokens."""
+        scored, *_ = self.engine.score(pad([unweighted(*pair) for pair in _pairs(canary)]))
+        rows = [row[start : len(ids)] for row, (ids, start) in zip(scored, _pairs(canary), strict=True)]
+        return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
+
+    @torch.no_grad()
+    def target_logprobs(self, batches: Sequence[MicroBatch]) -> list[list[Float32]]:
+        """Log-probs of the masked tokens of each row of each micro-batch: one forward pass, and nothing is learned."""
+        evened = self.engine.even(batches)
+        found = [_array(self.engine.score(batch)[0]) for batch in evened][: len(batches)]
+        return [
+            [row[mask > 0] for row, mask in zip(rows, batch.mask, strict=True)]
+            for rows, batch in zip(found, batches, strict=True)
+        ]
+
+    def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
+        """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""
+        return pack(dict(self.engine.parameters.published()))
+
+    def show(self) -> tuple[dict[str, Any], Manifest]:
+        """The current weights for another process on this GPU, and what they contain; until :meth:`let_go`."""
+        self.shown = self.engine.parameters.shown()
+        return shown(self.shown), manifest_of(self.shown)
+
+    def let_go(self) -> None:
+        """Nobody looks at what was shown any more."""
+        self.shown = {}
+
+    def parameter_kinds(self) -> list[str]:
+        """The kinds of parameters that the start-up drill perturbs one at a time."""
+        return self.engine.parameters.kinds()
+
+    def perturb(self, kind: str, canary: Canary, at_least: float) -> Float32:
+        """Add noise to all parameters of a kind, as much as it takes to move a log-prob by ``at_least`` nats.
+
+        Returns:
+            The canary's log-probs under the perturbed weights.
+        """
+        before = self.logprobs(canary)
+        self.engine.parameters.save(kind)
+        amplitude = 0.05
+        while True:
+            self.engine.parameters.add_noise(kind, amplitude)
+            after = self.logprobs(canary)
+            moved = self.engine.mean_over_ranks(float(np.abs(after - before).max()))  # all must stop together
+            if moved >= at_least or amplitude > 100:
+                return after
+            amplitude *= 4
+
+    def heal(self) -> None:
+        """Undo :meth:`perturb`, to the bit."""
+        self.engine.parameters.heal()
+
+    def save(self, directory: Path) -> None:
+        """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory."""
+        self.engine.save(directory)
+        self.engine.export(directory / "hf")
+
+    def restore(self, directory: Path) -> None:
+        """Load model, optimizer and random states of a checkpoint."""
+        self.engine.restore(directory)
+
+
+def standardised(
+    updates: list[list[MicroBatch]], engine: "DeepSpeedRank"
+) -> tuple[list[list[MicroBatch]], dict[str, float]]:
+    """Advantages of mean 0 and variance 1 over all sampled tokens of the step, on all ranks.
+
+    Returns:
+        The micro-batches, and what share of the returns' variance the values explain: the rest is the advantages'.
+    """
+    own = np.sum([np.zeros(5), *(_moments(batch) for batches in updates for batch in batches)], axis=0)
+    tokens, *moments = engine.sum_over_ranks(own.tolist())
+    mean, square, returns_mean, returns_square = (moment / tokens for moment in moments)
+    variance, returns_variance = square - mean**2, returns_square - returns_mean**2
+    scale = (max(variance, 0.0) + 1e-8) ** -0.5
+    explained = 1 - variance / returns_variance if returns_variance > 0 else float("nan")
+    scaled = [[_scaled(batch, mean, scale) for batch in batches] for batches in updates]
+    return scaled, {"value/explained_variance": explained}
+
+
+def _moments(batch: MicroBatch) -> NDArray[np.float64]:
+    """Tokens; sum and sum of squares of their advantages; the same of their returns."""
+    assert batch.returns is not None
+    inside = batch.mask > 0
+    advantages, returns = (array[inside].astype(np.float64) for array in (batch.advantages, batch.returns))
+    return np.array([inside.sum(), advantages.sum(), advantages @ advantages, returns.sum(), returns @ returns])
+
+
+def _scaled(batch: MicroBatch, mean: float, scale: float) -> MicroBatch:
+    return replace(batch, advantages=np.float32(scale) * (batch.advantages - np.float32(mean)) * batch.mask)
+
+
+def _array(tensor: torch.Tensor) -> Float32:
+    return np.asarray(tensor.cpu().numpy(), np.float32)
+
+
+def _pairs(canary: Canary) -> list[tuple[Int32, int]]:
+    return list(zip(canary.ids, canary.prompt_lengths, strict=True))

@@ -1,0 +1,1 @@
+"""The label oracle: ``actor`` holds vault and ledger, ``service`` buys from it."""

@@ -1,0 +1,1 @@
+"""The reward actor: a sandbox behind an actor, and the service that reads and scores with it."""

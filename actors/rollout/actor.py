@@ -1,0 +1,115 @@
+"""The rollout actor: samples groups, scores token sequences, and loads published weights."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.role import Role
+from actors.rollout.sampling import EngineOptions, Sampled, SampleRequest
+from actors.snapshot import Landing, Manifest, verify
+from effrl.data.render import render
+from effrl.errors import RunError, UserError
+from effrl.select.ufo.target import TargetIds, target_ids
+from effrl.types import Canary, Float32, Int32, Prompt, Receipt
+
+if TYPE_CHECKING:
+    from actors.rollout.transfer import ShmTransfer
+
+
+class RolloutWorker(Role):
+    """One engine. vLLM is imported here alone, in the actor's process: on a CPU it patches torch."""
+
+    def __init__(self, name: str, run_dir: Path, version: str, options: EngineOptions) -> None:
+        super().__init__(name, run_dir, version)
+        from actors.rollout import engine as vllm_engine
+
+        self.vllm = vllm_engine
+        self.landing = Landing(blake2b(str(run_dir).encode(), digest_size=6).hexdigest())
+        self.landing.sweep()
+        self.colocated = options.colocated
+        self.engine = vllm_engine.Engine(options, self.transfer())
+        self.tokenizer = self.engine.tokenizer
+
+    def transfer(self) -> "type[ShmTransfer]":
+        """vLLM's side of the weight transport."""
+        from actors.rollout.transfer import IpcTransfer, ShmTransfer
+
+        return IpcTransfer if self.colocated else ShmTransfer
+
+    def render(self, prompts: Sequence[Prompt]) -> list[Int32]:
+        """Token ids of prompts, as :meth:`sample` uses them."""
+        return [render(self.tokenizer, prompt.content) for prompt in prompts]
+
+    def target_ids(self, targets: Sequence[tuple[Prompt, str]], prefix: str) -> list[TargetIds]:
+        """Token ids of (prompt, target) pairs with a prefix in between, to be scored.
+
+        Raises:
+            UserError: the tokenizer cannot tell which tokens are a target's.
+        """
+        found = []
+        for prompt, target in targets:
+            try:
+                found.append(target_ids(self.tokenizer, prompt.content, prefix, target))
+            except ValueError as error:
+                raise UserError(f"the target of prompt {prompt.id} cannot be scored: {error}") from error
+        return found
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
+        """Sample every request to its end.
+
+        All are submitted before the engine's first step and assigned by name: neither the order of completion nor the
+        time of arrival can leak into a run.
+        """
+        prompts = self.render([request.prompt for request in requests])
+        for index, (request, ids) in enumerate(zip(requests, prompts, strict=True)):
+            for n, seed in enumerate(request.seeds):
+                self.engine.sample(f"{index}/{n}", ids, seed, request.parameters())
+        outputs = self.engine.drain()
+        return [
+            Sampled(ids, tuple(self.vllm.rollout(outputs[f"{index}/{n}"]) for n in range(len(request.seeds))))
+            for index, (request, ids) in enumerate(zip(requests, prompts, strict=True))
+        ]
+
+    def logprobs(self, canary: Canary) -> Float32:
+        """Log-probs of the canary's sampled tokens under the weights that are served now, concatenated."""
+        for index, ids in enumerate(canary.ids):
+            self.engine.score(str(index), ids)
+        outputs = self.engine.drain()
+        values: list[float] = []
+        for index, (ids, start) in enumerate(zip(canary.ids, canary.prompt_lengths, strict=True)):
+            values += self.vllm.scored_logprobs(outputs[str(index)], ids, start)
+        return np.array(values, np.float32)
+
+    def load(self, data: NDArray[np.uint8], manifest: Manifest, version: int) -> Receipt:
+        """Load a published version, and confirm what the model took.
+
+        Raises:
+            RunError: what arrived is not what was sent; the engine was not touched.
+        """
+        path = self.landing.land(data, manifest)
+        try:
+            verify(path, manifest)
+        except RunError:
+            self.drop(manifest)  # or a second attempt would find the damaged file, and the node's memory would keep it
+            raise
+        return Receipt(self.name, version, self.engine.load({"path": str(path)}, version))
+
+    def load_shown(self, update: Mapping[str, Any], version: int) -> Receipt:
+        """Load what a learner rank on the same GPU shows, and confirm what the model took."""
+        return Receipt(self.name, version, self.engine.load(update, version))
+
+    def sleep(self) -> None:
+        """Leave the GPU to the learner."""
+        self.engine.sleep()
+
+    def wake(self, part: str) -> None:
+        """Take back the GPU's memory, in two parts: ``weights``, then ``kv_cache``."""
+        self.engine.wake(part)
+
+    def drop(self, manifest: Manifest) -> None:
+        """Free the landed file of a version that every worker has loaded."""
+        self.landing.drop(manifest)

@@ -1,0 +1,139 @@
+"""One vLLM engine in this process, driven from one thread; token ids in and out.
+
+Out-of-process engines poll each other and are several times slower on a CPU. In process, weights are swapped between
+two engine steps, so no token can be sampled from a half-loaded version.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from vllm import EngineArgs, LLMEngine, RequestOutput, SamplingParams
+from vllm.config import WeightTransferConfig
+from vllm.inputs.engine import tokens_input
+from vllm.outputs import CompletionOutput
+
+from actors.rollout.sampling import EngineOptions
+from actors.rollout.transfer import BACKEND, ShmTransfer, register
+from effrl.errors import RunError
+from effrl.types import Float32, Int32, Rollout
+
+
+class Engine:
+    """Submit requests by name, drain them all, swap weights in between."""
+
+    def __init__(self, options: EngineOptions, transfer: type[ShmTransfer]) -> None:
+        register(transfer)
+        self._asleep: set[str] = set()
+        self._engine = LLMEngine.from_engine_args(_arguments(options))
+        self._engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {}})
+        self._serve(options.version)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's Hugging Face tokenizer."""
+        return self._engine.get_tokenizer()
+
+    def sample(self, name: str, ids: Int32, seed: int, parameters: Mapping[str, Any]) -> None:
+        """Submit a prompt [P] for one completion, with the parameters of a :class:`SampleRequest`."""
+        self._submit(name, ids, SamplingParams(seed=seed, **parameters))
+
+    def score(self, name: str, ids: Int32) -> None:
+        """Submit a sequence [L] for the log-probs of its tokens."""
+        self._submit(name, ids, SamplingParams(max_tokens=1, prompt_logprobs=0))
+
+    def drain(self) -> dict[str, RequestOutput]:
+        """Step until every submitted request is finished; outputs by name."""
+        outputs: dict[str, RequestOutput] = {}
+        while self._engine.has_unfinished_requests():
+            for output in self._engine.step():
+                if output.finished:
+                    outputs[output.request_id] = output
+        return outputs
+
+    def load(self, update: Mapping[str, Any], version: int) -> str:
+        """Replace the weights by those that an update tells of; returns the digest of what the model took.
+
+        A failure in the middle leaves a broken model, not the old one: the caller verifies a file before.
+        """
+        if "weights" in self._asleep:
+            raise RunError("weights that sleep cannot be replaced: wake them first")
+        self._engine.collective_rpc("start_weight_update")
+        self._engine.collective_rpc("update_weights", kwargs={"update_info": dict(update)})
+        self._engine.collective_rpc("finish_weight_update")
+        self._serve(version)
+        [checksum] = self._engine.collective_rpc(_checksum_of_loaded)
+        return str(checksum)
+
+    def sleep(self) -> None:
+        """Give the GPU's memory to others: weights go to the host, the cache is let go."""
+        self._engine.sleep(level=1)
+        self._asleep = {"weights", "kv_cache"}
+
+    def wake(self, part: str) -> None:
+        """Take back the memory of the ``weights`` or of the ``kv_cache``; awake already, nothing happens."""
+        if part in self._asleep:
+            self._engine.wake_up(tags=[part])
+            self._asleep.remove(part)
+
+    def _serve(self, version: int) -> None:
+        self._engine.set_weight_version(str(version))
+        self._engine.reset_prefix_cache()  # or cached prefixes of the old version would be continued
+
+    def _submit(self, name: str, ids: Int32, params: SamplingParams) -> None:
+        if self._asleep:
+            raise RunError(f"the engine sleeps ({', '.join(sorted(self._asleep))}): wake it before it samples")
+        self._engine.add_request(name, tokens_input(ids.tolist()), params)
+
+
+def rollout(output: RequestOutput) -> Rollout:
+    """What :meth:`Engine.sample` sampled."""
+    [completion] = output.outputs
+    versions = [int(span.version) for span in completion.weight_versions or ()]
+    return Rollout(
+        token_ids=np.asarray(completion.token_ids, np.int32),
+        logprobs=_sampled_logprobs(completion),
+        text=completion.text,
+        finish_reason="stop" if completion.finish_reason == "stop" else "length",
+        version_min=min(versions),
+        version_max=max(versions),
+    )
+
+
+def scored_logprobs(output: RequestOutput, ids: Int32, start: int) -> list[float]:
+    """Log-probs of the tokens from ``start`` on of a sequence that :meth:`Engine.score` scored."""
+    assert output.prompt_logprobs is not None, "prompt log-probs were asked for"
+    rows = output.prompt_logprobs[start:]
+    return [row[int(token)].logprob for row, token in zip(rows, ids[start:], strict=True) if row is not None]
+
+
+def _arguments(options: EngineOptions) -> EngineArgs:
+    return EngineArgs(
+        model=options.model,
+        dtype=options.dtype,
+        max_model_len=options.context,
+        seed=options.seed % 2**32,
+        max_num_seqs=options.max_sequences,
+        gpu_memory_utilization=options.gpu_memory,
+        enable_sleep_mode=options.colocated,
+        kv_cache_memory_bytes=None if options.gpus else int(options.kv_cache_gb * 2**30),
+        enforce_eager=options.gpus == 0,  # compiling for a CPU costs more than it saves, and needs a C++ compiler
+        logprobs_mode="processed_logprobs",  # of what was sampled from, after temperature
+        weight_transfer_config=WeightTransferConfig(backend=BACKEND),
+        enable_prefix_caching=True,
+        # A seeded request whose prompt is cut in two rewinds its random generator, which a CPU generator cannot do.
+        enable_chunked_prefill=options.gpus > 0,
+        disable_log_stats=True,
+    )
+
+
+def _sampled_logprobs(completion: CompletionOutput) -> Float32:
+    assert completion.logprobs is not None, "log-probs were asked for"
+    pairs = zip(completion.token_ids, completion.logprobs, strict=True)
+    return np.array([candidates[token].logprob for token, candidates in pairs], np.float32)
+
+
+def _checksum_of_loaded(worker: Any) -> str:
+    """Runs in the engine's worker: the digest of what its transfer engine handed to the model."""
+    checksum: str = worker.weight_transfer_engine.loaded.checksum
+    return checksum

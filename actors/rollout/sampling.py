@@ -1,0 +1,88 @@
+"""What the driver and a rollout worker say to each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.wait import answers
+from effrl.types import (
+    Prompt,
+    Rollout,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+from effrl.types import Int32
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What an engine is started with."""
+
+    model: str
+    dtype: str
+    context: int
+    version: int
+    """Policy version of the weights in ``model``."""
+    seed: int
+    kv_cache_gb: float
+    """Memory of the key-value cache on a CPU, in GiB; a GPU gives what it has left."""
+    gpus: int
+    gpu_memory: float = 0.9
+    """Share of a GPU's memory."""
+    colocated: bool = False
+    """Whether the GPU is shared with a learner rank: then the engine can sleep."""
+    max_sequences: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """One prompt to sample; ``seeds`` has one entry per rollout, so results do not depend on how work is shared out."""
+
+    prompt: Prompt
+    seeds: tuple[int, ...]
+    max_tokens: int
+    temperature: float
+    stop: tuple[int | str, ...] = ()
+    """Texts and token ids that end a completion."""
+
+    def parameters(self) -> dict[str, Any]:
+        """vLLM's sampling parameters, but for the seed.
+
+        A stop belongs to the completion, as the end-of-sequence token does: its tokens were sampled, so they are
+        learned (or the policy would never learn to stop), and the text holds all of them, since a reward may look for
+        it. The token that completes a text may say more than that text; the text of the completion then ends before.
+        """
+        return {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "stop": [stop for stop in self.stop if isinstance(stop, str)],
+            "stop_token_ids": [stop for stop in self.stop if isinstance(stop, int)],
+            "include_stop_str_in_output": bool(self.stop),
+            "logprobs": 0,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Token ids [P] of the rendered prompt, and its rollouts in the order of their seeds."""
+
+    prompt_ids: Int32
+    rollouts: tuple[Rollout, ...]
+
+
+@dataclass
+class Sampler:
+    """Shares requests over the rollout workers, and gathers the results in the order of the requests."""
+
+    workers: Mapping[str, Any]
+    wait_s: float
+
+    async def __call__(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
+        names = list(self.workers)
+        shares = {name: list(requests[index :: len(names)]) for index, name in enumerate(names)}
+        refs = {name: self.workers[name].sample.remote(share) for name, share in shares.items() if share}
+        results = dict(zip(refs, await answers(refs, self.wait_s, "rollouts"), strict=True))
+        return [results[names[index % len(names)]][index // len(names)] for index in range(len(requests))]

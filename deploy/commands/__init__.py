@@ -1,0 +1,1 @@
+"""The commands of ``effrl``, a file each; :mod:`deploy.cli` names them."""

@@ -1,0 +1,202 @@
+"""Scoring a data set with one forward pass per row, as the command line does it."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+import effrl
+from effrl.config import load
+from effrl.config.data import DataConfig
+from effrl.config.select import Center, Target
+from effrl.data.reader import read
+from effrl.errors import UserError
+from effrl.models import context_of, fingerprint, has_chat_template, locate
+from effrl.select.ufo.cache import ScoreCache, Scored, ScoringKey, digest_of
+from effrl.select.ufo.picture import draw
+from effrl.select.ufo.target import target_of
+from effrl.select.ufo.zone import scores, zone
+from effrl.types import Message
+
+FORMATS = (".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The command's options."""
+
+    model: str
+    ratio: float
+    center: Center
+    target: Target
+    prefix: str
+    template: str
+    system: str | None
+    batch_tokens: int
+    workers: int
+    gpus: float
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row with a target."""
+
+    id: str
+    content: str | tuple[Message, ...]
+    target: str
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.content, self.target)
+
+
+def score(source: str, wish: Wish, console: Console) -> None:
+    """Score the rows of a source, and write what was found of each, and a picture.
+
+    What was scored before is not scored again: it is in a cache beside the output.
+
+    Raises:
+        UserError: something is wrong with the data, the model or the output; or the cache is of something else.
+        RunError: a worker failed.
+    """
+    _check_out(wish.out)
+    config = load.validate(
+        {"data": {"train": source, "template": wish.template, "system": wish.system}}, "effrl score"
+    ).data
+    model = locate(wish.model)
+    candidates, without = _candidates(config, wish)
+    _check_model(model, candidates)
+    key = ScoringKey(fingerprint(model), wish.target, wish.prefix, config.template, config.system)
+    cache = ScoreCache(cache_of(wish.out), key)
+    missing = {candidate.digest: candidate for candidate in candidates if candidate.digest not in cache.known}
+    console.print(_headline(source, wish, candidates, missing), highlight=False, soft_wrap=True)
+    if missing:
+        _score(list(missing.values()), model, wish, cache, console)
+    _conclude(candidates, without, cache.known, wish, console)
+
+
+def cache_of(out: Path) -> Path:
+    """Where what was scored for an output is kept."""
+    return out.with_name(f"{out.name}.cache")
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix not in FORMATS:
+        raise UserError(f"--out {out}: give it a name that ends in {' or '.join(FORMATS)}")
+    if not out.parent.is_dir():
+        raise UserError(f"cannot write {out}: there is no directory {out.parent}")
+    if out.exists() and not cache_of(out).exists():
+        raise UserError(f"{out} exists, and not from this command: choose another --out, or delete it")
+
+
+def _candidates(config: DataConfig, wish: Wish) -> tuple[list[Candidate], int]:
+    """Rows with a target, and the number of those without."""
+    found, without = [], 0
+    for row in read(config.train, config.form):
+        target = target_of(wish.target, row.label, None)
+        without += target is None
+        if target is not None:
+            found.append(Candidate(row.prompt.id, row.prompt.content, target))
+    if not found:
+        raise UserError(
+            "no row has a label to score: name their key, for example effrl score 'rows.jsonl?label=answer'"
+        )
+    return found, without
+
+
+def _check_model(model: Path, candidates: Sequence[Candidate]) -> None:
+    """Before any worker loads it."""
+    from transformers import AutoTokenizer
+
+    messages = sum(not isinstance(candidate.content, str) for candidate in candidates)
+    if messages and not has_chat_template(model):
+        raise UserError(f"{messages:,} prompts are messages, but {model} has no chat template: use --template plain")
+    if not AutoTokenizer.from_pretrained(model).is_fast:
+        raise UserError(f"{model} has no fast tokenizer, and no other tells where tokens are: use another model")
+
+
+def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing: Mapping[str, Candidate]) -> str:
+    known = len({candidate.digest for candidate in candidates}) - len(missing)
+    before = f" · {known:,} known from {cache_of(wish.out)}" if known else ""
+    return f"effrl {effrl.__version__} · score · {source} · {wish.model} · {len(candidates):,} rows{before}"
+
+
+def _score(questions: Sequence[Candidate], model: Path, wish: Wish, cache: ScoreCache, console: Console) -> None:
+    """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
+    from actors.cluster import ray_session
+    from actors.data.scoring import Pool, Question
+    from actors.data.scoring import score as scored_blocks
+
+    threads = max(1, len(os.sched_getaffinity(0)) // wish.workers)
+    pool = Pool(str(model), wish.prefix, context_of(model), wish.batch_tokens, wish.workers, threads, wish.gpus)
+    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with ray_session(), Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(questions))
+        try:
+            for found in scored_blocks([Question(entry.content, entry.target) for entry in questions], pool):
+                cache.add({questions[row].digest: scored for row, scored in found.items()})
+                progress.advance(task, len(found))
+        except KeyboardInterrupt:
+            console.print(f"{len(cache.known):,} rows are in {cache.path}: the same command goes on from there")
+            raise
+
+
+def _conclude(
+    candidates: Sequence[Candidate], without: int, known: Mapping[str, Scored], wish: Wish, console: Console
+) -> None:
+    """Choose the zone, write everything, and say it."""
+    found = [(candidate, known[candidate.digest]) for candidate in candidates]
+    scored = [
+        (candidate.id, entry.certainty, entry.tokens) for candidate, entry in found if entry.certainty is not None
+    ]
+    if not scored:
+        raise UserError(f"every row is longer than the context of {wish.model} with its target: nothing is scored")
+    certainties = np.array([certainty for _, certainty, _ in scored])
+    chosen = zone(certainties, wish.ratio, wish.center)
+    inside = set(chosen)
+    rows = [
+        {"id": name, "certainty": certainty, "score": value, "selected": place in inside, "target_tokens": tokens}
+        for place, ((name, certainty, tokens), value) in enumerate(
+            zip(scored, scores(certainties, wish.center).tolist(), strict=True)
+        )
+    ]
+    _write(rows, wish.out)
+    picture = wish.out.with_suffix(".png")
+    draw(certainties.tolist(), [tokens for *_, tokens in scored], chosen, picture)
+    low, high = certainties[chosen].min(), certainties[chosen].max()
+    console.print(
+        f"{len(rows):,} rows scored, certainty {certainties.mean():.3f} on average · {len(chosen):,} in the zone"
+        f" [{low:.3f}, {high:.3f}]",
+        highlight=False,
+    )
+    left_out = {"without a label": without, "longer than the context": len(found) - len(scored)}
+    if told := ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count):
+        console.print(Text(f"left out: {told}", "yellow"))
+    console.print(f"scores  {wish.out}\npicture {picture}", highlight=False, soft_wrap=True)
+
+
+def _write(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """The whole file, or none."""
+    draft = out.with_name(f".{out.name}.draft")
+    try:
+        if out.suffix == ".parquet":
+            import pyarrow
+            from pyarrow import parquet
+
+            parquet.write_table(pyarrow.Table.from_pylist(list(rows)), draft)
+        else:
+            draft.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        draft.replace(out)
+    except OSError as error:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+        raise UserError(f"cannot write {out} ({error.strerror or error}): choose another --out") from error

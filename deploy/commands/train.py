@@ -1,0 +1,181 @@
+"""Starting, resuming and ending a run, as the command line does it."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import effrl
+from effrl.config import load
+from effrl.config.schema import Config
+from effrl.errors import RunError, UserError
+from effrl.preflight.check import Preflight, check
+from effrl.report.page import write_report
+from effrl.report.progress import Progress, duration
+from effrl.run import metrics
+from effrl.run.checkpoint import Checkpoints
+from effrl.run.directory import RunDirectory, claim_existing, claim_new
+from effrl.run.resume import StartPoint, resume_point
+
+LOG_LINES, LINE_WIDTH = 30, 300
+"""What is shown of a failed worker's log: its last lines, each cut to this width (vLLM dumps whole batches)."""
+
+
+def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> RunDirectory:
+    """Start a new run and see it through.
+
+    Raises:
+        UserError: something is wrong with the config, the data or the machine; nothing was started.
+        RunError: the run failed; the terminal says where, and how to go on.
+    """
+    config = load.load(recipe_or_file, overrides)
+    found = check(config)
+    name = Path(recipe_or_file).stem
+    directory, claim = claim_new(config.run.dir or Path("runs") / name)
+    try:
+        directory.config.write_text(load.dump(config))
+        console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
+        _attempt(config, directory, found, StartPoint(found.model), console)
+    except UserError:
+        if not directory.metrics.exists():  # nothing was run: the next try gets this directory, without a number
+            directory.config.unlink()
+        raise
+    finally:
+        claim.release()
+    return directory
+
+
+def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirectory:
+    """Go on with a run from its newest checkpoint; raises as :func:`train` does."""
+    directory, claim = claim_existing(path)
+    try:
+        config = load.load(str(directory.config), overrides)
+        found = check(config)
+        start = resume_point(directory, config, found.model)
+        directory.config.write_text(load.dump(config))
+        console.print(_headline(path.name, config, found), highlight=False, soft_wrap=True)
+        console.print(_resumed(start), highlight=False, soft_wrap=True)
+        _attempt(config, directory, found, start, console)
+    finally:
+        claim.release()
+    return directory
+
+
+def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: StartPoint, console: Console) -> None:
+    """Run the driver; whatever happens, the terminal says how it ended and where the results are."""
+    from actors.cluster import Cluster, ray_session
+    from actors.driver.run import Driver
+
+    began = time.monotonic()
+    with Progress(config.run.steps, console) as progress:
+        progress.resume(metrics.read(directory.metrics))
+        try:
+            with ray_session(), Cluster(config, directory.path.resolve()) as cluster:
+                asyncio.run(Driver(config, directory, found, start, progress, cluster).run())
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt from error
+        except UserError:
+            raise
+        except Exception as error:  # whatever it was: the terminal gets one block, the log the traceback
+            log(directory, error)
+            lines = (*failure(directory, error), f"go on: effrl resume {directory.path}")
+            raise RunError("\n".join(lines)) from error
+    write_report([directory.path], directory.report)
+    console.print(_summary(config, directory, time.monotonic() - began), highlight=False, soft_wrap=True)
+
+
+def _headline(name: str, config: Config, found: Preflight) -> str:
+    rollout, cluster = config.rollout, config.cluster
+    device = "GPU" if cluster.rollout.gpus or cluster.learner.gpus else "CPU"
+    return " · ".join(
+        (
+            f"effrl {effrl.__version__}",
+            name,
+            f"{config.model.path}, {_count(found.parameters)} parameters",
+            _algorithm(config),
+            f"{_prompts(config)} x {rollout.per_prompt} rollouts",
+            f"pool {found.train.rows:,} prompts, {found.train.labelled:,} with a label",
+            f"staleness {config.rollout.max_staleness}",
+            device,
+        )
+    )
+
+
+def _prompts(config: Config) -> str:
+    """``32 prompts``, or with replay ``16 prompts and 16 replayed``."""
+    prompts, fresh = config.rollout.prompts, config.fresh_at(config.run.steps)
+    return f"{prompts} prompts" if fresh == prompts else f"{fresh} prompts and {prompts - fresh} replayed"
+
+
+def _algorithm(config: Config) -> str:
+    """``GRPO`` or ``GRPO, gspo``; the clipped loss is the field's default and goes without saying."""
+    advantage = config.advantage.kind
+    name = advantage if ":" in advantage else advantage.replace("_", " ").upper()
+    return name if config.loss.kind == "clipped" else f"{name}, {config.loss.kind}"
+
+
+def _resumed(start: StartPoint) -> str:
+    taken_back = f", {start.rolled_back} groups after it taken back" if start.rolled_back else ""
+    return f"resuming after step {start.step} (policy version {start.version}){taken_back}; labels bought stay owned"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.1f}B" if number >= 1e9 else f"{number / 1e6:.1f}M"
+
+
+def _summary(config: Config, directory: RunDirectory, seconds: float) -> str:
+    rows = metrics.read(directory.metrics)
+    step = rows[-1]["step"]
+    accuracies = [row["eval/accuracy"] for row in rows if row.get("eval/accuracy") is not None]
+    learned = f"avg@{config.eval.per_prompt} {accuracies[0]:.2f} → {accuracies[-1]:.2f}" if len(accuracies) > 1 else ""
+    totals = {key: sum(row.get(key, 0) for row in rows) for key in ("rollout/count", "rollout/tokens")}
+    facts = (
+        learned,
+        f"{totals['rollout/count']:,} rollouts",
+        f"{rows[-1].get('label/bought_total', 0):,} labels",
+        f"{totals['rollout/tokens'] / 1e6:.1f}M tokens",
+        _proof([row["sync/verified"] for row in rows if "sync/verified" in row]),
+    )
+    ended = "done" if step == config.run.steps else f"stopped after step {step} of {config.run.steps}"
+    told = " · ".join(fact for fact in facts if fact)
+    lines = [f"{ended} in {duration(seconds)}: {told}", f"report  {directory.report}"]
+    if step > 0:
+        model = directory.checkpoints / f"step_{step}" / "hf"
+        lines.append(f"model   {model}     look: effrl show {directory.path} {step}")
+    if best := Checkpoints(directory.checkpoints, config.run.keep).best():
+        lines.append(
+            f"best    step {best[0]}, {best[1]:.2f} on {config.data.dev_set}     try: effrl eval {directory.path}"
+        )
+    if step < config.run.steps:
+        lines.append(f"go on   effrl resume {directory.path}")
+    return "\n".join(lines)
+
+
+def _proof(verified: list[bool | None]) -> str:
+    if not verified:
+        return "nothing was learned, nothing published"
+    doubtful = verified.count(None)
+    return f"{doubtful} of {len(verified)} publishes inconclusive" if doubtful else "every publish verified"
+
+
+def log(directory: RunDirectory, error: BaseException) -> None:
+    """Keep the traceback of a failure."""
+    path = directory.log("driver")
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        traceback.print_exception(error, file=file)
+
+
+def failure(directory: RunDirectory, error: Exception) -> list[str]:
+    """What failed, the end of that worker's log, and where there is more."""
+    from actors.wait import WorkerError
+
+    lines = [str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"]
+    if isinstance(error, WorkerError):
+        path = directory.log(error.role)
+        tail = path.read_text(errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
+        lines += [f"last lines of {path}:", *(f"    {line[:LINE_WIDTH]}" for line in tail)]
+    return [*lines, f"all details: {directory.log('driver')}"]

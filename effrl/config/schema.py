@@ -1,0 +1,222 @@
+"""The configuration of a run: one strict, frozen model per section; a docstring under every field.
+
+A config is a YAML file (or a recipe's name) plus dotted overrides: ``learn.lr=1e-4``. What only one ``kind`` of
+selector, labeller, reward, … needs lives in that kind's own model.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from effrl.config.advantage import AnyAdvantage, GrpoAdvantage
+from effrl.config.cluster import ClusterConfig
+from effrl.config.data import DataConfig
+from effrl.config.label import AnyLabel, GoldLabel, RandomLabel, StepBudget, VoteLabel
+from effrl.config.learn import LearnConfig
+from effrl.config.loss import AnyLoss, ClippedLoss
+from effrl.config.replay import ReplayConfig, fresh_at
+from effrl.config.reward import AnyReward, MathReward, answering
+from effrl.config.section import PositiveFloat, PositiveInt, Section, Share
+from effrl.config.select import AnySelect, UfoSelect, UniformSelect
+
+SinkName = Literal["tensorboard", "wandb", "mlflow"]
+
+
+class ModelConfig(Section):
+    path: str = "tiny"
+    """A local Hugging Face directory, a hub name, or ``tiny``, the built-in model."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of learner and engine."""
+    context: PositiveInt | None = None
+    """Longest prompt plus completion, in tokens; the model's own limit by default."""
+
+
+def _listed(value: object) -> object:
+    """One value is a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _stops(value: object) -> object:
+    stops = value if isinstance(value, list | tuple) else [value]
+    for stop in stops:
+        if isinstance(stop, bool) or not (stop if isinstance(stop, str) else isinstance(stop, int) and stop >= 0):
+            raise ValueError('each stop is a text or a token id: write them as a list, like ["</answer>", 2]')
+    return stops
+
+
+class RolloutConfig(Section):
+    prompts: PositiveInt = 32
+    """Groups to train on per step."""
+    per_prompt: Annotated[int, Field(ge=2)] = 8
+    """Rollouts per prompt; a group of one has no relative advantage."""
+    max_tokens: PositiveInt = 1024
+    """Longest completion."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature."""
+    stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
+    """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
+    max_staleness: Annotated[int, Field(ge=0, le=1)] = 0
+    """Policy versions that a rollout may be behind the learner: 1 samples the next step while this one is learned."""
+    refill: Annotated[float, Field(ge=0)] = 0.5
+    """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
+    kv_cache_gb: PositiveFloat = 1.0
+    """Memory for the key-value cache of one engine on a CPU, in GiB."""
+    gpu_memory: Share = 0.9
+    """Share of a GPU's memory for one engine, weights and cache; less where ``cluster.colocate`` shares the GPU."""
+
+
+class EvalConfig(Section):
+    every: PositiveInt = 10
+    """Steps between evaluations; the base (row 0) and the last step are always evaluated."""
+    prompts: PositiveInt = 128
+    """Held-out prompts of each set, the first of its source."""
+    per_prompt: PositiveInt = 4
+    """Samples per prompt; ``eval/accuracy`` is their mean."""
+    pass_at: Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)] = ()
+    """Each k of ``eval/pass@k``, such as [1, 4]; all samples of a prompt by default."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Sampling temperature, 0 for greedy decoding; that of the rollouts by default."""
+    max_tokens: PositiveInt | None = None
+    """Longest completion; that of the rollouts by default."""
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "EvalConfig":
+        if any(k > self.per_prompt for k in self.pass_at):
+            raise ValueError(
+                f"eval.pass_at ({max(self.pass_at)}) takes as many samples of a prompt, and eval.per_prompt is"
+                f" {self.per_prompt}: lower the one or raise the other"
+            )
+        return self
+
+
+class RunConfig(Section):
+    steps: PositiveInt = 60
+    """Batches to learn from; each makes one policy version."""
+    dir: Path | None = None
+    """Run directory; ``runs/NAME`` by default, with a number after it where that is taken."""
+    seed: int = 1
+    """Root of every random stream."""
+    save_every: PositiveInt = 20
+    """Steps between checkpoints; the last step is always saved."""
+    keep: PositiveInt = 2
+    """Newest checkpoints to keep; the one that was best on the dev set is kept besides."""
+    sinks: tuple[SinkName, ...] = ("tensorboard",)
+    """Who gets a copy of metrics.jsonl: tensorboard, wandb, mlflow; one that fails is off, and the run goes on."""
+    sync_tolerance: PositiveFloat = 1e-4
+    """Largest difference of learner and engine log-probs after a publish, in nats; beyond it the run stops."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    select: AnySelect = UniformSelect()
+    label: AnyLabel = GoldLabel()
+    reward: AnyReward = MathReward()
+    advantage: AnyAdvantage = GrpoAdvantage()
+    loss: AnyLoss = ClippedLoss()
+    replay: ReplayConfig | None = None
+    rollout: RolloutConfig = RolloutConfig()
+    learn: LearnConfig = LearnConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    eval: EvalConfig = EvalConfig()
+    run: RunConfig = RunConfig()
+
+    def fresh_at(self, step: int) -> int:
+        """Prompts that a step rolls out; with replay, groups of earlier steps stand in for the others."""
+        prompts, replay = self.rollout.prompts, self.replay
+        return prompts if replay is None else fresh_at(step, prompts, replay.fresh, replay.warmup)
+
+    @property
+    def eval_max_tokens(self) -> int:
+        """Longest completion of an evaluation."""
+        return self.eval.max_tokens or self.rollout.max_tokens
+
+    @property
+    def eval_temperature(self) -> float:
+        """Sampling temperature of an evaluation."""
+        return self.rollout.temperature if self.eval.temperature is None else self.eval.temperature
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        if self.model.context is not None and self.rollout.max_tokens >= self.model.context:
+            raise ValueError(
+                f"rollout.max_tokens ({self.rollout.max_tokens}) leaves no room for a prompt within"
+                f" model.context ({self.model.context}): lower the one or raise the other"
+            )
+        if self.model.context is not None and self.eval_max_tokens >= self.model.context:
+            raise ValueError(
+                f"eval.max_tokens ({self.eval_max_tokens}) leaves no room for a prompt within model.context"
+                f" ({self.model.context}): lower the one or raise the other"
+            )
+        if isinstance(self.label.budget, StepBudget) and self.rollout.refill > 0:
+            raise ValueError(
+                f"rollout.refill ({self.rollout.refill}) would draw groups that the step's labels were not meant for:"
+                f" set rollout.refill=0 with label.kind={self.label.kind}"
+            )
+        if isinstance(self.label, VoteLabel | RandomLabel) and answering(self.reward) is None:
+            raise ValueError(
+                f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
+                " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _takes_turns(self) -> "Config":
+        if self.cluster.colocate and self.rollout.max_staleness:
+            raise ValueError(
+                "cluster.colocate takes turns on one GPU, and rollout.max_staleness samples while the learner works:"
+                " set rollout.max_staleness=0"
+            )
+        if self.cluster.colocate and self.rollout.gpu_memory > 0.7:
+            raise ValueError(
+                f"rollout.gpu_memory ({self.rollout.gpu_memory}) leaves a learner on the same GPU too little:"
+                " set it to 0.5 or less with cluster.colocate"
+            )
+        if self.cluster.colocate and self.learn.zero == 3:
+            raise ValueError("cluster.colocate shows whole weights to the engine: set learn.zero to 1 or 2")
+        return self
+
+    @model_validator(mode="after")
+    def _can_replay(self) -> "Config":
+        if self.replay is not None:
+            self.replay.check(self.rollout.prompts, self.run.steps, self.loss.kind, self.advantage.kind)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> "Config":
+        if not isinstance(self.select, UfoSelect):
+            return self
+        if self.select.buys_labels and not isinstance(self.label, GoldLabel):
+            raise ValueError(
+                f"select.target={self.select.target} reads the true label of every prompt, which label.kind="
+                f"{self.label.kind} does not buy: set select.target=pseudo_answer, or label.kind=gold"
+            )
+        if not self.select.buys_labels and answering(self.reward) is None:
+            raise ValueError(
+                f"select.target=pseudo_answer votes on answers, which your own reward {self.reward.kind} does not tell:"
+                " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_learned(self) -> "Config":
+        if self.learn.updates > self.rollout.prompts:
+            raise ValueError(
+                f"learn.updates ({self.learn.updates}) is more than the groups of a step, rollout.prompts"
+                f" ({self.rollout.prompts}), and each update needs one: lower it"
+            )
+        if self.learn.warmup >= self.run.steps:
+            raise ValueError(
+                f"learn.warmup ({self.learn.warmup}) leaves no step of run.steps ({self.run.steps}) with the whole"
+                " learning rate: lower it"
+            )
+        overlong = self.reward.terms.overlong
+        if overlong is not None and overlong.buffer > self.rollout.max_tokens:
+            raise ValueError(
+                f"reward.terms.overlong.buffer ({overlong.buffer}) is longer than a completion may be,"
+                f" rollout.max_tokens ({self.rollout.max_tokens}): lower it"
+            )
+        return self

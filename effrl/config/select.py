@@ -1,0 +1,152 @@
+"""``select``: which prompts are rolled out.
+
+``kind`` names one of ours, or by an import path the user's own. What only one kind needs lives in its own model, with
+the paper's value as default and its source in the docstring.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from effrl.config.section import ImportPath, PositiveFloat, PositiveInt, Section, Share
+from effrl.config.section import kind_or as _kind
+
+Target = Literal["final_answer", "full_solution", "pseudo_answer"]
+"""The label's final answer (the paper's); the whole label, where it is a solution; or the policy's majority answer."""
+PREFIX = "<answer> "
+"""What opens the assistant's turn before a final answer in the paper's released code; reasoning is left out."""
+Center = Literal["mean", "median"]
+"""The middle of the zone. The mean is the paper's; where most certainties gather near 0 or near 1 it lies where few
+prompts are, and the median stays with the many."""
+
+
+class UniformSelect(Section):
+    kind: Literal["uniform"] = "uniform"
+    """Every prompt once per epoch, in a seeded order."""
+
+
+class BandSelect(Section):
+    kind: Literal["band"] = "band"
+    """Prompts in turn; those whose latest pass rate lies outside of a band sit out some turns."""
+    low: Share = 0.125
+    """Lowest pass rate inside the band; with 8 rollouts, one that passes."""
+    high: Share = 0.875
+    """Highest pass rate inside the band; with 8 rollouts, one that fails."""
+    rest: PositiveInt = 4
+    """Turns that a prompt outside the band sits out; then it is tried again, since the policy moves."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "BandSelect":
+        if self.low > self.high:
+            raise ValueError(f"select.low ({self.low}) is above select.high ({self.high}): swap them")
+        return self
+
+
+class CurriculumSelect(Section):
+    kind: Literal["curriculum"] = "curriculum"
+    """From easy to hard: a pool that opens from its easiest prompts on, by a difficulty that the data brings along."""
+    column: str = "level"
+    """Column of the data whose number is a prompt's difficulty; the project's own tasks have ``level``."""
+    grow: Share = 0.5
+    """Share of the prompts that the run rolls out before refills, after which all are open."""
+
+
+class ThompsonSelect(Section):
+    kind: Literal["thompson"] = "thompson"
+    """Prompts whose pass rate, drawn from its posterior, is nearest to a target (MoPPS, arXiv 2507.04632)."""
+    target: Share = 0.5
+    """Pass rate that prompts should have; at one half, a group's gradient is largest."""
+    prior: PositiveFloat = 1.0
+    """Pseudo-counts of passes and of failures before anything is observed: Beta(prior, prior)."""
+    memory: Share = 0.5
+    """Share of what was known of a prompt that outlives a new observation of it; 1 forgets nothing."""
+
+
+class UfoSelect(Section):
+    kind: Literal["ufo"] = "ufo"
+    """Prompts whose answer the policy is neither sure of nor ignorant of, by one forward pass each, without rollouts
+    (UFO-RL, arXiv 2505.12457)."""
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the scored prompts to train on, rounded down; the paper's."""
+    center: Center = "mean"
+    """Middle of the zone: the certainties' mean, the paper's, or their median, for those that gather near 0 or 1."""
+    target: Target = "final_answer"
+    """What is scored: final_answer (the paper's) or full_solution of the label, or pseudo_answer, a group's vote."""
+    prefix: str = PREFIX
+    """Text between prompt and target, as the policy opens an answer; the paper's code writes ``<answer> ``."""
+    rescore_every: PositiveInt | None = None
+    """Steps after which the pool is scored anew, since the policy moves; never by default, as in the paper."""
+
+    @property
+    def buys_labels(self) -> bool:
+        """Whether the target of every prompt is its true label."""
+        return self.target != "pseudo_answer"
+
+
+class DotsSelect(Section):
+    kind: Literal["dots"] = "dots"
+    """Prompts whose pass rate, predicted from a small reference set, is near a target (DOTS, arXiv 2506.05316)."""
+    reference: Annotated[int, Field(ge=2)] | None = None
+    """Prompts measured at the beginning of a round, the paper's K (256 for steps of 512); a quarter of
+    ``rollout.prompts`` by default, since a larger set costs small batches more than it can save."""
+    steps: PositiveInt = 2
+    """Training steps of a round, the paper's mu."""
+    target: Share = 0.5
+    """Difficulty to draw near, the share of rollouts that fail; the paper's alpha."""
+    temperature: PositiveFloat = 1e-3
+    """Of the draw, in units of difficulty; the paper's tau."""
+    posthoc: Literal["ols", "none"] = "ols"
+    """After the network, a line through what it predicts for the references and what was measured (released code)."""
+    embeddings: str | None = None
+    """Model whose frozen hidden states stand for prompts: a Hugging Face directory or name; ``model.path`` by default
+    (the paper takes Qwen2.5-Math-1.5B-Instruct)."""
+    predictor: Path | None = None
+    """File of ``effrl dots fit``; without one the network is fitted in the run, on what the run measures."""
+    pool: PositiveInt | None = None
+    """Most prompts to embed and choose from, drawn at random where ``data.train`` has more; all by default."""
+    hidden: PositiveInt = 64
+    """Width of a network that is fitted in the run; the paper's, fitted once on many policies, has 896. Our choice."""
+    layers: PositiveInt = 2
+    """Linear layers of its adapters; the paper's have 3. Our choice."""
+    epochs: PositiveInt = 20
+    """Passes of a fit over what is known (released code)."""
+    keep: Annotated[int, Field(ge=2)] = 16
+    """Newest rounds that a fit learns from: older policies were another's. Our choice."""
+    warmup: PositiveInt = 2
+    """Rounds of uniform draws before the first fit in the run. Our choice: untrained, the attention predicts worse than
+    it costs."""
+    recent: Annotated[int, Field(ge=0)] = 1
+    """Earlier rounds whose groups refer too, beside the fresh references; 0 is the paper's. Our choice: a set that is
+    small enough to pay says little alone."""
+
+    @property
+    def uniform_rounds(self) -> int:
+        """Rounds that draw uniformly and measure no references: none with a predictor that was fitted before."""
+        return 0 if self.predictor else self.warmup
+
+    @model_validator(mode="after")
+    def _rounds_are_kept(self) -> "DotsSelect":
+        if self.keep <= self.recent:
+            raise ValueError(
+                f"select.keep ({self.keep}) rounds are kept, this one included: select.recent ({self.recent}) earlier"
+                " ones cannot refer, so raise keep"
+            )
+        return self
+
+
+class PluginSelect(Section):
+    kind: ImportPath
+    """Import path of your own selector (see :class:`effrl.protocols.Selector`)."""
+
+
+AnySelect = Annotated[
+    Annotated[UniformSelect, Tag("uniform")]
+    | Annotated[BandSelect, Tag("band")]
+    | Annotated[CurriculumSelect, Tag("curriculum")]
+    | Annotated[ThompsonSelect, Tag("thompson")]
+    | Annotated[UfoSelect, Tag("ufo")]
+    | Annotated[DotsSelect, Tag("dots")]
+    | Annotated[PluginSelect, Tag("plugin")],
+    Discriminator(_kind("uniform")),
+]

@@ -1,0 +1,4 @@
+"""The only place that sees labels: the vault that holds them, and the ledger that counts what is sold.
+
+Imported by the oracle actor and by nothing else of the product (a test holds the wall).
+"""

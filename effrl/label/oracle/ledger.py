@@ -1,0 +1,237 @@
+"""The ledger: one durable line per label that was asked for, and the only judge of what may still be bought.
+
+A purchase is *reserved* (its cost is held back), then *committed* with its answer, or *refunded*. Two rules are kept
+by the database and not by callers, so that no crash, retry, duplicate answer or second process can break them:
+
+- A prompt is charged once per source: a unique index allows one line per prompt and source that is not refunded.
+- The budget is never exceeded: the check and the reservation are one transaction that holds the write lock.
+
+Consumes: nothing. Waits for: SQLite's write lock, at most ``timeout_s``. Unblocked by: the other writer's commit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine, event, func, select
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+
+from effrl.errors import DeadlineError, UserError
+from effrl.label.oracle.purchases import (
+    Books,
+    LedgerError,
+    Outcome,
+    Purchase,
+    Reservation,
+    State,
+    Terms,
+    charged,
+    chunks,
+    metadata,
+    purchase,
+    purchases,
+    total_cost,
+)
+
+__all__ = ["Ledger", "LedgerError", "Outcome", "Purchase", "Reservation", "State", "query_id"]
+
+
+def query_id(stage: str, step: int, prompt_id: str) -> str:
+    """The name of a purchase: ``"train/12/chain/3f2a"``. A resumed attempt asks again under the same name."""
+    return f"{stage}/{step}/{prompt_id}"
+
+
+class Ledger:
+    """Purchases of labels, on SQLite in WAL mode; any number of processes may open the same file.
+
+    Every change is on disk when the method returns. Methods raise :class:`~effrl.errors.DeadlineError` where another
+    process holds the write lock for longer than ``timeout_s``.
+    """
+
+    def __init__(self, url_or_path: str | Path, timeout_s: float = 30.0) -> None:
+        """Open the ledger, or create it.
+
+        Args:
+            url_or_path: a file, or a URL like ``sqlite:////data/ledger.sqlite``.
+            timeout_s: longest wait for another process's transaction.
+
+        Raises:
+            UserError: the file cannot be opened, is not a ledger, or lies where SQLite's WAL does not work.
+        """
+        url = _url(url_or_path)
+        self._name = str(url.database)
+        self._timeout_s = timeout_s
+        self._engine = _engine(url, timeout_s)
+        # Readers take no lock; writers take SQLite's write lock at once, so that nobody writes between check and use.
+        self._writers = self._engine.execution_options(ledger_begin="IMMEDIATE")
+        try:
+            with self._transaction() as connection:
+                metadata.create_all(connection)
+        except DatabaseError as error:
+            raise UserError(f"{self._name}: cannot be opened as a ledger ({error.orig})") from error
+
+    def reserve(
+        self, query_id: str, prompt_id: str, source: str, step: int, *, budget_total: int | None, cost: float = 1.0
+    ) -> Reservation:
+        """Hold back the cost of one label. Safe to repeat.
+
+        Args:
+            query_id: name of the purchase, see :func:`query_id`.
+            prompt_id: prompt whose label is wanted.
+            source: who sells it, such as ``dataset`` or ``people``; a prompt is charged once per source.
+            step: step that pays.
+            budget_total: most that committed and reserved purchases may cost together; None for no limit.
+            cost: price of the label.
+
+        Returns:
+            RESERVED, OWNED with the answer, PENDING or EXHAUSTED. The reservation's ``query_id`` is the one to commit:
+            where the prompt is reserved under another id already, that one.
+
+        Raises:
+            ValueError: the cost is negative or not finite.
+            LedgerError: the query id belongs to another prompt or source.
+        """
+        terms = Terms(source, step, cost, budget_total)
+        with self._books() as books:
+            books.load_for(terms, {query_id: prompt_id})
+            return books.reserve(terms, query_id, prompt_id)
+
+    def commit(self, query_id: str, answer: str, answered_by: str) -> None:
+        """Write down the answer of a reserved purchase. The same answer again changes nothing.
+
+        Raises:
+            LedgerError: the purchase is unknown or refunded, or was committed with another answer.
+        """
+        with self._books() as books:
+            books.load([query_id])
+            books.commit(query_id, answer, answered_by)
+
+    def refund(self, query_id: str) -> None:
+        """Give back the cost of a reserved purchase; it may be reserved again. A second refund changes nothing.
+
+        Raises:
+            LedgerError: the purchase is unknown, or committed: what was answered is paid.
+        """
+        with self._books() as books:
+            books.load([query_id])
+            books.refund(query_id)
+
+    def buy_all(
+        self,
+        stage: str,
+        step: int,
+        prompt_ids: Sequence[str],
+        source: str,
+        answer: Callable[[str], str | None],
+        answered_by: str,
+        *,
+        budget_total: int | None,
+        cost: float = 1.0,
+    ) -> list[str | None]:
+        """Buy from a source that answers at once, all prompts in one transaction: a crash leaves all or nothing.
+
+        Args:
+            answer: label of a prompt, or None where it has none (which is not charged). Called only for prompts whose
+                cost is reserved, with the write lock held: it must be quick. If it raises, nothing is bought.
+
+        Returns:
+            One label per prompt, in order; None where the budget is spent or the prompt has no label.
+
+        Raises:
+            ValueError, LedgerError: as in :meth:`reserve`.
+        """
+        terms = Terms(source, step, cost, budget_total)
+        wanted = {query_id(stage, step, prompt_id): prompt_id for prompt_id in prompt_ids}
+        with self._books() as books:
+            books.load_for(terms, wanted)
+            labels = {name: books.buy(terms, query, name, answer, answered_by) for query, name in wanted.items()}
+        return [labels[prompt_id] for prompt_id in prompt_ids]
+
+    def spent(self) -> float:
+        """Cost of committed and reserved purchases."""
+        with self._engine.connect() as connection:
+            return total_cost(connection)
+
+    def bought(self, step: int | None = None) -> int:
+        """Labels that were bought: committed purchases, of one step or of all."""
+        query = select(func.count()).where(purchases.c.state == State.COMMITTED)
+        if step is not None:
+            query = query.where(purchases.c.step == step)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    def owned(self, prompt_ids: Sequence[str]) -> dict[str, str]:
+        """Answers of those prompts whose label was bought; of several sources, the latest answer."""
+        answers: dict[str, str] = {}
+        bought = charged & (purchases.c.state == State.COMMITTED)  # the first condition is there for its index
+        columns = select(purchases.c.prompt_id, purchases.c.answer).where(bought)
+        query = columns.order_by(purchases.c.answered_at, purchases.c.query_id)
+        with self._engine.connect() as connection:
+            for chunk in chunks(prompt_ids):
+                rows = connection.execute(query.where(purchases.c.prompt_id.in_(chunk)))
+                answers.update((prompt_id, answer) for prompt_id, answer in rows)
+        return answers
+
+    def rows(self) -> Iterator[Purchase]:
+        """Every line in the order of reservation, as of the first ``next``, without loading them all."""
+        query = select(purchases).order_by(purchases.c.reserved_at, purchases.c.query_id)
+        with self._engine.connect() as connection:
+            for row in connection.execution_options(yield_per=1000).execute(query):
+                yield purchase(row)
+
+    def close(self) -> None:
+        """Close the connections of this process; the ledger may be opened again."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _books(self) -> Iterator[Books]:
+        with self._transaction() as connection:
+            books = Books(connection)
+            yield books
+            books.flush()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._writers.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            if "locked" not in str(error.orig):
+                raise
+            raise DeadlineError(
+                f"{self._name}: waited {self._timeout_s:g} s for the ledger's write lock; which process holds it?"
+            ) from error
+
+
+def _url(url_or_path: str | Path) -> URL:
+    text = str(url_or_path)
+    if "://" not in text:
+        return URL.create("sqlite", database=text)
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise UserError(f"{text}: not a database URL; write a path, or sqlite:////path/to/ledger.sqlite") from None
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        # The URL may hold a password: name its kind only.
+        raise UserError(f"a {url.drivername} ledger is not supported: write the path of an SQLite file")
+    return url
+
+
+def _engine(url: URL, timeout_s: float) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": timeout_s})
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: DBAPIConnection, _record: object) -> None:
+        connection.isolation_level = None  # the "begin" hook opens transactions, not the driver
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":  # such as a network drive without shared memory: two writers would overspend there
+            raise UserError(f"{url.database}: SQLite's WAL does not work on this file system; use a local disk")
+        connection.execute("PRAGMA synchronous=FULL")  # a commit survives power loss, not only a killed process
+
+    @event.listens_for(engine, "begin")
+    def _begins(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('ledger_begin', 'DEFERRED')}")
+
+    return engine

@@ -1,0 +1,127 @@
+"""Cutting the sequences of an optimizer step into ranks and micro-batches.
+
+The cut never changes the gradient: the loss is a sum over tokens, divided by one number for the whole step.
+"""
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import numpy as np
+
+from effrl.config.loss import Reduce
+from effrl.types import Float32, Int32, Sequence
+
+LOGITS = 2**25
+"""Logits that exist at a time on a rank: 128 MiB in float32. A few such tensors live in each pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Right-padded sequences of one forward pass; all arrays are [B, L] and aligned with ``ids``.
+
+    A sampled token at position t has mask 1 there; its log-prob comes from the logits at t - 1.
+    """
+
+    ids: Int32
+    attention: Int32
+    mask: Float32
+    behaviour: Float32
+    advantages: Float32
+    old: Float32 | None = None
+    """Log-probs of the learner's policy before the first update of a batch; None: those of the forward pass itself."""
+    values: Float32 | None = None
+    """Of the states before each token, by the value function before the first update; None without a value head."""
+    returns: Float32 | None = None
+    """What they should have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What sums over the micro-batches of one optimizer step, on all ranks, are divided by."""
+
+    tokens: int
+    """Sampled tokens."""
+    denominator: int
+    """Makes the configured mean of a weighted sum (:func:`effrl.loss.policy.token_weights`)."""
+
+
+def size_of(sequences: Seq[Sequence], reduce: Reduce, max_tokens: int) -> Size:
+    """Sizes of one optimizer step.
+
+    ``token``: the mean over all tokens (DAPO, arXiv 2503.14476, eq. 12). ``sequence``: the mean over sequences of their
+    mean over tokens (GRPO, arXiv 2402.03300, eq. 3). ``constant``: the sum over sequences and tokens by sequences x
+    ``max_tokens``, whatever the lengths (Dr. GRPO, arXiv 2503.20783, section 3.2).
+    """
+    tokens = sum(len(sequence.logprobs) for sequence in sequences)
+    denominators = {"token": tokens, "sequence": len(sequences), "constant": len(sequences) * max_tokens}
+    return Size(tokens, denominators[reduce])
+
+
+def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:
+    """Distribute sequences (at least one) over ranks, and each rank's over micro-batches.
+
+    A micro-batch has at most ``tokens`` tokens, padding included.
+
+    A rank without any gets one of weight zero: DeepSpeed's step needs a backward pass on every rank.
+    """
+    shares = layout([len(sequence.ids) for sequence in sequences], ranks, tokens)
+    batches = [[pad([sequences[row] for row in rows]) for rows in share] for share in shares]
+    return [share or [weightless()] for share in batches]
+
+
+def layout(lengths: Seq[int], ranks: int, tokens: int) -> list[list[list[int]]]:
+    """For each rank, its micro-batches, each as indices of the sequences in it.
+
+    Longest first to the rank with the fewest tokens; neighbours in length share a micro-batch. A sequence longer
+    than the limit gets a micro-batch of its own.
+    """
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        rank = loads.index(min(loads))
+        shares[rank].append(index)
+        loads[rank] += lengths[index]
+    return [_within(share, lengths, tokens) for share in shares]
+
+
+def weightless() -> MicroBatch:
+    """Two tokens without any influence on the loss, for a rank that has to take part in a pass."""
+    blank = np.zeros((1, 2), np.float32)
+    return MicroBatch(np.zeros((1, 2), np.int32), np.ones((1, 2), np.int32), blank, blank, blank)
+
+
+def unweighted(ids: Int32, prompt_length: int) -> Sequence:
+    """A sequence that is only scored, not learned from."""
+    nothing = np.zeros(len(ids) - prompt_length, np.float32)
+    return Sequence(ids, prompt_length, nothing, nothing)
+
+
+def _within(indices: Seq[int], lengths: Seq[int], tokens: int) -> list[list[int]]:
+    """Cut a list sorted by falling length so that rows x longest stays within ``tokens``."""
+    batches: list[list[int]] = []
+    for index in indices:
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def pad(sequences: Seq[Sequence]) -> MicroBatch:
+    """Right-pad to the longest sequence; padding has id 0, attention 0 and mask 0."""
+    shape = (len(sequences), max(len(sequence.ids) for sequence in sequences))
+    batch = MicroBatch(
+        ids=np.zeros(shape, np.int32),
+        attention=np.zeros(shape, np.int32),
+        mask=np.zeros(shape, np.float32),
+        behaviour=np.zeros(shape, np.float32),
+        advantages=np.zeros(shape, np.float32),
+    )
+    for row, sequence in enumerate(sequences):
+        end, sampled = len(sequence.ids), slice(sequence.prompt_length, len(sequence.ids))
+        batch.ids[row, :end] = sequence.ids
+        batch.attention[row, :end] = 1
+        batch.mask[row, sampled] = 1.0
+        batch.behaviour[row, sampled] = sequence.logprobs
+        batch.advantages[row, sampled] = sequence.advantages
+    return batch

@@ -1,0 +1,1 @@
+"""Before anything starts: ``check`` reads model and data and finds what cannot work, ``plan`` says what a run costs."""

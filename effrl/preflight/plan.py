@@ -1,0 +1,218 @@
+"""What a run will do and need, worked out before anything is started: ``effrl train RECIPE --dry-run``.
+
+Memory is that of tensors, from the model's shapes. A process adds about one GiB for its libraries, and allocators add
+some more; an estimate is there to tell 10 GiB from 100, not 10 from 11.
+"""
+
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Any
+
+from effrl.config.label import GoldLabel, StepBudget
+from effrl.config.schema import Config
+from effrl.config.select import DotsSelect, UfoSelect
+from effrl.learn.packing import LOGITS
+from effrl.models import config_of, shapes_of
+from effrl.preflight.check import Preflight
+from effrl.select.dots.build import reference_of
+
+BYTES = {"float32": 4, "bfloat16": 2}
+_ADAM_BYTES = 12
+"""Per trained parameter: a master copy and two moments, in float32."""
+_STORED_TOKEN_BYTES = 8
+"""Of a token that may be replayed: its id and its log-prob."""
+_ACTIVATIONS_PER_LAYER = 17
+"""Values per token and unit of width that one layer keeps for its backward pass (arXiv 2205.05198, eq. 2, without
+attention scores: its 34 bytes are for 2-byte values)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """What one step works on, with replay after its warm-up; upper bounds where lengths are not known yet."""
+
+    fresh: int
+    """Groups that are rolled out."""
+    replayed: int
+    """Groups of earlier steps that are learned from besides, at most."""
+    sequences: int
+    """Rollouts of the first draw."""
+    refill: int
+    """Rollouts that may replace groups without signal, about."""
+    tokens: int
+    """Sampled tokens of the first draw, at most."""
+    updates: int
+    """Optimizer steps."""
+    sequences_per_update: int
+    """On all ranks, at most."""
+    forward_passes: int
+    """Of one rank for one update, if every sequence is as long as it may be."""
+    labels: int | None
+    """Bought per step, at most; None where none are bought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of tensors."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    reference: int
+    activations: int
+    """Of one micro-batch, logits included."""
+    engine_weights: int
+    kv_cache_tokens: int | None
+    """What the key-value cache of one engine holds, in tokens; None on a GPU, which gives what is left."""
+    publish: int
+    """Of one publication."""
+    replay: int
+    """Tokens and log-probs of the groups that may be replayed, if every rollout is as long as it may be."""
+    checkpoints: int
+    """On disk, all that are kept."""
+
+    @property
+    def learner(self) -> int:
+        """Of one learner rank."""
+        return self.weights + self.gradients + self.optimizer + self.reference + self.activations
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of it, with the run's totals."""
+
+    batches: Batches
+    memory: Memory
+    rollout_workers: int
+    ranks: int
+    gpus: int
+    """On each node."""
+    rollouts: int
+    """Of the whole run, references of a selector included, without refills."""
+    labels: int | None
+    """Of the whole run, at most."""
+    evaluations: int
+
+
+def plan(config: Config, found: Preflight) -> Plan:
+    """Work out the plan of a run that passed its preflight check."""
+    cluster, steps = config.cluster, config.run.steps
+    fresh = [config.fresh_at(step) for step in range(1, steps + 1)]
+    budget = config.label.budget.total
+    measured = _measured(config)
+    bought = _all_labels(config, found, fresh, measured)
+    return Plan(
+        batches=_batches(config, found, fresh[-1]),
+        memory=_memory(config, found),
+        rollout_workers=cluster.rollout_workers,
+        ranks=cluster.ranks,
+        gpus=cluster.gpus_per_node,
+        rollouts=(sum(fresh) + measured) * config.rollout.per_prompt,
+        labels=bought if bought is None or budget is None else min(bought, budget),
+        evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),
+    )
+
+
+def _all_labels(config: Config, found: Preflight, fresh: list[int], measured: int) -> int | None:
+    """Labels of the whole run, at most and without a limit; None where none are bought."""
+    if isinstance(config.select, UfoSelect) and config.select.buys_labels:
+        return found.train.labelled  # all of them before the first step, and none twice
+    labels = [_labels(config, count) for count in fresh]
+    paid = measured if isinstance(config.label, GoldLabel) else 0
+    return None if None in labels else sum(count or 0 for count in labels) + paid
+
+
+def _measured(config: Config) -> int:
+    """Prompts that the selector measures before it chooses, in the whole run."""
+    select = config.select
+    if not isinstance(select, DotsSelect):
+        return 0
+    rounds = ceil(config.run.steps / select.steps) - select.uniform_rounds
+    return reference_of(config, select) * max(0, rounds)
+
+
+def _batches(config: Config, found: Preflight, fresh: int) -> Batches:
+    rollout, learn = config.rollout, config.learn
+    sequences = fresh * rollout.per_prompt
+    per_update = ceil(rollout.prompts / learn.updates) * rollout.per_prompt
+    longest = min(found.context, found.train.longest_bytes + rollout.max_tokens)  # a token takes at least one byte
+    in_one_pass = max(1, learn.micro_batch_tokens // longest)
+    return Batches(
+        fresh=fresh,
+        replayed=rollout.prompts - fresh,
+        sequences=sequences,
+        refill=int(sequences * rollout.refill),
+        tokens=sequences * rollout.max_tokens,
+        updates=learn.updates,
+        sequences_per_update=per_update,
+        forward_passes=ceil(ceil(per_update / config.cluster.ranks) / in_one_pass),
+        labels=_labels(config, fresh),
+    )
+
+
+def _labels(config: Config, groups: int) -> int | None:
+    """Bought for a first draw of so many groups, and its refills, at most."""
+    budget = config.label.budget
+    if isinstance(budget, StepBudget):
+        return ceil(budget.per_step * groups)
+    if config.label.kind == "vote":
+        return None
+    return ceil(groups * (1 + config.rollout.refill))
+
+
+def _memory(config: Config, found: Preflight) -> Memory:
+    size, learn = BYTES[config.model.dtype], config.learn
+    ranks = config.cluster.ranks
+    shapes, model = shapes_of(found.model), config_of(found.model)
+    adapters = _adapters(shapes, config)
+    weights = found.parameters * size
+    replay = _replay(config)
+    trained = adapters or found.parameters
+    return Memory(
+        weights=weights // (ranks if learn.zero == 3 else 1) + adapters * size,
+        gradients=trained * 4 // (ranks if learn.zero >= 2 else 1),
+        optimizer=trained * _ADAM_BYTES // ranks,
+        reference=weights if config.loss.kl else 0,
+        activations=_activations(model, config, size),
+        engine_weights=weights,
+        kv_cache_tokens=_kv_cache_tokens(model, config, size),
+        publish=weights,
+        replay=replay,
+        checkpoints=(config.run.keep + 1) * (weights + (0 if adapters else weights) + trained * _ADAM_BYTES + replay),
+    )
+
+
+def _replay(config: Config) -> int:
+    if config.replay is None:
+        return 0
+    return config.replay.capacity * config.rollout.per_prompt * config.rollout.max_tokens * _STORED_TOKEN_BYTES
+
+
+def _adapters(shapes: dict[str, list[int]], config: Config) -> int:
+    """Parameters of LoRA's pairs of matrices; 0 without."""
+    lora = config.learn.lora
+    if lora is None:
+        return 0
+    layers = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if ".layers." in name}
+    chosen = [
+        shape
+        for name, shape in layers.items()
+        if len(shape) == 2 and (lora.targets == "all" or name.rpartition(".")[2] in lora.targets)
+    ]
+    return sum(lora.rank * sum(shape) for shape in chosen)
+
+
+def _activations(model: dict[str, Any], config: Config, size: int) -> int:
+    tokens = config.learn.micro_batch_tokens
+    layers, width = model["num_hidden_layers"], model["hidden_size"]
+    kept = layers + _ACTIVATIONS_PER_LAYER if config.learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
+    logits = min(LOGITS, tokens * model["vocab_size"]) * 4 * 2  # one slice, and its gradient
+    return int(tokens * width * kept * size + logits)
+
+
+def _kv_cache_tokens(model: dict[str, Any], config: Config, size: int) -> int | None:
+    if config.cluster.rollout.gpus:
+        return None
+    heads = model["num_attention_heads"]
+    width = model.get("head_dim") or model["hidden_size"] // heads
+    per_token = prod((2, model["num_hidden_layers"], model.get("num_key_value_heads") or heads, width, size))
+    return int(config.rollout.kv_cache_gb * 2**30) // per_token

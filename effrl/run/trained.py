@@ -1,0 +1,59 @@
+"""What a run has made: the checkpoint that a path names, as a model to evaluate or to take elsewhere."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from effrl.errors import UserError
+from effrl.run.checkpoint import MANIFEST, Checkpoints, verify
+from effrl.run.directory import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A checkpoint of a run."""
+
+    run: RunDirectory
+    checkpoint: Path
+    why: str = ""
+    """Why it was chosen among others."""
+
+    @property
+    def model(self) -> Path:
+        """Its Hugging Face directory."""
+        return self.checkpoint / "hf"
+
+    @property
+    def name(self) -> str:
+        """For people: ``runs/demo, step 20 (best by dev: 0.65)``."""
+        step = self.checkpoint.name.removeprefix("step_")
+        return f"{self.run.path}, step {step}" + (f" ({self.why})" if self.why else "")
+
+
+def find(path: Path) -> Trained | None:
+    """The checkpoint that ``path`` names: a run's best on the dev set, else its newest; or one of its checkpoints.
+
+    The files of its model are compared with its manifest. None where ``path`` is neither a run nor a checkpoint.
+
+    Raises:
+        UserError: the run has no checkpoint yet, or a file is damaged.
+    """
+    if path.name == "hf" and (path.parent / MANIFEST).is_file():
+        path = path.parent
+    if (path / MANIFEST).is_file():
+        found = Trained(RunDirectory(path.parent.parent), path)
+    elif RunDirectory(path).config.is_file():
+        found = _chosen(RunDirectory(path))
+    else:
+        return None
+    verify(found.checkpoint, "hf/")
+    return found
+
+
+def _chosen(run: RunDirectory) -> Trained:
+    checkpoints = Checkpoints(run.checkpoints, keep=1)
+    if not (steps := checkpoints.steps()):
+        raise UserError(f"{run.path} has no checkpoint yet: wait for one, or lower run.save_every")
+    if best := checkpoints.best():
+        step, accuracy = best
+        return Trained(run, run.checkpoints / f"step_{step}", f"best by dev: {accuracy:.2f}")
+    return Trained(run, run.checkpoints / f"step_{steps[-1]}", "the newest")

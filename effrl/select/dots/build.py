@@ -1,0 +1,98 @@
+"""From a ``select: {kind: dots}`` section to selectors with predictors over embedded pools."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from effrl.config.schema import Config
+from effrl.config.select import DotsSelect
+from effrl.difficulty.embedding import POOLING, Float32, embedded
+from effrl.errors import UserError
+from effrl.models import config_of, fingerprint, locate
+from effrl.seeds import derive
+from effrl.select.dots.selector import DotsSelector, Predictor
+from effrl.select.mixed import Make
+from effrl.types import Prompt
+
+if TYPE_CHECKING:
+    from effrl.difficulty.network import DifficultyNetwork
+
+Note = Callable[[str], None]
+"""Gets one line for the user."""
+
+
+def reference_of(config: Config, select: DotsSelect) -> int:
+    """Prompts of a reference set."""
+    return select.reference or max(2, config.rollout.prompts // 4)
+
+
+def check_dots(config: Config, select: DotsSelect, prompts: int) -> None:
+    """See before anything is started that references, embeddings and predictor fit.
+
+    Raises:
+        UserError: more references than prompts, no such model, or a predictor of other embeddings.
+    """
+    pool = min(prompts, select.pool or prompts)
+    if select.reference is not None and select.reference > pool:
+        raise UserError(
+            f"select.reference ({select.reference}) is more than the {pool} prompts to choose from: lower it"
+        )
+    model = locate(select.embeddings or config.model.path)
+    dimension = config_of(model).get("hidden_size")
+    if select.predictor is not None and dimension is not None:
+        _saved(select.predictor, model, dimension)
+
+
+def dots(config: Config, select: DotsSelect, note: Note) -> Make:
+    """Makes the selector of each pool; each is embedded, and has a predictor of its own."""
+    model = locate(select.embeddings or config.model.path)
+
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> DotsSelector:
+        pool = _part(prompts, select.pool and max(1, round(select.pool * share)), seed, note)
+        found = embedded(model, [prompt.text for prompt in pool])
+        made = "found embedded" if found.seconds is None else f"embedded in {found.seconds:.1f} s"
+        note(f"select: {len(pool):,} prompts {made} with {model.name}, {found.rows.shape[1]} dimensions: {found.path}")
+        return DotsSelector(
+            pool,
+            seed,
+            _predictor(select, model, found.rows, seed),
+            reference=max(2, round(reference_of(config, select) * share)),
+            steps=select.steps,
+            target=select.target,
+            temperature=select.temperature,
+            warmup=select.uniform_rounds,
+            keep=select.keep,
+            recent=select.recent,
+            tries=config.rollout.per_prompt,
+        )
+
+    return make
+
+
+def _predictor(select: DotsSelect, model: Path, rows: Float32, seed: int) -> Predictor:
+    """A saved network, or one that is fitted at the beginning of each round."""
+    from effrl.difficulty.online import Refitting
+    from effrl.difficulty.predictor import DifficultyPredictor
+
+    if select.predictor is None:
+        return Refitting(rows, select, derive(seed, "fit"))
+    saved = DifficultyPredictor(_saved(select.predictor, model, rows.shape[1]), rows, select.posthoc)
+    return lambda rounds: saved
+
+
+def _saved(path: Path, model: Path, dimension: int) -> "DifficultyNetwork":
+    from effrl.difficulty.saved import load
+
+    network, _ = load(path, fingerprint(model), POOLING, dimension)
+    return network
+
+
+def _part(prompts: Sequence[Prompt], limit: int | None, seed: int, note: Note) -> Sequence[Prompt]:
+    """All prompts; or so many of them at random, in the order of the pool, and a line that says so."""
+    if limit is None or limit >= len(prompts):
+        return prompts
+    chosen = np.random.default_rng(derive(seed, "pool")).choice(len(prompts), limit, replace=False)
+    note(f"select: chooses among {limit:,} of {len(prompts):,} prompts, drawn at random (select.pool)")
+    return [prompts[index] for index in np.sort(chosen)]

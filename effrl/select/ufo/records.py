@@ -1,0 +1,53 @@
+"""Why a run's prompts were chosen or not: one line per prompt and look in ``select/scores.jsonl``."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from effrl.models import fingerprint
+from effrl.run import metrics
+
+
+class Found(Protocol):
+    """What was found out of one prompt: ``actors.driver.certainty.Certainty``."""
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """As it is kept."""
+        ...
+
+
+Reasons = Mapping[str, float | bool]
+
+
+@dataclass
+class ScoreRecords:
+    """Appends what was found; written by the driver alone. A resume takes back what is newer than its checkpoint."""
+
+    path: Path
+    model: Path
+    """What the run began with: its fingerprint and a policy version name the weights that scored."""
+
+    def add(self, step: int, version: int, found: Sequence[tuple[Found, Reasons]]) -> None:
+        """Keep one look; all lines are on disk when this returns."""
+        origin = {"step": step, "model": self._fingerprint, "version": version}
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            for entry, reasons in found:
+                file.write(json.dumps({**origin, **entry.record, **reasons}, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.model)
+
+
+def certainties(path: Path, step: int) -> dict[str, float]:
+    """By prompt id, what was known at ``step``; nothing where nothing was scored."""
+    rows = metrics.read(path)
+    return {row["prompt_id"]: row["certainty"] for row in rows if row["step"] <= step}

@@ -1,0 +1,165 @@
+"""What the learner's ranks are told: updates, their sizes, the learning rate, and where the initial model is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reads import unread
+
+import effrl
+from actors import role
+from actors.cluster import Cluster
+from actors.learner.actor import LearnerOptions, LearnerRank
+from actors.learner.service import LearnerService
+from effrl.advantage.build import advantages
+from effrl.batch import Batch, Settled
+from effrl.config.schema import Config
+from effrl.learn.packing import MicroBatch, Size
+from effrl.run.metrics import Stopwatch
+from effrl.types import Decision, Fate, Float32, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
+
+RANKS = 2
+
+
+class Ranks:
+    """Stands in for the ranks, and remembers the calls of ``step``."""
+
+    ranks = dict.fromkeys(range(RANKS))
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[Any, list[Size], float]] = []
+
+    async def first(self, method: str, *arguments: Any) -> Float32:
+        assert method == "logprobs"
+        return np.zeros(1, np.float32)
+
+    async def scatter(self, method: str, shares: Any, sizes: list[Size], rate: float) -> dict[str, float]:
+        assert method == "step"
+        self.steps.append((shares, sizes, rate))
+        return {"loss/policy": 0.5}
+
+
+def config(**sections: Any) -> Config:
+    return Config.model_validate({"data": {"train": "tasks:chain"}, "rollout": {"max_tokens": 10}, **sections})
+
+
+def batch(run: Config, step: int, groups: int, version: int = 0) -> Batch:
+    """Groups of two; the n-th has completions of n tokens."""
+    made = Batch(step, groups, 0.0, advantages(run.advantage))
+    made.add([group(index + 1, version) for index in range(groups)])
+    return made
+
+
+def group(tokens: int, version: int) -> ScoredGroup:
+    ids = np.full(tokens, tokens, np.int32)
+    rollout = Rollout(ids, np.zeros(tokens, np.float32), "", "stop", version, version)
+    rolled = Group(str(tokens), Prompt(str(tokens), "?"), np.array([4], np.int32), (rollout, rollout))
+    scores = (Score(1.0, 1.0, Status.OK), Score(0.0, 0.0, Status.OK))
+    return ScoredGroup(Judged(unread(rolled), Decision.USE, Supervision("gold", "1")), scores)
+
+
+def service(run: Config) -> tuple[LearnerService, Ranks]:
+    ranks = Ranks()
+    return LearnerService(ranks, run, 0, Stopwatch()), ranks  # type: ignore[arg-type]
+
+
+async def test_updates_reach_every_rank_and_make_one_version() -> None:
+    """Three groups in two updates: one group of two single tokens, then groups of 2 x 2 and 2 x 3 tokens."""
+    run = config(learn={"updates": 2, "lr": 1.0, "schedule": "linear"}, loss={"reduce": "constant"}, run={"steps": 4})
+    learner, ranks = service(run)
+    update = await learner.step(batch(run, step=3, groups=3))
+    [(shares, sizes, rate)] = ranks.steps
+    assert sizes == [Size(2, 2 * 10), Size(10, 4 * 10)]
+    assert (len(shares), {len(share) for share in shares}) == (RANKS, {2})
+    seen = [sampled(batches) for batches in zip(*shares, strict=True)]
+    assert seen == [[1, 1], [2] * 4 + [3] * 6]
+    assert (update.version, update.learned, update.metrics["learn/updates"]) == (1, True, 2)
+    assert rate == update.metrics["learn/lr"] == pytest.approx(0.5), "step 3 of 4"
+    assert update.metrics["learn/tokens"] == 12
+    assert (await learner.step(batch(run, 4, 1, version=1))).version == 2
+
+
+def sampled(ranks: tuple[list[MicroBatch], ...]) -> list[int]:
+    """The sampled tokens of one update on all ranks."""
+    return sorted(int(token) for share in ranks for part in share for token in part.ids[part.mask > 0])
+
+
+async def test_without_a_group_there_is_no_step() -> None:
+    run = config(learn={"updates": 2})
+    learner, ranks = service(run)
+    made = batch(run, 1, 1)
+    made.settled = [Settled(entry.scored, Fate.FILTERED) for entry in made.settled]
+    update = await learner.step(made)
+    assert (update.version, update.learned, ranks.steps) == (0, False, [])
+
+
+@pytest.mark.parametrize(("kl", "reference"), [(0.0, None), (0.1, "initial")])
+def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
+    kl: float, reference: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a resume the ranks start from the checkpoint's model, and still measure from the initial one."""
+    given: list[LearnerOptions] = []
+
+    class Role:
+        @staticmethod
+        def remote(name: str, run_dir: Path, version: str, options: LearnerOptions) -> None:
+            given.append(options)
+
+    monkeypatch.setattr(Cluster, "_worker", lambda *arguments: Role)
+    for replay in (None, {"clip": "paper"}):
+        Cluster(config(loss={"kl": kl}, replay=replay), tmp_path)._start_learner(
+            None,  # type: ignore[arg-type]
+            Path("checkpoint"),
+            Path("initial"),
+        )
+    assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)] * 2
+    assert [options.clip for options in given] == ["centered", "paper"]
+
+
+class TwoAlike:
+    """Stands in for DeepSpeed on a rank that has a twin; each update has the sums that were given for it."""
+
+    def __init__(self, *sums: dict[str, float]) -> None:
+        self.sums = list(sums)
+
+    def set_learning_rate(self, rate: float) -> None: ...
+
+    def even(self, batches: list[MicroBatch]) -> list[MicroBatch]:
+        return batches
+
+    def accumulate(self, *arguments: Any) -> dict[str, float]:
+        return self.sums.pop(0)
+
+    def step(self) -> float:
+        return 7.0
+
+    def sum_over_ranks(self, values: list[float]) -> list[float]:
+        return [2 * value for value in values]
+
+    def max_over_ranks(self, value: float) -> float:
+        return value
+
+
+def test_metrics_of_two_updates_are_means_and_the_largest_weight(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By hand, 16 tokens: 256 / 20 and 1024 / 64 effective ones, that is 0.8 and 1 of all."""
+    monkeypatch.setattr(role, "_log_to", lambda path: None)  # it would take the test's own output
+    run = config()
+    rank = LearnerRank("learner-0", tmp_path, effrl.__version__, LearnerOptions("", "", run.learn, run.loss, 0, 2))
+    of_both = {"policy": 4.0, "entropy": 4.0, "clipped": 2.0, "mismatch_kl": 1.0, "truncated": 0.0}
+    rank.engine = TwoAlike(  # type: ignore[assignment]
+        {**of_both, "weight": 8.0, "weight_squared": 10.0, "weight_max": 3.0},
+        {**of_both, "weight": 16.0, "weight_squared": 32.0, "weight_max": 2.0, "entropy": 12.0},
+    )
+    assert rank.step([[], []], [Size(16, 16), Size(16, 16)], 1e-3) == {
+        "loss/policy": 0.5,
+        "policy/grad_norm": 7.0,
+        "policy/entropy": 1.0,
+        "policy/clip_fraction": 0.25,
+        "mismatch/kl": 0.125,
+        "mismatch/truncated_fraction": 0.0,
+        "mismatch/ess": pytest.approx(0.9),
+        "mismatch/weight_max": 3.0,
+    }

@@ -1,0 +1,134 @@
+"""Rollouts that run ahead of the learner: never by more than allowed, never lost, and at 0 a plain synchronous loop."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_actor import Method
+
+import effrl
+from actors import role
+from actors.data.actor import DataActor
+from actors.driver.rollouts import RolloutService
+from actors.driver.scout import Scout
+from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from effrl.config.schema import Config
+from effrl.run.metrics import Stopwatch
+from effrl.types import Group, Observation, Prompt, Rollout
+
+PROMPTS, STEPS = 2, 5
+
+
+class Engine:
+    """Stands in for the data actor and a rollout worker, and writes down what happens in which order."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.events: list[str] = []
+        self.select = Method(self._select)
+        self.sample = Method(self._sample)
+        self.look = Method(lambda step: None)
+
+    def _select(self, step: int, count: int) -> list[Prompt]:
+        self.events.append(f"select {count} for step {step}")
+        return [Prompt(f"{step}/{n}", "?") for n in range(count)]
+
+    def _sample(self, requests: list[SampleRequest]) -> list[Sampled]:
+        self.events.append(f"sample {len(requests)} with version {self.version}")
+        rollout = Rollout(np.array([3], np.int32), np.zeros(1, np.float32), "", "stop", self.version, self.version)
+        return [Sampled(np.array([4], np.int32), (rollout,) * len(request.seeds)) for request in requests]
+
+
+def service(engine: Engine, max_staleness: int) -> RolloutService:
+    config = Config.model_validate(
+        {
+            "data": {"train": "tasks:chain"},
+            "rollout": {"prompts": PROMPTS, "per_prompt": 2, "max_staleness": max_staleness},
+            "run": {"steps": STEPS},
+        }
+    )
+    sampler = Sampler({"rollout-0": engine}, 5.0)
+    scout = Scout(engine, sampler, None, None, config, Stopwatch(), None, None)  # type: ignore[arg-type]
+    return RolloutService(engine, sampler, config, 1, Stopwatch(), scout)
+
+
+async def staleness(engine: Engine, rollouts: RolloutService, refills: int = 0) -> list[set[int]]:
+    """Of each step's rollouts, when they are learned; each step makes one version."""
+    found = []
+    for step in range(1, STEPS + 1):
+        groups: list[Group] = list(await rollouts.take(step, PROMPTS))
+        for _ in range(refills):
+            groups += await rollouts.take(step, 1)
+        await asyncio.sleep(0.01)  # while the learner is busy, what runs ahead starts
+        found.append({engine.version - rollout.version_min for group in groups for rollout in group.rollouts})
+        engine.version += 1
+        engine.events.append(f"publish {engine.version}")
+    return found
+
+
+async def test_staleness_0_is_a_plain_synchronous_loop() -> None:
+    engine, plain = Engine(), []
+    await staleness(engine, service(engine, 0))
+    for step in range(1, STEPS + 1):  # written down anew: select, sample, learn, publish
+        plain += [f"select {PROMPTS} for step {step}", f"sample {PROMPTS} with version {step - 1}", f"publish {step}"]
+    assert engine.events == plain
+
+
+@pytest.mark.parametrize("refills", [0, 2])
+async def test_staleness_1_samples_the_next_step_while_this_one_is_learned(refills: int) -> None:
+    engine = Engine()
+    found = await staleness(engine, service(engine, 1), refills)
+    assert found[0] == {0}, "nothing was sampled ahead of the first step"
+    assert all(max(stale) == 1 for stale in found[1:])
+    assert engine.events[:2] == ["select 2 for step 1", "sample 2 with version 0"]
+    assert engine.events.index("select 2 for step 2") < engine.events.index("publish 1")
+    assert sum(event.startswith("select 2 ") for event in engine.events) == STEPS, "nothing runs ahead of the last step"
+
+
+async def test_group_ids_are_unique_although_two_steps_are_in_flight() -> None:
+    rollouts = service(Engine(), 1)
+    groups = [group for step in range(1, STEPS + 1) for group in await rollouts.take(step, PROMPTS)]
+    assert len({group.id for group in groups}) == len(groups) == PROMPTS * STEPS
+    assert [group.id.split("/")[1] for group in groups] == [str(1 + n // PROMPTS) for n in range(len(groups))]
+
+
+async def test_what_runs_ahead_is_given_up_without_a_word() -> None:
+    """Also where it failed: the run ends for another reason, and that one is to be told."""
+    engine = Engine()
+    rollouts = service(engine, 1)
+    await rollouts.take(1, PROMPTS)
+    engine.sample = Method(lambda requests: RuntimeError("the worker is gone"))
+    await asyncio.sleep(0.01)
+    await rollouts.cancel()
+    await rollouts.cancel()
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], DataActor]:
+    monkeypatch.setattr(role, "_log_to", lambda path: None)  # it would take the test's own output
+    config = Config.model_validate({"data": {"train": "tasks:chain?size=16"}})
+    return lambda: DataActor("data", tmp_path, effrl.__version__, config, [])
+
+
+def test_prompts_of_a_step_that_was_not_committed_come_again_after_a_resume(data: Callable[[], DataActor]) -> None:
+    actor, uninterrupted = data(), data()
+    first, ahead = actor.select(1, 4), actor.select(2, 4)
+    actor.observe(1, [Observation(prompt, 1.0, 2) for prompt in first])
+    resumed = data()
+    resumed.restore(actor.state())
+    assert resumed.select(2, 3) == ahead[:3], "a step may ask for fewer, or more"
+    again = data()
+    again.restore(resumed.state())
+    assert sorted(p.id for p in again.select(2, 4)) == sorted(p.id for p in ahead)
+    expected = [uninterrupted.select(step, 4) for step in (1, 2, 3)][-1]
+    assert again.select(3, 4) == expected
+
+
+def test_a_committed_step_leaves_nothing_to_come_again(data: Callable[[], DataActor]) -> None:
+    actor = data()
+    actor.select(1, 4)
+    actor.select(1, 2)
+    actor.observe(1, [])
+    assert actor.state()["leased"] == []

@@ -1,0 +1,1 @@
+"""Puts this folder on the path: what several folders of tests share lies here."""

@@ -1,0 +1,151 @@
+"""The ledger against a naive model in memory, over random histories."""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from effrl.label.oracle.ledger import Ledger, query_id
+from effrl.label.oracle.purchases import LedgerError, Outcome, Reservation
+
+prompts = st.sampled_from(["a", "b", "c", "d"])
+sources = st.sampled_from(["dataset", "people"])
+steps = st.integers(0, 2)
+answers = st.sampled_from(["1", "2"])
+
+
+class LedgerModel(RuleBasedStateMachine):
+    """A dict of lines, and the rules written down as plainly as possible."""
+
+    @initialize(total=st.none() | st.integers(0, 4))
+    def start(self, total: int | None) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.ledger = Ledger(Path(self.folder.name) / "ledger.sqlite")
+        self.total = total
+        # query id -> [prompt, source, step, state, answer]
+        self.lines: dict[str, list[object]] = {}
+
+    def charged(self, prompt: str, source: str) -> list[str]:
+        return [name for name, line in self.lines.items() if line[:2] == [prompt, source] and line[3] != "refunded"]
+
+    def cost(self) -> int:
+        return sum(line[3] != "refunded" for line in self.lines.values())
+
+    def expected(self, name: str, prompt: str, source: str) -> Reservation | None:
+        """None where the query id belongs to another source."""
+        if name in self.lines and self.lines[name][:2] != [prompt, source]:
+            return None
+        if held := self.charged(prompt, source):
+            line = self.lines[held[0]]
+            if line[3] == "committed":
+                return Reservation(Outcome.OWNED, held[0], str(line[4]))
+            return Reservation(Outcome.PENDING, held[0])
+        if self.total is not None and self.cost() + 1 > self.total:
+            return Reservation(Outcome.EXHAUSTED, name)
+        return Reservation(Outcome.RESERVED, name)
+
+    @rule(prompt=prompts, source=sources, step=steps)
+    def reserve(self, prompt: str, source: str, step: int) -> None:
+        name = query_id("train", step, prompt)
+        expected = self.expected(name, prompt, source)
+        try:
+            found = self.ledger.reserve(name, prompt, source, step, budget_total=self.total)
+        except LedgerError:
+            assert expected is None
+            return
+        assert found == expected
+        if found.outcome is Outcome.RESERVED:
+            self.lines[name] = [prompt, source, step, "reserved", None]
+
+    @rule(prompt=prompts, step=steps, answer=answers)
+    def commit(self, prompt: str, step: int, answer: str) -> None:
+        name = query_id("train", step, prompt)
+        line = self.lines.get(name)
+        allowed = line is not None and (line[3] == "reserved" or (line[3] == "committed" and line[4] == answer))
+        try:
+            self.ledger.commit(name, answer, "ann")
+        except LedgerError:
+            assert not allowed
+            return
+        assert allowed and line is not None
+        line[3:] = ["committed", answer]
+
+    @rule(prompt=prompts, step=steps)
+    def refund(self, prompt: str, step: int) -> None:
+        name = query_id("train", step, prompt)
+        line = self.lines.get(name)
+        try:
+            self.ledger.refund(name)
+        except LedgerError:
+            assert line is None or line[3] == "committed"
+            return
+        assert line is not None and line[3] != "committed"
+        line[3] = "refunded"
+
+    @rule(wanted=st.lists(prompts, max_size=5), step=steps, nothing_for=prompts)
+    def buy_all(self, wanted: list[str], step: int, nothing_for: str) -> None:
+        def label(prompt: str) -> str | None:
+            return None if prompt == nothing_for else "1"
+
+        lines = {name: list(line) for name, line in self.lines.items()}
+        expected: dict[str, str | None] = {}
+        for prompt in dict.fromkeys(wanted):  # a prompt that is named twice is one purchase
+            reservation = self.expected(query_id("train", step, prompt), prompt, "dataset")
+            if reservation is None:
+                self.lines = lines  # all or nothing
+                break
+            expected[prompt] = self._bought(reservation, prompt, step, label(prompt))
+        else:
+            assert self._buy(step, wanted, label) == [expected[prompt] for prompt in wanted]
+            return
+        try:
+            self._buy(step, wanted, label)
+        except LedgerError:
+            return
+        raise AssertionError("a query id of another source went through")
+
+    def _buy(self, step: int, wanted: list[str], label: object) -> list[str | None]:
+        assert callable(label)
+        return self.ledger.buy_all("train", step, wanted, "dataset", label, "data", budget_total=self.total)
+
+    def _bought(self, reservation: Reservation, prompt: str, step: int, label: str | None) -> str | None:
+        if reservation.outcome in (Outcome.OWNED, Outcome.EXHAUSTED):
+            return reservation.answer
+        if reservation.outcome is Outcome.RESERVED:
+            self.lines[reservation.query_id] = [prompt, "dataset", step, "reserved", None]
+        self.lines[reservation.query_id][3:] = ["refunded", None] if label is None else ["committed", label]
+        return label
+
+    @rule()
+    def reopen(self) -> None:
+        self.ledger.close()
+        self.ledger = Ledger(Path(self.folder.name) / "ledger.sqlite")
+
+    @invariant()
+    def model_and_ledger_agree(self) -> None:
+        rows = list(self.ledger.rows())
+        assert {
+            row.query_id: [row.prompt_id, row.source, row.step, row.state, row.answer] for row in rows
+        } == self.lines
+        assert self.ledger.bought() == sum(line[3] == "committed" for line in self.lines.values())
+        assert self.ledger.bought(1) == sum(line[2:4] == [1, "committed"] for line in self.lines.values())
+
+    @invariant()
+    def the_budget_holds(self) -> None:
+        assert self.ledger.spent() == self.cost()
+        assert self.total is None or self.ledger.spent() <= self.total
+
+    @invariant()
+    def a_prompt_is_charged_once_per_source(self) -> None:
+        charged = [tuple(line[:2]) for line in self.lines.values() if line[3] != "refunded"]
+        assert len(charged) == len(set(charged))
+
+    def teardown(self) -> None:
+        self.ledger.close()
+        self.folder.cleanup()
+
+
+TestLedgerModel = LedgerModel.TestCase
+TestLedgerModel.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

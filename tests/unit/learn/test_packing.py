@@ -1,0 +1,60 @@
+"""Cutting sequences into ranks and micro-batches loses nothing, doubles nothing, and respects the limit."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from effrl.learn.packing import Size, cut, pad, size_of
+from effrl.types import Sequence
+
+
+def sequence(prompt: int, sampled: int, mark: int) -> Sequence:
+    ids = np.full(prompt + sampled, mark, np.int32)
+    values = np.arange(sampled, dtype=np.float32) + mark
+    return Sequence(ids, prompt, values, values + 0.5)
+
+
+lengths = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 30)), min_size=1, max_size=24)
+
+
+@given(lengths, st.integers(1, 4), st.integers(1, 200))
+def test_every_sequence_arrives_once(shapes: list[tuple[int, int]], ranks: int, tokens: int) -> None:
+    sequences = [sequence(prompt, sampled, mark + 1) for mark, (prompt, sampled) in enumerate(shapes)]
+    shares = cut(sequences, ranks, tokens)
+    assert len(shares) == ranks
+    assert all(shares), "every rank has something to run backward over"
+    weighted = [
+        (row, mask) for share in shares for batch in share for row, mask in zip(batch.ids, batch.mask, strict=True)
+    ]
+    marks = [int(row.max()) for row, mask in weighted if mask.any()]
+    assert sorted(marks) == list(range(1, len(sequences) + 1))
+    for batch in (batch for share in shares for batch in share):
+        assert batch.ids.size <= tokens or len(batch.ids) == 1
+
+
+def test_padding_by_hand() -> None:
+    batch = pad([sequence(1, 3, 5), sequence(2, 1, 6)])
+    assert batch.ids.tolist() == [[5, 5, 5, 5], [6, 6, 6, 0]]
+    assert batch.attention.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+    assert batch.mask.tolist() == [[0, 1, 1, 1], [0, 0, 1, 0]]
+    assert batch.behaviour.tolist() == [[0, 5, 6, 7], [0, 0, 6, 0]]
+    assert batch.advantages.tolist() == [[0, 5.5, 6.5, 7.5], [0, 0, 6.5, 0]]
+
+
+def test_sizes_by_hand() -> None:
+    """Sequences of 3, 1 and 5 sampled tokens; prompts do not count."""
+    sequences = [sequence(1, 3, 5), sequence(2, 1, 6), sequence(9, 5, 7)]
+    assert size_of(sequences, "token", 10) == Size(tokens=9, denominator=9)
+    assert size_of(sequences, "sequence", 10) == Size(tokens=9, denominator=3)
+    assert size_of(sequences, "constant", 10) == Size(tokens=9, denominator=30)
+
+
+def test_a_rank_without_sequences_has_something_to_run() -> None:
+    _, [batch] = cut([sequence(1, 3, 5)], 2, 10)
+    assert batch.attention.tolist() == [[1, 1]] and not batch.mask.any()
+
+
+def test_ranks_are_balanced() -> None:
+    shares = cut([sequence(2, n, 1) for n in range(1, 41)], 2, 10**6)
+    sizes = [sum(int(batch.attention.sum()) for batch in share) for share in shares]
+    assert abs(sizes[0] - sizes[1]) <= 42
