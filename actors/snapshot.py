@@ -19,7 +19,7 @@ from torch.multiprocessing.reductions import reduce_tensor
 from effrl.errors import RunError
 
 SHM = Path("/dev/shm")
-Entry = tuple[str, tuple[int, ...], int]
+TensorEntry = tuple[str, tuple[int, ...], int]
 """(dtype, shape, CRC-32 of the bytes) of one tensor."""
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -29,7 +29,7 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 class Manifest:
     """What a version consists of, by tensor name."""
 
-    tensors: dict[str, Entry]
+    tensors: dict[str, TensorEntry]
     size: int = 0
     """Bytes of the serialised version."""
 
@@ -39,7 +39,7 @@ class Manifest:
         return blake2b(repr(sorted(self.tensors.items())).encode(), digest_size=16).hexdigest()
 
 
-def entry(tensor: torch.Tensor) -> Entry:
+def entry(tensor: torch.Tensor) -> TensorEntry:
     """The manifest entry of one tensor."""
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return str(tensor.dtype), tuple(tensor.shape), zlib.crc32(data.numpy().data)
@@ -57,7 +57,7 @@ def manifest_of(tensors: Mapping[str, torch.Tensor]) -> Manifest:
     return Manifest({name: entry(tensor) for name, tensor in tensors.items()}, size)
 
 
-def shown(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def handles_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """Handles of tensors on a GPU, as vLLM's ``IPCWeightTransferUpdateInfo`` has them; not run yet.
 
     A handle does not keep its tensor alive: hold on to the tensors until everybody has loaded them.

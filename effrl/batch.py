@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from effrl import types
-from effrl.types import Decision, Fate, Float32, Group, ScoredGroup, Status, Stored
+from effrl.types import Decision, Fate, Float32, Group, Rollout, ScoredGroup, Status, Stored, TrainingSequence
 
 AdvantageFunction = Callable[[Sequence[Float32]], Sequence[Float32]]
 """Advantages of a step: from the rewards of each group that is trained on, [N] each, to those of the same rollouts.
@@ -75,7 +74,7 @@ class Batch:
         """Learn from these groups of earlier steps too; one whose signal is gone since it was re-scored is left out."""
         self.replayed = [stored for stored in drawn if fate_of(stored.scored, self.contrast) is Fate.TRAINED]
 
-    def rollouts(self) -> list[types.Rollout]:
+    def rollouts(self) -> list[Rollout]:
         """All fresh rollouts of the step, whatever became of them."""
         return [rollout for settled in self.settled for rollout in settled.scored.group.rollouts]
 
@@ -103,11 +102,11 @@ class Batch:
             **_replay_metrics(self.step, self.replayed),
         }
 
-    def sequences(self) -> list[types.Sequence]:
+    def sequences(self) -> list[TrainingSequence]:
         """What the learner sees: one sequence per scored rollout of every group with signal, fresh or replayed."""
         return [sequence for update in self.updates(1) for sequence in update]
 
-    def updates(self, count: int) -> list[list[types.Sequence]]:
+    def updates(self, count: int) -> list[list[TrainingSequence]]:
         """The same sequences in order, cut into ``count`` parts for one optimizer step each.
 
         Groups stay whole, so that the advantages of each part sum to zero: a part never pushes all of its rollouts up
@@ -118,7 +117,7 @@ class Batch:
         parts = [groups[len(groups) * n // count : len(groups) * (n + 1) // count] for n in range(count)]
         return [[sequence for group in part for sequence in group] for part in parts]
 
-    def _sequences_by_group(self) -> list[list[types.Sequence]]:
+    def _sequences_by_group(self) -> list[list[TrainingSequence]]:
         if not (groups := _mixed(self.trained, [stored.scored for stored in self.replayed])):
             return []
         kept = [_scored_rollouts(scored) for scored in groups]
@@ -160,13 +159,13 @@ def _replay_metrics(step: int, replayed: Sequence[Stored]) -> dict[str, float | 
     }
 
 
-def _scored_rollouts(scored: ScoredGroup) -> list[tuple[types.Rollout, float]]:
+def _scored_rollouts(scored: ScoredGroup) -> list[tuple[Rollout, float]]:
     pairs = zip(scored.group.rollouts, scored.scores, strict=True)
     return [(rollout, score.reward) for rollout, score in pairs if score.reward is not None]
 
 
-def _sequence(group: Group, rollout: types.Rollout, advantage: np.float32) -> types.Sequence:
-    return types.Sequence(
+def _sequence(group: Group, rollout: Rollout, advantage: np.float32) -> TrainingSequence:
+    return TrainingSequence(
         ids=np.concatenate([group.prompt_ids, rollout.token_ids]),
         prompt_length=len(group.prompt_ids),
         logprobs=rollout.logprobs,

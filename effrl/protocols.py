@@ -62,7 +62,7 @@ class Selector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LookAhead:
     """What a selector wants to know of the policy of the moment before it chooses."""
 
     prompts: tuple[Prompt, ...]
@@ -75,11 +75,11 @@ class Look:
 class LooksAhead(Selector, Protocol):
     """A selector that asks about prompts before it chooses: it spends a little to choose better."""
 
-    def look(self, step: int) -> Look | None:
-        """What to find out before step ``step``; None where nothing is wanted. The same until :meth:`saw` is called."""
+    def request(self, step: int) -> LookAhead | None:
+        """What to find out before step ``step``; None where nothing is wanted. The same until :meth:`receive`."""
         ...
 
-    def saw(self, step: int, found: Mapping[str, float]) -> None:
+    def receive(self, step: int, found: Mapping[str, float]) -> None:
         """What was found, in [0, 1] by prompt id; prompts of which nothing could be found out are left out."""
         ...
 
@@ -92,7 +92,7 @@ class LooksAhead(Selector, Protocol):
 class Explains(Selector, Protocol):
     """A selector that can say of each prompt why it is chosen or not; what it says is kept with the run."""
 
-    def why(self) -> Mapping[str, Mapping[str, float | bool]]:
+    def reasons(self) -> Mapping[str, Mapping[str, float | bool]]:
         """By prompt id, what it went by at its last look, such as ``{"certainty": 0.4, "selected": True}``."""
         ...
 

@@ -1,7 +1,7 @@
 """The values that travel through the loop. All are frozen; arrays are NumPy, so that they cross processes cheaply.
 
 A batch is built in this order: :class:`Prompt` → :class:`Group` (its rollouts) → :class:`Judged` (its supervision) →
-:class:`ScoredGroup` → :class:`Sequence` (what the learner sees) → :class:`Update` → :class:`Receipt`.
+:class:`ScoredGroup` → :class:`TrainingSequence` (what the learner sees) → :class:`Update` → :class:`Receipt`.
 """
 
 from collections.abc import Mapping
@@ -237,7 +237,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class TrainingSequence:
     """One rollout as the learner sees it.
 
     Example: ``Sequence(ids [P + T], prompt_length P, logprobs [T], advantages [T])``.

@@ -16,7 +16,7 @@ from effrl.config.replay import fresh_of
 from effrl.config.schema import Config
 from effrl.config.template import Form
 from effrl.data.reader import Pool, pools, read_pool
-from effrl.protocols import Explains, Look, LooksAhead
+from effrl.protocols import Explains, LookAhead, LooksAhead
 from effrl.replay.store import ReplayStore
 from effrl.select.build import selector
 from effrl.types import Observation, Prompt, Stored
@@ -61,15 +61,15 @@ class DataActor(Role):
         self.leased.setdefault(step, []).extend(prompt.id for prompt in drawn)
         return drawn
 
-    def look(self, step: int) -> Look | None:
+    def request(self, step: int) -> LookAhead | None:
         """What the selector wants to know of the policy before it chooses for ``step``; None where nothing."""
-        return self.selector.look(step) if isinstance(self.selector, LooksAhead) else None
+        return self.selector.request(step) if isinstance(self.selector, LooksAhead) else None
 
-    def saw(self, step: int, found: Mapping[str, float]) -> dict[str, Mapping[str, float | bool]]:
+    def receive(self, step: int, found: Mapping[str, float]) -> dict[str, Mapping[str, float | bool]]:
         """Tell the selector what was found, by prompt id; what it makes of each prompt comes back, if it says so."""
         if isinstance(self.selector, LooksAhead):
-            self.selector.saw(step, found)
-        return dict(self.selector.why()) if isinstance(self.selector, Explains) else {}
+            self.selector.receive(step, found)
+        return dict(self.selector.reasons()) if isinstance(self.selector, Explains) else {}
 
     def replay(self, step: int, count: int) -> list[Stored]:
         """Groups of earlier steps for a step to learn from again; none where nothing is kept."""

@@ -13,13 +13,13 @@ from ray.train.torch import TorchTrainer, prepare_model
 
 from effrl.difficulty.network import DifficultyNetwork
 from effrl.difficulty.offline import untrained
-from effrl.difficulty.training import Examples, Fit, Share, fit
+from effrl.difficulty.training import Examples, Fit, LossShare, fit
 
 _WEIGHTS = "network.pt"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class FitTask:
     """What every worker gets."""
 
     parts: Sequence[Examples]
@@ -33,7 +33,7 @@ class Task:
         return untrained(self.parts[0].embeddings.shape[1], self.hidden, self.layers, self.how.seed)
 
 
-def train(task: Task, workers: int) -> tuple[DifficultyNetwork, list[float]]:
+def train(task: FitTask, workers: int) -> tuple[DifficultyNetwork, list[float]]:
     """Fit a network on ``workers`` CPUs of a connected Ray; it, and the mean loss of every epoch.
 
     Raises:
@@ -58,9 +58,9 @@ def train(task: Task, workers: int) -> tuple[DifficultyNetwork, list[float]]:
 
 def _fit(config: dict[str, Any]) -> None:
     """What one worker does."""
-    task: Task = config["task"]
+    task: FitTask = config["task"]
     context = ray.train.get_context()
-    share = Share(context.get_world_rank(), context.get_world_size())
+    share = LossShare(context.get_world_rank(), context.get_world_size())
     network = task.network
     losses = fit(prepare_model(network), task.parts, task.how, share)
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from actors.wait import last_line
 from effrl.errors import DeadlineError, RunError, UserError
 from effrl.learn.packing import layout, pad, unweighted
-from effrl.select.ufo.cache import Scored
+from effrl.select.ufo.cache import ScoredPrompt
 from effrl.select.ufo.target import TargetIds, target_ids
 from effrl.select.ufo.zone import certainty
 from effrl.types import Message
@@ -26,12 +26,12 @@ ROWS = 256
 STALLED_S = 1800.0
 """No block for so long, in seconds, ends the scoring; a model may be loading."""
 
-Batch = dict[str, Any]
+PoolBatch = dict[str, Any]
 """Columns of a block as arrays."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ScoringQuestion:
     """One row to score."""
 
     content: str | tuple[Message, ...]
@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolToScore:
     """How the work is shared out."""
 
     model: str
@@ -59,7 +59,7 @@ class Pool:
 class TargetScorer:
     """The class that Ray Data makes actors of: one forward pass for each row, in float32."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: PoolToScore) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -72,7 +72,7 @@ class TargetScorer:
         language_model = AutoModelForCausalLM.from_pretrained(pool.model, dtype=torch.float32)
         self.scorer = Scorer(language_model).to(self.device).eval().requires_grad_(False)
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: PoolBatch) -> PoolBatch:
         """From columns ``row``, ``content`` (JSON) and ``target`` to ``row``, ``certainty``, ``tokens``, ``problem``.
 
         A row that does not fit has a certainty of NaN; one that cannot be scored has a problem.
@@ -92,7 +92,7 @@ class TargetScorer:
         tokens = np.array([text.tokens if text else 0 for text in texts])
         return {"row": batch["row"], "certainty": found, "tokens": tokens, "problem": np.array(problems)}
 
-    def _tokenised(self, batch: Batch) -> tuple[list[TargetIds | None], list[str]]:
+    def _tokenised(self, batch: PoolBatch) -> tuple[list[TargetIds | None], list[str]]:
         texts: list[TargetIds | None] = []
         problems: list[str] = []
         for content, target in zip(batch["content"], batch["target"], strict=True):
@@ -116,7 +116,7 @@ class TargetScorer:
         return [row[mask > 0].tolist() for row, mask in zip(rows, wanted, strict=True)]
 
 
-def score(questions: Sequence[Question], pool: Pool) -> Iterator[dict[int, Scored]]:
+def score(questions: Sequence[ScoringQuestion], pool: PoolToScore) -> Iterator[dict[int, ScoredPrompt]]:
     """What is found of each row, by its index, block by block in the order in which they are done.
 
     A Ray must run. Waits for the pool's workers; unblocked by the next block, at the latest after ``STALLED_S``.
@@ -152,14 +152,16 @@ def score(questions: Sequence[Question], pool: Pool) -> Iterator[dict[int, Score
         raise RunError(f"a scoring worker failed: {last_line(error)}") from error
 
 
-def _found(batch: Batch) -> dict[int, Scored]:
+def _found(batch: PoolBatch) -> dict[int, ScoredPrompt]:
     if problems := [problem for problem in batch["problem"] if problem]:
         raise UserError(f"{len(problems)} of {len(batch['problem'])} targets cannot be scored: {problems[0]}")
     columns = zip(batch["row"], batch["certainty"], batch["tokens"], strict=True)
-    return {int(row): Scored(None if np.isnan(value) else float(value), int(tokens)) for row, value, tokens in columns}
+    return {
+        int(row): ScoredPrompt(None if np.isnan(value) else float(value), int(tokens)) for row, value, tokens in columns
+    }
 
 
-def _check_room(pool: Pool) -> None:
+def _check_room(pool: PoolToScore) -> None:
     """Or Ray would wait for CPUs that never come."""
     offered = ray.cluster_resources()
     for name, wanted in (("CPU", pool.workers), ("GPU", pool.workers * pool.gpus)):

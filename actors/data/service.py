@@ -1,7 +1,7 @@
 """The data actor as the loop sees it: feedback, and groups to replay."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.wait import answer
 from effrl.batch import Batch
@@ -11,9 +11,6 @@ from effrl.types import (
     Observation,
     Stored,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass

@@ -54,8 +54,8 @@ class CertaintyService:
     """Scores on the learner's ranks, whose weights are the policy of the moment; an engine's tokenizer serves."""
 
     learner: LearnerService
-    tokeniser: Any
-    """A rollout worker, of any name: all have the same tokenizer."""
+    rollout_worker: Any
+    """Any one, for its tokenizer."""
     context: int
     """Longest sequence, in tokens."""
     wait_s: float
@@ -68,7 +68,7 @@ class CertaintyService:
         return found
 
     async def _chunk(self, aims: Sequence[Aim], prefix: str) -> list[Certainty]:
-        asked = self.tokeniser.target_ids.remote([(aim.prompt, aim.target) for aim in aims], prefix)
+        asked = self.rollout_worker.target_ids.remote([(aim.prompt, aim.target) for aim in aims], prefix)
         tokenised: list[TargetIds] = await answer(asked, self.wait_s, "tokenised targets", "rollout")
         fitting = [pair for pair in zip(aims, tokenised, strict=True) if len(pair[1].ids) <= self.context]
         logprobs = await self._logprobs([text for _, text in fitting])

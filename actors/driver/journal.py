@@ -32,7 +32,7 @@ SILENT_STEPS = 5
 
 
 @dataclass
-class Journal:
+class RunJournal:
     """Consumes every step's results; produces the run directory, in an order that a crash cannot confuse.
 
     Fates first, then metrics, then the checkpoint: a resume from the last checkpoint takes back what is newer.

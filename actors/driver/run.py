@@ -11,7 +11,7 @@ from actors.cluster import Cluster
 from actors.data.service import ReplayService
 from actors.driver.certainty import CertaintyService
 from actors.driver.evaluation import Evaluation, held_out
-from actors.driver.journal import Journal
+from actors.driver.journal import RunJournal
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
@@ -126,7 +126,7 @@ class Driver:
         return RolloutService(self.cluster.data, scout.sampler, self.config, self.start.attempt, self.clock, scout)
 
     def _services(
-        self, learning: LearnerService, sync: WeightSync, journal: Journal, rollouts: RolloutService
+        self, learning: LearnerService, sync: WeightSync, journal: RunJournal, rollouts: RolloutService
     ) -> Services:
         config, clock, scout = self.config, self.clock, rollouts.scout
         return Services(
@@ -142,9 +142,9 @@ class Driver:
             journal=journal,
         )
 
-    def _journal(self, learner: LearnerGroup, scout: Scout) -> Journal:
+    def _journal(self, learner: LearnerGroup, scout: Scout) -> RunJournal:
         directory = self.directory
-        return Journal(
+        return RunJournal(
             config=self.config.run,
             groups=GroupStore(directory.groups),
             metrics=Metrics(
@@ -170,7 +170,7 @@ class Driver:
         contrast = not isinstance(self.config.advantage, GaeAdvantage)
         return Batch(step, fresh, rollout.refill, self.advantages, contrast, rollout.prompts - fresh)
 
-    async def _steps(self, journal: Journal) -> AsyncIterator[int]:
+    async def _steps(self, journal: RunJournal) -> AsyncIterator[int]:
         """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""
         for step in range(self.start.step + 1, self.config.run.steps + 1):
             if self.stopping:

@@ -12,7 +12,7 @@ from actors.wait import answer
 from effrl.config.label import GoldLabel
 from effrl.config.schema import Config
 from effrl.config.select import Target, UfoSelect
-from effrl.protocols import Look
+from effrl.protocols import LookAhead
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
 from effrl.select.ufo.records import ScoreRecords
@@ -41,17 +41,19 @@ class Scout:
             What was sampled for that, by prompt id: rollouts like any other, should their prompts be chosen.
         """
         wait_s = self.config.cluster.wait_s
-        look: Look | None = await answer(self.data.look.remote(step), wait_s, "what it wants to know", "data")
-        if look is None:
+        request: LookAhead | None = await answer(
+            self.data.request.remote(step), wait_s, "what it wants to know", "data"
+        )
+        if request is None:
             return {}
         with self.clock.stage("scout"):
-            if look.what == "certainty":
-                sampled, cost = await self._look_for_certainties(step, look.prompts)
+            if request.what == "certainty":
+                sampled, cost = await self._look_for_certainties(step, request.prompts)
             else:
-                sampled, cost = await self._sample(step, look.prompts), {}
-                await self._tell(step, await self._pass_rates(step, look.prompts, list(sampled.values())))
+                sampled, cost = await self._sample(step, request.prompts), {}
+                await self._tell(step, await self._pass_rates(step, request.prompts, list(sampled.values())))
         rollouts, tokens = _size(sampled.values())
-        counted = {"scout/prompts": len(look.prompts), "scout/rollouts": rollouts, "scout/tokens": tokens}
+        counted = {"scout/prompts": len(request.prompts), "scout/rollouts": rollouts, "scout/tokens": tokens}
         self._metrics[step] = {**cost, **counted, "scout/reused": 0}
         return sampled
 
@@ -106,8 +108,8 @@ class Scout:
         without_target, too_long = len(prompts) - len(aims), len(aims) - len(found)
         if not found:
             raise nothing_scored(len(prompts), without_target, too_long)
-        why = await self._tell(step, {entry.aim.prompt.id: entry.value for entry in found})
-        self.records.add(step, version, [(entry, why.get(entry.aim.prompt.id, {})) for entry in found])
+        reasons = await self._tell(step, {entry.aim.prompt.id: entry.value for entry in found})
+        self.records.add(step, version, [(entry, reasons.get(entry.aim.prompt.id, {})) for entry in found])
         return sampled, {
             "scout/without_target": without_target,
             "scout/too_long": too_long,
@@ -145,7 +147,7 @@ class Scout:
     async def _tell(self, step: int, found: Mapping[str, float]) -> Mapping[str, Mapping[str, float | bool]]:
         """Tell the selector; what it makes of each prompt comes back, if it says so."""
         wait_s = self.config.cluster.wait_s
-        return await answer(self.data.saw.remote(step, found), wait_s, "what the scout found", "data")
+        return await answer(self.data.receive.remote(step, found), wait_s, "what the scout found", "data")
 
 
 def target_settings(config: Config) -> UfoSelect:

@@ -2,23 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from actors.learner.group import LearnerGroup
+from actors.snapshot import Manifest
 from actors.wait import answer, answers
 from effrl.batch import Batch
 from effrl.protocols import Learner
 from effrl.types import (
+    Receipt,
     Update,
 )
-
-if TYPE_CHECKING:
-    pass
-
-from typing import Protocol
-
-from actors.snapshot import Manifest
-from effrl.types import Receipt
 
 
 class Transport(Protocol):
@@ -65,14 +59,14 @@ class IpcTransport:
     async def deliver(self, version: int) -> tuple[list[Receipt], Manifest]:
         await wake(self.workers, "weights", self.wait_s)
         pairs = list(zip(self.learner.ranks.items(), self.workers.items(), strict=True))
-        shown = {name: rank.show.options(num_returns=2).remote() for (name, rank), _ in pairs}
-        refs = {name: worker.load_shown.remote(shown[rank][0], version) for (rank, _), (name, worker) in pairs}
+        exported = {name: rank.export_ipc.options(num_returns=2).remote() for (name, rank), _ in pairs}
+        refs = {name: worker.load_exported.remote(exported[rank][0], version) for (rank, _), (name, worker) in pairs}
         try:
             receipts = await answers(refs, self.wait_s, f"the receipt of version {version}")
-            first = next(iter(shown))
-            manifest: Manifest = await answer(shown[first][1], self.wait_s, "what is published", first)
+            first = next(iter(exported))
+            manifest: Manifest = await answer(exported[first][1], self.wait_s, "what is published", first)
         finally:
-            await self.learner.all("let_go")
+            await self.learner.all("release_ipc")
         await wake(self.workers, "kv_cache", self.wait_s)
         return receipts, manifest
 

@@ -2,25 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from actors.wait import answers
-from effrl.run.metrics import Stopwatch
-from effrl.types import (
-    Publication,
-    Update,
-)
-
-if TYPE_CHECKING:
-    pass
-
 
 import numpy as np
 
 from actors.driver.transports import Transport
+from actors.wait import answers
 from effrl.errors import WeightsNotServedError
 from effrl.learn.canary import CONCLUSIVE, Reading, over_prompts, read
-from effrl.types import Canary, Float32, Int32, Receipt
+from effrl.run.metrics import Stopwatch
+from effrl.types import (
+    Canary,
+    Float32,
+    Int32,
+    Publication,
+    Receipt,
+    Update,
+)
 
 DRILL_MOVE = 30
 """How many tolerances a perturbation of the drill must move a log-prob: far more than any disagreement."""

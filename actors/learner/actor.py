@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from actors.role import Role
-from actors.snapshot import Manifest, manifest_of, pack, shown
+from actors.snapshot import Manifest, handles_of, manifest_of, pack
 from effrl.advantage.gae import at_the_end, gae, value_loss
 from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig
@@ -67,7 +67,7 @@ class LearnerRank(Role):
         super().__init__(name, run_dir, version)
         self.options = options
         self.reference: FrozenModel | None = None
-        self.shown: dict[str, torch.Tensor] = {}
+        self.exported: dict[str, torch.Tensor] = {}
 
     def address(self) -> tuple[str, int]:
         """Host and a free port of this rank's node, for the group's rendezvous; chosen by the rank that binds it."""
@@ -193,14 +193,14 @@ class LearnerRank(Role):
         """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""
         return pack(dict(self.engine.parameters.published()))
 
-    def show(self) -> tuple[dict[str, Any], Manifest]:
-        """The current weights for another process on this GPU, and what they contain; until :meth:`let_go`."""
-        self.shown = self.engine.parameters.shown()
-        return shown(self.shown), manifest_of(self.shown)
+    def export_ipc(self) -> tuple[dict[str, Any], Manifest]:
+        """The current weights for another process on this GPU, and what they contain; until :meth:`release_ipc`."""
+        self.exported = self.engine.parameters.exported()
+        return handles_of(self.exported), manifest_of(self.exported)
 
-    def let_go(self) -> None:
-        """Nobody looks at what was shown any more."""
-        self.shown = {}
+    def release_ipc(self) -> None:
+        """Forget what :meth:`export_ipc` handed out: nobody reads it any more."""
+        self.exported = {}
 
     def parameter_kinds(self) -> list[str]:
         """The kinds of parameters that the start-up drill perturbs one at a time."""
@@ -223,9 +223,9 @@ class LearnerRank(Role):
                 return after
             amplitude *= 4
 
-    def heal(self) -> None:
+    def undo_perturb(self) -> None:
         """Undo :meth:`perturb`, to the bit."""
-        self.engine.parameters.heal()
+        self.engine.parameters.undo_perturb()
 
     def save(self, directory: Path) -> None:
         """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory."""

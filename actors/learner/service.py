@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from actors.learner.group import LearnerGroup
-from effrl import types
 from effrl.batch import Batch
 from effrl.config.schema import Config
 from effrl.errors import RunError
@@ -14,11 +12,9 @@ from effrl.learn.packing import cut, size_of
 from effrl.learn.schedule import learning_rate
 from effrl.run.metrics import Stopwatch
 from effrl.types import (
+    TrainingSequence,
     Update,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -48,7 +44,7 @@ class LearnerService:
         metrics = {**metrics, "policy/staleness_max": staleness}
         return Update(batch.step, self.version, True, metrics, canary, before)
 
-    async def _learn(self, step: int, updates: Sequence[Sequence[types.Sequence]]) -> dict[str, float]:
+    async def _learn(self, step: int, updates: Sequence[Sequence[TrainingSequence]]) -> dict[str, float]:
         learn, ranks = self.config.learn, len(self.group.ranks)
         cuts = [cut(update, ranks, learn.micro_batch_tokens) for update in updates]
         shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.wait import answer
 from effrl.protocols import Labeller
@@ -11,9 +11,6 @@ from effrl.types import (
     Judged,
     ReadGroup,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass

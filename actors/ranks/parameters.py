@@ -59,7 +59,7 @@ class Parameters:
                         yield weight.name, _kept(weight, self.scale)
 
     @torch.no_grad()
-    def shown(self) -> dict[str, Tensor]:
+    def exported(self) -> dict[str, Tensor]:
         """The checkpoint's tensors where they are, on every rank; for ZeRO-1 and 2, which keep them whole."""
         return {weight.name: weight.merged(self.scale).detach().contiguous() for weight in self.weights}
 
@@ -72,7 +72,7 @@ class Parameters:
 
     @torch.no_grad()
     def save(self, kind: str) -> None:
-        """Copy the parameters of a kind, for :meth:`add_noise` and :meth:`heal`."""
+        """Copy the parameters of a kind, for :meth:`add_noise` and :meth:`undo_perturb`."""
         self.noisy.append(kind)
         for chosen in self._whole(kind):
             self.saved.update((name, tensor.detach().to("cpu", copy=True)) for name, tensor in chosen)
@@ -89,7 +89,7 @@ class Parameters:
                 tensor.copy_(saved + (amplitude * size * noise).to(saved.dtype))
 
     @torch.no_grad()
-    def heal(self) -> None:
+    def undo_perturb(self) -> None:
         """Undo :meth:`add_noise`, to the bit."""
         for kind in self.noisy:
             for chosen in self._whole(kind):

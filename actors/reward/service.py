@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.wait import answer
-from effrl.config.reward import Terms
+from effrl.config.reward import RewardTerms
 from effrl.reward.reading import membership
 from effrl.reward.sandbox.messages import ScoringTask
 from effrl.reward.terms import shaped
@@ -20,9 +20,6 @@ from effrl.types import (
     ScoredGroup,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass
 class RewardService:
@@ -31,7 +28,7 @@ class RewardService:
     actor: Any
     clock: Stopwatch
     wait_s: float
-    terms: Terms
+    terms: RewardTerms
     max_tokens: int
 
     async def read(self, groups: Sequence[Group]) -> list[ReadGroup]:

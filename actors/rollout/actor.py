@@ -98,7 +98,7 @@ class RolloutWorker(Role):
             raise
         return Receipt(self.name, version, self.engine.load({"path": str(path)}, version))
 
-    def load_shown(self, update: Mapping[str, Any], version: int) -> Receipt:
+    def load_exported(self, update: Mapping[str, Any], version: int) -> Receipt:
         """Load what a learner rank on the same GPU shows, and confirm what the model took."""
         return Receipt(self.name, version, self.engine.load(update, version))
 

@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.wait import answers
 from effrl.types import (
+    Int32,
     Prompt,
     Rollout,
 )
-
-if TYPE_CHECKING:
-    pass
-
-
-from effrl.types import Int32
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,8 @@ class IpcTransfer(ShmTransfer):
 
     def receive_weights(self, update_info: IPCWeightTransferUpdateInfo) -> None:
         self.loaded = Manifest({})
-        shown = zip(update_info.names, update_info.ipc_handles or (), strict=True)
-        self.model.load_weights(self.recorded((name, opened(handle, self.device)) for name, handle in shown))
+        exported = zip(update_info.names, update_info.ipc_handles or (), strict=True)
+        self.model.load_weights(self.recorded((name, opened(handle, self.device)) for name, handle in exported))
 
 
 def opened(handle: dict[str, tuple[Any, ...]], device: torch.device) -> torch.Tensor:

@@ -12,7 +12,7 @@ from effrl.config import load
 from effrl.difficulty.embedding import POOLING, embedded
 from effrl.difficulty.gather import Snapshot, snapshots
 from effrl.difficulty.network import DifficultyNetwork
-from effrl.difficulty.offline import Result, Split, results, split, summary
+from effrl.difficulty.offline import HeldOutSplit, Result, results, split, summary
 from effrl.difficulty.saved import Card, save
 from effrl.difficulty.training import Fit, steps_of_epoch
 from effrl.errors import RunError, UserError
@@ -62,7 +62,7 @@ def _base_of(runs: Sequence[Path]) -> str:
     return bases[0]
 
 
-def _embedded(model: Path, found: Sequence[Snapshot], seed: int, console: Console) -> Split:
+def _embedded(model: Path, found: Sequence[Snapshot], seed: int, console: Console) -> HeldOutSplit:
     texts = sorted({text for snapshot in found for text in snapshot.rates})
     made = embedded(model, texts)
     took = "found embedded" if made.seconds is None else f"embedded in {made.seconds:.1f} s"
@@ -74,7 +74,7 @@ def _embedded(model: Path, found: Sequence[Snapshot], seed: int, console: Consol
     return split(made.rows, texts, found, seed)
 
 
-def _check(data: Split, options: Options, console: Console) -> None:
+def _check(data: HeldOutSplit, options: Options, console: Console) -> None:
     """That there is enough to fit on; and say where references are fewer than asked for."""
     parts = data.examples()
     if not parts:
@@ -91,13 +91,13 @@ def _check(data: Split, options: Options, console: Console) -> None:
         )
 
 
-def _trained(data: Split, options: Options) -> tuple[DifficultyNetwork, list[float]]:
+def _trained(data: HeldOutSplit, options: Options) -> tuple[DifficultyNetwork, list[float]]:
     import ray.train
 
     from actors.cluster import ray_session
-    from actors.data.fitting import Task, train
+    from actors.data.fitting import FitTask, train
 
-    task = Task(data.examples(), options.fit, options.hidden, options.layers)
+    task = FitTask(data.examples(), options.fit, options.hidden, options.layers)
     try:
         with ray_session():
             return train(task, options.workers)

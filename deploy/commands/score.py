@@ -20,7 +20,7 @@ from effrl.config.select import Center, Target
 from effrl.data.reader import read
 from effrl.errors import UserError
 from effrl.models import context_of, fingerprint, has_chat_template, locate
-from effrl.select.ufo.cache import ScoreCache, Scored, ScoringKey, digest_of
+from effrl.select.ufo.cache import ScoreCache, ScoredPrompt, ScoringKey, digest_of
 from effrl.select.ufo.picture import draw
 from effrl.select.ufo.target import target_of
 from effrl.select.ufo.zone import scores, zone
@@ -133,16 +133,16 @@ def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing:
 def _score(questions: Sequence[Candidate], model: Path, wish: Wish, cache: ScoreCache, console: Console) -> None:
     """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
     from actors.cluster import ray_session
-    from actors.data.scoring import Pool, Question
+    from actors.data.scoring import PoolToScore, ScoringQuestion
     from actors.data.scoring import score as scored_blocks
 
     threads = max(1, len(os.sched_getaffinity(0)) // wish.workers)
-    pool = Pool(str(model), wish.prefix, context_of(model), wish.batch_tokens, wish.workers, threads, wish.gpus)
+    pool = PoolToScore(str(model), wish.prefix, context_of(model), wish.batch_tokens, wish.workers, threads, wish.gpus)
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ray_session(), Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(questions))
         try:
-            for found in scored_blocks([Question(entry.content, entry.target) for entry in questions], pool):
+            for found in scored_blocks([ScoringQuestion(entry.content, entry.target) for entry in questions], pool):
                 cache.add({questions[row].digest: scored for row, scored in found.items()})
                 progress.advance(task, len(found))
         except KeyboardInterrupt:
@@ -151,7 +151,7 @@ def _score(questions: Sequence[Candidate], model: Path, wish: Wish, cache: Score
 
 
 def _conclude(
-    candidates: Sequence[Candidate], without: int, known: Mapping[str, Scored], wish: Wish, console: Console
+    candidates: Sequence[Candidate], without: int, known: Mapping[str, ScoredPrompt], wish: Wish, console: Console
 ) -> None:
     """Choose the zone, write everything, and say it."""
     found = [(candidate, known[candidate.digest]) for candidate in candidates]

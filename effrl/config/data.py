@@ -158,7 +158,7 @@ _Source = TaskSource | JsonlSource | ParquetSource | FolderSource | HubSource
 RowSource = Annotated[_Source, Discriminator("kind"), BeforeValidator(parse_source)]
 
 
-class Part(Section):
+class MixPart(Section):
     """One source of a mix."""
 
     source: RowSource
@@ -174,12 +174,12 @@ class MixSource(Section):
     """
 
     kind: Literal["mix"] = "mix"
-    parts: tuple[Annotated[Part, BeforeValidator(parse_part)], ...]
+    parts: tuple[Annotated[MixPart, BeforeValidator(parse_part)], ...]
     """The sources, with their weights."""
 
     @field_validator("parts")
     @classmethod
-    def _not_empty(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    def _not_empty(cls, parts: tuple[MixPart, ...]) -> tuple[MixPart, ...]:
         if not parts:
             raise ValueError("a list without sources has no rows: name at least one")
         return parts

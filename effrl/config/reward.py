@@ -37,29 +37,29 @@ def _extracting(pattern: str) -> str:
     return pattern
 
 
-class Math(Section):
+class MathVerifier(Section):
     kind: Literal["math"] = "math"
     """Equivalence of final answers by math-verify; a final answer is the last ``\\boxed{x}``, ``#### x`` or ``#x``."""
 
 
-class Exact(Section):
+class ExactVerifier(Section):
     kind: Literal["exact"] = "exact"
     """Equality of final answers as text, spaces at the ends aside."""
 
 
-class Task(Section):
+class TaskVerifier(Section):
     kind: Literal["task"] = "task"
     """The verifier of the task family that made the prompt; for ``tasks:NAME`` sources."""
 
 
-class Choice(Section):
+class ChoiceVerifier(Section):
     kind: Literal["choice"] = "choice"
     """Multiple choice: the last option that a completion states (:mod:`effrl.reward.choice`) is the label's."""
     letters: Annotated[str, AfterValidator(_letters)] = "ABCD"
     """The options."""
 
 
-class Regex(Section):
+class RegexVerifier(Section):
     kind: Literal["regex"] = "regex"
     """Your own pattern finds the answer; it is compared with the label as text."""
     pattern: Annotated[str, AfterValidator(_extracting)]
@@ -68,18 +68,18 @@ class Regex(Section):
     """Compare without regard to case, to how many spaces there are, and to a full stop at the end."""
 
 
-class Plugin(Section):
+class PluginVerifier(Section):
     kind: ImportPath
     """Import path of your own reward function, ``package.module:function`` (see :class:`effrl.protocols.Reward`)."""
 
 
 AnyVerifier = Annotated[
-    Annotated[Math, Tag("math")]
-    | Annotated[Exact, Tag("exact")]
-    | Annotated[Task, Tag("task")]
-    | Annotated[Choice, Tag("choice")]
-    | Annotated[Regex, Tag("regex")]
-    | Annotated[Plugin, Tag("plugin")],
+    Annotated[MathVerifier, Tag("math")]
+    | Annotated[ExactVerifier, Tag("exact")]
+    | Annotated[TaskVerifier, Tag("task")]
+    | Annotated[ChoiceVerifier, Tag("choice")]
+    | Annotated[RegexVerifier, Tag("regex")]
+    | Annotated[PluginVerifier, Tag("plugin")],
     Discriminator(kind_or("math")),
 ]
 
@@ -104,7 +104,7 @@ class Length(Section):
     (Kimi k1.5, arXiv 2501.12599, section 2.3.3)."""
 
 
-class Terms(Section):
+class RewardTerms(Section):
     """What is added to the reward and never to the outcome: filters, pass rates, votes and evaluation do not see it."""
 
     overlong: Overlong | None = None
@@ -124,26 +124,26 @@ class RewardConfig(Section):
     """Address space that one completion may add to its worker, in MiB."""
     workers: PositiveInt = 1
     """Worker processes."""
-    terms: Terms = Terms()
+    terms: RewardTerms = RewardTerms()
     """Added to the reward, apart from the outcome; none by default."""
 
 
-class MathReward(RewardConfig, Math): ...
+class MathReward(RewardConfig, MathVerifier): ...
 
 
-class ExactReward(RewardConfig, Exact): ...
+class ExactReward(RewardConfig, ExactVerifier): ...
 
 
-class TaskReward(RewardConfig, Task): ...
+class TaskReward(RewardConfig, TaskVerifier): ...
 
 
-class ChoiceReward(RewardConfig, Choice): ...
+class ChoiceReward(RewardConfig, ChoiceVerifier): ...
 
 
-class RegexReward(RewardConfig, Regex): ...
+class RegexReward(RewardConfig, RegexVerifier): ...
 
 
-class PluginReward(RewardConfig, Plugin): ...
+class PluginReward(RewardConfig, PluginVerifier): ...
 
 
 class SumPart(Section):
@@ -184,4 +184,4 @@ AnyReward = Annotated[
 def answering(reward: AnyReward) -> AnyVerifier | None:
     """What tells the answers that votes are about: of a sum, its first part that can. None where nothing can."""
     verifiers = [part.reward for part in reward.parts] if isinstance(reward, SumReward) else [reward]
-    return next((verifier for verifier in verifiers if not isinstance(verifier, Plugin)), None)
+    return next((verifier for verifier in verifiers if not isinstance(verifier, PluginVerifier)), None)

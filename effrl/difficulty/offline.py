@@ -25,7 +25,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class HeldOutSplit:
     """Snapshots over embedded prompts, and what of them is held out."""
 
     embeddings: Float32
@@ -62,7 +62,7 @@ class Split:
         return Examples(np.asarray(self.embeddings[self.rows(rates)]), own, [PolicyTable(own, values, values)])
 
 
-def split(embeddings: Float32, texts: Sequence[str], found: Sequence[Snapshot], seed: int) -> Split:
+def split(embeddings: Float32, texts: Sequence[str], found: Sequence[Snapshot], seed: int) -> HeldOutSplit:
     """Hold out every fifth prompt, and of each run with at least four snapshots the last quarter.
 
     The draw of a prompt depends on its text and the seed alone.
@@ -74,7 +74,7 @@ def split(embeddings: Float32, texts: Sequence[str], found: Sequence[Snapshot], 
         if counts[snapshot.run] > sizes[snapshot.run] - sizes[snapshot.run] // 4:
             unseen.add(number)
     held_out = frozenset(text for text in texts if derive(seed, "held out", text) % 5 == 0)
-    return Split(embeddings, {text: row for row, text in enumerate(texts)}, found, held_out, frozenset(unseen))
+    return HeldOutSplit(embeddings, {text: row for row, text in enumerate(texts)}, found, held_out, frozenset(unseen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Result:
     """The same of the mean of the references."""
 
 
-def results(network: DifficultyNetwork, data: Split, references: int, seed: int) -> list[Result]:
+def results(network: DifficultyNetwork, data: HeldOutSplit, references: int, seed: int) -> list[Result]:
     """Held-out metrics of every snapshot that has at least two held-out prompts and two references."""
     return [
         _result(network, data, number, references, seed)
@@ -118,7 +118,7 @@ class Predictions:
     mean: Float64
 
 
-def predict(network: DifficultyNetwork, data: Split, number: int, references: int, seed: int) -> Predictions:
+def predict(network: DifficultyNetwork, data: HeldOutSplit, number: int, references: int, seed: int) -> Predictions:
     """Predict the held-out prompts of one snapshot from at most so many references, drawn from its others."""
     shown, hidden = data.shown(data.snapshots[number]), data.hidden(data.snapshots[number])
     drawn = np.random.default_rng([seed, number]).permutation([*shown])[:references].tolist()
@@ -135,7 +135,7 @@ def predict(network: DifficultyNetwork, data: Split, number: int, references: in
     )
 
 
-def _result(network: DifficultyNetwork, data: Split, number: int, references: int, seed: int) -> Result:
+def _result(network: DifficultyNetwork, data: HeldOutSplit, number: int, references: int, seed: int) -> Result:
     snapshot, found = data.snapshots[number], predict(network, data, number, references, seed)
     return Result(
         snapshot,

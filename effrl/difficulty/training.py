@@ -79,17 +79,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class LossShare:
     """Which steps of an epoch one of several processes takes; they average their gradients."""
 
     rank: int
     of: int
 
 
-ALONE = Share(0, 1)
+ALONE = LossShare(0, 1)
 
 
-def fit(network: nn.Module, parts: Sequence[Examples], how: Fit, share: Share = ALONE) -> list[float]:
+def fit(network: nn.Module, parts: Sequence[Examples], how: Fit, share: LossShare = ALONE) -> list[float]:
     """Fit a network in place, on the CPU, and leave it ready to predict.
 
     Args:

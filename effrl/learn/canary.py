@@ -1,11 +1,11 @@
 """Proof of what is served: learner and engine score the same tokens, and must agree on the *new* version."""
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from effrl.types import Canary, Float32, Int32, Sequence
+from effrl.types import Canary, Float32, Int32, TrainingSequence
 
 CONCLUSIVE = 3
 """An engine nearer than this many tolerances to the old version's log-probs proves nothing."""
@@ -34,12 +34,12 @@ def read(old: Float32, new: Float32, served: Float32, tolerance: float) -> Readi
     return Reading(float(np.abs(served - new).max()), float(np.abs(served - old).max()), tolerance)
 
 
-def choose(sequences: Seq[Sequence], count: int = 8) -> Canary:
+def choose(sequences: Sequence[TrainingSequence], count: int = 8) -> Canary:
     """Take the first ``count`` sequences of a step: the tokens that the update moves most."""
     chosen = sequences[:count]
     return Canary(tuple(s.ids for s in chosen), tuple(s.prompt_length for s in chosen))
 
 
-def over_prompts(prompts: Seq[Int32]) -> Canary:
+def over_prompts(prompts: Sequence[Int32]) -> Canary:
     """A canary over all tokens but the first of some prompts, for the drill before anything was sampled."""
     return Canary(tuple(prompts), (1,) * len(prompts))

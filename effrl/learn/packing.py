@@ -3,13 +3,13 @@
 The cut never changes the gradient: the loss is a sum over tokens, divided by one number for the whole step.
 """
 
-from collections.abc import Sequence as Seq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from effrl.config.loss import Reduce
-from effrl.types import Float32, Int32, Sequence
+from effrl.types import Float32, Int32, TrainingSequence
 
 LOGITS = 2**25
 """Logits that exist at a time on a rank: 128 MiB in float32. A few such tensors live in each pass."""
@@ -45,7 +45,7 @@ class Size:
     """Makes the configured mean of a weighted sum (:func:`effrl.loss.policy.token_weights`)."""
 
 
-def size_of(sequences: Seq[Sequence], reduce: Reduce, max_tokens: int) -> Size:
+def size_of(sequences: Sequence[TrainingSequence], reduce: Reduce, max_tokens: int) -> Size:
     """Sizes of one optimizer step.
 
     ``token``: the mean over all tokens (DAPO, arXiv 2503.14476, eq. 12). ``sequence``: the mean over sequences of their
@@ -57,7 +57,7 @@ def size_of(sequences: Seq[Sequence], reduce: Reduce, max_tokens: int) -> Size:
     return Size(tokens, denominators[reduce])
 
 
-def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:
+def cut(sequences: Sequence[TrainingSequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:
     """Distribute sequences (at least one) over ranks, and each rank's over micro-batches.
 
     A micro-batch has at most ``tokens`` tokens, padding included.
@@ -69,7 +69,7 @@ def cut(sequences: Seq[Sequence], ranks: int, tokens: int) -> list[list[MicroBat
     return [share or [weightless()] for share in batches]
 
 
-def layout(lengths: Seq[int], ranks: int, tokens: int) -> list[list[list[int]]]:
+def layout(lengths: Sequence[int], ranks: int, tokens: int) -> list[list[list[int]]]:
     """For each rank, its micro-batches, each as indices of the sequences in it.
 
     Longest first to the rank with the fewest tokens; neighbours in length share a micro-batch. A sequence longer
@@ -90,13 +90,13 @@ def weightless() -> MicroBatch:
     return MicroBatch(np.zeros((1, 2), np.int32), np.ones((1, 2), np.int32), blank, blank, blank)
 
 
-def unweighted(ids: Int32, prompt_length: int) -> Sequence:
+def unweighted(ids: Int32, prompt_length: int) -> TrainingSequence:
     """A sequence that is only scored, not learned from."""
     nothing = np.zeros(len(ids) - prompt_length, np.float32)
-    return Sequence(ids, prompt_length, nothing, nothing)
+    return TrainingSequence(ids, prompt_length, nothing, nothing)
 
 
-def _within(indices: Seq[int], lengths: Seq[int], tokens: int) -> list[list[int]]:
+def _within(indices: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Cut a list sorted by falling length so that rows x longest stays within ``tokens``."""
     batches: list[list[int]] = []
     for index in indices:
@@ -107,7 +107,7 @@ def _within(indices: Seq[int], lengths: Seq[int], tokens: int) -> list[list[int]
     return batches
 
 
-def pad(sequences: Seq[Sequence]) -> MicroBatch:
+def pad(sequences: Sequence[TrainingSequence]) -> MicroBatch:
     """Right-pad to the longest sequence; padding has id 0, attention 0 and mask 0."""
     shape = (len(sequences), max(len(sequence.ids) for sequence in sequences))
     batch = MicroBatch(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from effrl.run.metrics import Row
+from effrl.run.metrics import MetricsRow
 
 _WINDOW = 5
 """Steps in each of the two means that the arrow compares."""
@@ -63,7 +63,7 @@ class Progress:
     ) -> None:
         self.close()
 
-    def resume(self, rows: Iterable[Row]) -> None:
+    def resume(self, rows: Iterable[MetricsRow]) -> None:
         """Count what an earlier attempt did, so that base, labels, waste and arrow go on from there."""
         for row in rows:
             self._tally.add(row)
@@ -83,7 +83,7 @@ class Progress:
         self._stage = name
         self._stage_since = self._now()
 
-    def step_done(self, row: Row) -> None:
+    def step_done(self, row: MetricsRow) -> None:
         """A step ended with this row of metrics."""
         self._tally.add(row)
         self._step = self._done = row["step"]
@@ -186,7 +186,7 @@ class _Tally:
         self._rolled = 0
         self._trained = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: MetricsRow) -> None:
         known = {key: value for key, value in row.items() if value is not None}
         self._last.update(known)
         if "reward/outcome_mean" in known:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from effrl.config.reward import AnyReward, Choice, answering
+from effrl.config.reward import AnyReward, ChoiceVerifier, answering
 from effrl.errors import RunError
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
@@ -188,7 +188,7 @@ def _cases(reward: AnyReward, rows: Sequence[Row]) -> list[Case]:
 
 def _gold(reward: AnyReward, label: str) -> str:
     verifier = answering(reward)
-    option = chosen(label, verifier.letters) if isinstance(verifier, Choice) else None
+    option = chosen(label, verifier.letters) if isinstance(verifier, ChoiceVerifier) else None
     return option or final_answer(label) or label.strip()
 
 
@@ -209,7 +209,7 @@ def _text(row: Row) -> str:
 
 def _wrong(reward: AnyReward, gold: str) -> str:
     verifier = answering(reward)
-    if isinstance(verifier, Choice) and gold in verifier.letters:
+    if isinstance(verifier, ChoiceVerifier) and gold in verifier.letters:
         return verifier.letters[(verifier.letters.index(gold) + 1) % len(verifier.letters)]
     return _off_by_one(gold)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from effrl.config.reward import AnyVerifier, Choice, Math, Regex, Task
+from effrl.config.reward import AnyVerifier, ChoiceVerifier, MathVerifier, RegexVerifier, TaskVerifier
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
 from effrl.reward.sandbox.messages import ScoringTask
@@ -27,7 +27,7 @@ def answers_of(
     """
     if verifier is None:
         return [(None,) * len(completions) for completions, _ in groups]
-    if not isinstance(verifier, Regex):
+    if not isinstance(verifier, RegexVerifier):
         return [tuple(_answer(verifier, text, meta) for text in completions) for completions, meta in groups]
     tasks = [
         ScoringTask(text, _ANY_LABEL, meta, False, "answer") for completions, meta in groups for text in completions
@@ -38,9 +38,9 @@ def answers_of(
 
 def _answer(verifier: AnyVerifier, completion: str, meta: Mapping[str, Any]) -> str | None:
     match verifier:
-        case Task():
+        case TaskVerifier():
             return task_answer(completion, meta)
-        case Choice():
+        case ChoiceVerifier():
             return chosen(completion, verifier.letters)
         case _:
             return final_answer(completion)
@@ -51,7 +51,7 @@ def equivalence(verifier: AnyVerifier | None, groups: Sequence[Sequence[str | No
 
     Hence ``grade``, which runs the verifier where it can be killed; a pair that it cannot judge is not equivalent.
     """
-    if not isinstance(verifier, Math):
+    if not isinstance(verifier, MathVerifier):
         return [str.__eq__] * len(groups)
     pairs = [list(combinations(dict.fromkeys(a for a in group if a is not None), 2)) for group in groups]
     tasks = [ScoringTask(f"\\boxed{{{b}}}", a, {}, False, "answer") for group in pairs for a, b in group]

@@ -7,7 +7,7 @@ signal, however its lengths and formats differ; pass rates, votes and evaluation
 from collections.abc import Sequence
 from dataclasses import replace
 
-from effrl.config.reward import Terms
+from effrl.config.reward import RewardTerms
 from effrl.types import Score, ScoredGroup
 
 
@@ -34,7 +34,7 @@ def relative_length(tokens: int, shortest: int, longest: int, right: bool) -> fl
     return value if right else min(0.0, value)
 
 
-def shaped(scored: ScoredGroup, terms: Terms, max_tokens: int, formatted: Sequence[bool]) -> ScoredGroup:
+def shaped(scored: ScoredGroup, terms: RewardTerms, max_tokens: int, formatted: Sequence[bool]) -> ScoredGroup:
     """The group with the terms of each score, and rewards that are outcome plus terms.
 
     What could not be scored stays so, and a dropped group, which has no scores, passes through.
@@ -48,7 +48,7 @@ def shaped(scored: ScoredGroup, terms: Terms, max_tokens: int, formatted: Sequen
 
 
 def _terms(
-    scored: ScoredGroup, place: int, terms: Terms, max_tokens: int, formatted: Sequence[bool]
+    scored: ScoredGroup, place: int, terms: RewardTerms, max_tokens: int, formatted: Sequence[bool]
 ) -> dict[str, float]:
     lengths = [len(rollout.token_ids) for rollout in scored.group.rollouts]
     tokens, found = lengths[place], {}

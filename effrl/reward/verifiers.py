@@ -12,7 +12,18 @@ from typing import Any
 from math_verify import parse, verify
 
 from effrl import plugins
-from effrl.config.reward import AnyReward, AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumReward, Task, answering
+from effrl.config.reward import (
+    AnyReward,
+    AnyVerifier,
+    ChoiceVerifier,
+    ExactVerifier,
+    MathVerifier,
+    PluginVerifier,
+    RegexVerifier,
+    SumReward,
+    TaskVerifier,
+    answering,
+)
 from effrl.protocols import Reward, Verdict
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
@@ -159,19 +170,19 @@ def load(config: AnyReward | AnyVerifier) -> Reward:
         UserError: there is no such function of the user's own; one line that says what is wrong.
     """
     match config:
-        case Math():
+        case MathVerifier():
             return math
-        case Exact():
+        case ExactVerifier():
             return exact
-        case Task():
+        case TaskVerifier():
             return task
-        case Choice():
+        case ChoiceVerifier():
             return partial(choice, letters=config.letters)
-        case Regex():
+        case RegexVerifier():
             return partial(regex, pattern=config.pattern, normalise=config.normalise)
         case SumReward():
             return partial(total, parts=[(part.weight, load(part.reward)) for part in config.parts])
-        case Plugin():
+        case PluginVerifier():
             reward: Reward = plugins.load("reward.kind", config.kind)
             return reward
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from effrl.errors import UserError
 
-Row = Mapping[str, Any]
+MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
 
 Stage = Literal["scout", "rollout", "read", "label", "score", "learn", "publish", "eval", "commit"]
@@ -37,7 +37,7 @@ class MetricsLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         _rewrite(path, [line for line, _ in _sound_lines(path)])
 
-    def append(self, row: Row) -> None:
+    def append(self, row: MetricsRow) -> None:
         """Write one row to disk: ``step`` first, the other keys sorted, what is not finite as null."""
         line = json.dumps(plain(row), allow_nan=False) + "\n"
         # Opened anew for each row: `truncate_after` replaces the file, and an open handle would write to the old one.
@@ -92,7 +92,7 @@ def _rewrite(path: Path, lines: Sequence[bytes]) -> None:
         os.close(directory)
 
 
-def plain(row: Row) -> dict[str, Any]:
+def plain(row: MetricsRow) -> dict[str, Any]:
     """``step`` first, the other keys sorted; values as JSON has them, what is not finite as None."""
     keys = ["step", *sorted(row.keys() - {"step"})]
     return {key: _plain_value(row[key]) for key in keys}
@@ -107,7 +107,7 @@ def _plain_value(value: Any) -> Any:
 class Sink(Protocol):
     """Somewhere else to send rows to. Whatever it raises disables it, and nothing more."""
 
-    def write(self, row: Row) -> None:
+    def write(self, row: MetricsRow) -> None:
         """Take one row, with the key ``step``."""
         ...
 
@@ -127,7 +127,7 @@ class Metrics:
         self._sinks = list(sinks)
         self._warn = warn
 
-    def write(self, row: Row) -> None:
+    def write(self, row: MetricsRow) -> None:
         """Append the row to the log, then offer it to every sink that still works."""
         self._log.append(row)
         for sink in list(self._sinks):

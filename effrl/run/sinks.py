@@ -15,7 +15,7 @@ from secrets import token_hex
 from typing import Any
 
 from effrl.config.schema import SinkName
-from effrl.run.metrics import Row, Sink, plain
+from effrl.run.metrics import MetricsRow, Sink, plain
 
 
 def sinks(names: Sequence[SinkName], run: Path, config: Path) -> list[Sink]:
@@ -34,7 +34,7 @@ def sinks(names: Sequence[SinkName], run: Path, config: Path) -> list[Sink]:
     return [made[name]() for name in names]
 
 
-def numbers(row: Row) -> dict[str, float]:
+def numbers(row: MetricsRow) -> dict[str, float]:
     """What can be drawn: numbers and truth values, without the step, None and text."""
     return {name: value for name, value in plain(row).items() if isinstance(value, int | float) and name != "step"}
 
@@ -50,7 +50,7 @@ class TensorBoardSink:
         self._directory = directory
         self._writer: Any = None
 
-    def write(self, row: Row) -> None:
+    def write(self, row: MetricsRow) -> None:
         """Write one event with a scalar per number; None and text are left out."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
@@ -85,11 +85,11 @@ class RemoteSink(ABC):
 
     def __init__(self, run: Path, config: Path) -> None:
         self._directory, self._config = run, config
-        self._rows: SimpleQueue[Row | None] = SimpleQueue()
+        self._rows: SimpleQueue[MetricsRow | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=type(self).__name__, daemon=True)
         self._failure: Exception | None = None
 
-    def write(self, row: Row) -> None:
+    def write(self, row: MetricsRow) -> None:
         """Hand over one row; raises what an earlier one died of."""
         if self._failure is not None:
             raise self._failure
@@ -125,7 +125,7 @@ class RemoteSink(ABC):
     def _open(self) -> None: ...
 
     @abstractmethod
-    def _send(self, row: Row) -> None: ...
+    def _send(self, row: MetricsRow) -> None: ...
 
     @abstractmethod
     def _finish(self) -> None: ...
@@ -152,7 +152,7 @@ class WandbSink(RemoteSink):
         # Steps are ours: after a resume that takes steps back, W&B's own counter would refuse the rows that come again.
         self._run.define_metric("*", step_metric="step")
 
-    def _send(self, row: Row) -> None:
+    def _send(self, row: MetricsRow) -> None:
         self._run.log({**numbers(row), "step": row["step"]})
 
     def _finish(self) -> None:
@@ -172,7 +172,7 @@ class MlflowSink(RemoteSink):
         self._run_id = _identity(self._directory / "mlflow-id", self._create)
         self._client.log_artifact(self._run_id, str(self._config))
 
-    def _send(self, row: Row) -> None:
+    def _send(self, row: MetricsRow) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)

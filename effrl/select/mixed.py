@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from effrl.data.mix import turn
-from effrl.protocols import Explains, Look, LooksAhead, Selector
+from effrl.protocols import Explains, LookAhead, LooksAhead, Selector
 from effrl.seeds import derive
 from effrl.select.pool import another_source
 from effrl.select.uniform import UniformSelector
@@ -73,15 +73,16 @@ class MixedSelector:
         for selector in self._selectors:
             selector.observe(seen)
 
-    def look(self, step: int) -> Look | None:
+    def request(self, step: int) -> LookAhead | None:
         """What the selectors want to know, together; they are of one kind, and ask the same kind of question."""
-        looks = [look for selector in self._looking if (look := selector.look(step))]
-        return Look(tuple(prompt for look in looks for prompt in look.prompts), looks[0].what) if looks else None
+        asked = [request for selector in self._looking if (request := selector.request(step))]
+        prompts = tuple(prompt for request in asked for prompt in request.prompts)
+        return LookAhead(prompts, asked[0].what) if asked else None
 
-    def saw(self, step: int, found: Mapping[str, float]) -> None:
+    def receive(self, step: int, found: Mapping[str, float]) -> None:
         """Tell the selectors; each of them knows its own prompts."""
         for selector in self._looking:
-            selector.saw(step, found)
+            selector.receive(step, found)
 
     def metrics(self) -> Mapping[str, float]:
         """Means over the pools."""
@@ -89,10 +90,10 @@ class MixedSelector:
         names = dict.fromkeys(name for metrics in told for name in metrics)
         return {name: fmean(metrics[name] for metrics in told if name in metrics) for name in names}
 
-    def why(self) -> Mapping[str, Mapping[str, float | bool]]:
+    def reasons(self) -> Mapping[str, Mapping[str, float | bool]]:
         """What the selectors say; each has prompts of its own."""
-        told = [selector.why() for selector in self._selectors if isinstance(selector, Explains)]
-        return {prompt_id: reasons for why in told for prompt_id, reasons in why.items()}
+        told = [selector.reasons() for selector in self._selectors if isinstance(selector, Explains)]
+        return {prompt_id: entry for reasons in told for prompt_id, entry in reasons.items()}
 
     @property
     def _looking(self) -> list[LooksAhead]:

@@ -12,19 +12,19 @@ from actors.learner.group import LearnerGroup
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
 from effrl.learn.packing import MicroBatch, cut, pad, size_of
-from effrl.types import Sequence
+from effrl.types import TrainingSequence
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 Gradients = dict[str, NDArray[np.float32]]
 MAX_TOKENS = 60
 
 
-def batch() -> list[Sequence]:
+def batch() -> list[TrainingSequence]:
     """Sixteen sequences of very different lengths."""
     rng = np.random.default_rng(0)
     lengths = [int(n) for n in rng.integers(1, 60, 16)]
     return [
-        Sequence(
+        TrainingSequence(
             rng.integers(3, 90, 6 + n).astype(np.int32),
             6,
             rng.normal(-4.5, 0.2, n).astype(np.float32),
@@ -34,7 +34,7 @@ def batch() -> list[Sequence]:
     ]
 
 
-def one_each(sequences: list[Sequence]) -> list[MicroBatch]:
+def one_each(sequences: list[TrainingSequence]) -> list[MicroBatch]:
     return [pad([sequence]) for sequence in sequences]
 
 

@@ -20,7 +20,7 @@ from effrl.errors import WeightsNotServedError
 from effrl.learn.canary import choose
 from effrl.learn.packing import cut, size_of
 from effrl.seeds import derive
-from effrl.types import Prompt, Sequence, Update
+from effrl.types import Prompt, TrainingSequence, Update
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 PROMPTS = [Prompt(str(n), f"{n}+{n * 7 % 10}=") for n in range(8)]
@@ -30,13 +30,13 @@ LONG = [Prompt("long", "+".join(str(n) for n in range(100, 200)) + "=")]
 
 async def sequences_from(
     workers: dict[str, Any], seed: int, temperature: float = 1.0, prompts: list[Prompt] = PROMPTS
-) -> list[Sequence]:
+) -> list[TrainingSequence]:
     """Rollouts of the served policy with arbitrary advantages: something to learn from."""
     requests = [SampleRequest(prompt, (derive(seed, prompt.id),), 24, temperature) for prompt in prompts]
     sampled = await Sampler(workers, WAIT_S)(requests)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(sampled))
     return [
-        Sequence(
+        TrainingSequence(
             np.concatenate([entry.prompt_ids, entry.rollouts[0].token_ids]),
             len(entry.prompt_ids),
             entry.rollouts[0].logprobs,
@@ -46,7 +46,7 @@ async def sequences_from(
     ]
 
 
-async def update(learner: LearnerGroup, sequences: list[Sequence], version: int, lr: float) -> Update:
+async def update(learner: LearnerGroup, sequences: list[TrainingSequence], version: int, lr: float) -> Update:
     """One optimizer step."""
     canary = choose(sequences)
     before = await learner.first("logprobs", canary)

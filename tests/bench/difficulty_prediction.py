@@ -23,7 +23,7 @@ from effrl.difficulty.embedding import embedded
 from effrl.difficulty.gather import snapshots
 from effrl.difficulty.metrics import noise_ceiling_of_labels, pearson
 from effrl.difficulty.network import DifficultyNetwork
-from effrl.difficulty.offline import Predictions, Split, predict, split, untrained
+from effrl.difficulty.offline import HeldOutSplit, Predictions, predict, split, untrained
 from effrl.difficulty.training import Fit, fit
 from effrl.models import locate
 from effrl.run.directory import RunDirectory
@@ -82,7 +82,7 @@ def main(
     rows = embedded(locate(embeddings), texts).rows
     how = Fit(epochs=epochs, references=reference, seed=seed)
 
-    def fitted(data: Split) -> DifficultyNetwork:
+    def fitted(data: HeldOutSplit) -> DifficultyNetwork:
         network = untrained(rows.shape[1], hidden, layers, seed)
         fit(network, data.examples(), how)
         return network
@@ -112,15 +112,15 @@ def kind_of(text: str, meta: Mapping[str, Any]) -> Kind:
     return Kind(str(meta.get("family", "")), int(meta.get("level", 0)), len(text) // LENGTH)
 
 
-def without(data: Split, family: str, kinds: Mapping[str, Kind]) -> Split:
+def without(data: HeldOutSplit, family: str, kinds: Mapping[str, Kind]) -> HeldOutSplit:
     """Hold out a whole family, and no other prompts."""
     return replace(data, held_out=frozenset(text for text in data.places if kinds[text].family == family))
 
 
 def measure(
-    data: Split,
+    data: HeldOutSplit,
     held_out: str,
-    fitted: Callable[[Split], DifficultyNetwork],
+    fitted: Callable[[HeldOutSplit], DifficultyNetwork],
     kinds: Mapping[str, Kind],
     references: int,
     seed: int,

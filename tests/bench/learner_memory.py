@@ -27,7 +27,7 @@ from effrl.learn.packing import MicroBatch, cut, size_of
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
 from effrl.tiny.make import character_tokenizer
-from effrl.types import Sequence
+from effrl.types import TrainingSequence
 
 SHAPES: dict[str, dict[str, Any]] = {
     "0.5b": {  # Qwen2.5-0.5B: 494M parameters
@@ -95,7 +95,7 @@ def start(model: Path, learn: LearnConfig) -> Any:
 def step(rank: Any, learn: LearnConfig, vocabulary: int) -> None:
     rng = np.random.default_rng(0)
     sequences = [
-        Sequence(
+        TrainingSequence(
             rng.integers(0, vocabulary, PROMPT + SAMPLED).astype(np.int32),
             PROMPT,
             np.full(SAMPLED, -np.log(vocabulary), np.float32),

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from effrl.config.section import Section
 from effrl.errors import RunError, UserError
-from effrl.run.metrics import Row
+from effrl.run.metrics import MetricsRow
 from tests.bench.grid import Cell, Study
 
 SERIES = ("reward/outcome_mean", "select/effective_ratio")
@@ -41,7 +41,7 @@ class Costs(Section):
     eval_tokens: int = 0
     """Tokens generated in evaluations; in none of the other columns."""
 
-    def after(self, row: Row) -> "Costs":
+    def after(self, row: MetricsRow) -> "Costs":
         """The costs once the step of ``row`` is done, too."""
         return Costs(
             labels=int(max(self.labels, _number(row, "label/bought_total"))),
@@ -147,7 +147,7 @@ class CellStore:
         draft.replace(path)
 
 
-def curve(rows: Sequence[Row], metric: str) -> tuple[Point, ...]:
+def curve(rows: Sequence[MetricsRow], metric: str) -> tuple[Point, ...]:
     """The evaluations among the rows of a run.
 
     Raises:
@@ -166,7 +166,7 @@ def curve(rows: Sequence[Row], metric: str) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def series(rows: Sequence[Row]) -> dict[str, tuple[float | None, ...]]:
+def series(rows: Sequence[MetricsRow]) -> dict[str, tuple[float | None, ...]]:
     """The metrics of :data:`SERIES` at every step from 1, rounded to four decimals."""
     steps = [_rounded({name: row.get(name) for name in SERIES}, 4) for row in rows if row["step"] > 0]
     return {name: tuple(step[name] for step in steps) for name in SERIES}
@@ -188,7 +188,7 @@ def hardware() -> str:
     return f"{cores} {'core' if cores == 1 else 'cores'}, {psutil.virtual_memory().total / 2**30:.0f} GiB memory"
 
 
-def _number(row: Row, name: str) -> float:
+def _number(row: MetricsRow, name: str) -> float:
     return float(row.get(name) or 0)
 
 

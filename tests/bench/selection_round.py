@@ -51,10 +51,12 @@ def dots(pool: list[Prompt], dimension: int, hidden: int, reference: int, draw: 
         print(f"dots: {kept / len(pool):.0f} bytes per prompt kept, {mapped.nbytes / len(pool):.0f} on disk")
         selector = DotsSelector(pool, 1, lambda rounds: predictor, reference=reference)
         for step in (1, 3):
-            look = selector.look(step)
-            assert look is not None, "a round begins"
-            rates = np.random.default_rng(step).binomial(8, 0.5, len(look.prompts)) / 8
-            selector.saw(step, {prompt.id: rate for prompt, rate in zip(look.prompts, rates.tolist(), strict=True)})
+            request = selector.request(step)
+            assert request is not None, "a round begins"
+            rates = np.random.default_rng(step).binomial(8, 0.5, len(request.prompts)) / 8
+            selector.receive(
+                step, {prompt.id: rate for prompt, rate in zip(request.prompts, rates.tolist(), strict=True)}
+            )
             with clock("dots: predict and draw for two steps"):
                 selector.select(draw)
 

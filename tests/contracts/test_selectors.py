@@ -53,7 +53,7 @@ class TestDotsUnmeasured(SelectorContract):
 class TestDotsMeasured(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         selector = DotsSelector(prompts, seed, lambda rounds: constant(len(prompts)))
-        selector.saw(1, {prompts[0].id: 0.25})
+        selector.receive(1, {prompts[0].id: 0.25})
         return selector
 
 
@@ -65,9 +65,9 @@ class TestDotsFittedInTheRun(SelectorContract):
         embeddings = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)[levels]
         selector = DotsSelector(prompts, seed, Refitting(embeddings, DotsSelect(hidden=4, layers=1, epochs=1), seed), 4)
         for step in (1, 3, 5):
-            look = selector.look(step)
-            assert look is not None
-            selector.saw(step, {prompt.id: prompt.meta["level"] / 2 for prompt in look.prompts})
+            request = selector.request(step)
+            assert request is not None
+            selector.receive(step, {prompt.id: prompt.meta["level"] / 2 for prompt in request.prompts})
         return selector
 
 
@@ -92,5 +92,5 @@ class TestUfoMeasured(SelectorContract):
 
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         selector = UfoSelector(prompts, seed, ratio=0.25)
-        selector.saw(1, {prompt.id: number / len(prompts) for number, prompt in enumerate(prompts)})
+        selector.receive(1, {prompt.id: number / len(prompts) for number, prompt in enumerate(prompts)})
         return selector

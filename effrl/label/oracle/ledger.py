@@ -24,9 +24,9 @@ from effrl.label.oracle.purchases import (
     LedgerError,
     Outcome,
     Purchase,
+    PurchaseTerms,
     Reservation,
     State,
-    Terms,
     charged,
     chunks,
     metadata,
@@ -93,7 +93,7 @@ class Ledger:
             ValueError: the cost is negative or not finite.
             LedgerError: the query id belongs to another prompt or source.
         """
-        terms = Terms(source, step, cost, budget_total)
+        terms = PurchaseTerms(source, step, cost, budget_total)
         with self._books() as books:
             books.load_for(terms, {query_id: prompt_id})
             return books.reserve(terms, query_id, prompt_id)
@@ -142,7 +142,7 @@ class Ledger:
         Raises:
             ValueError, LedgerError: as in :meth:`reserve`.
         """
-        terms = Terms(source, step, cost, budget_total)
+        terms = PurchaseTerms(source, step, cost, budget_total)
         wanted = {query_id(stage, step, prompt_id): prompt_id for prompt_id in prompt_ids}
         with self._books() as books:
             books.load_for(terms, wanted)

@@ -87,7 +87,7 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class PurchaseTerms:
     """Who sells, who pays, and how much: ``Terms("dataset", 12, 1.0, 5000)``."""
 
     source: str
@@ -144,7 +144,7 @@ class Books:
         for chunk in chunks(query_ids):
             self._fetch(purchases.c.query_id.in_(chunk))
 
-    def load_for(self, terms: Terms, wanted: Mapping[str, str]) -> None:
+    def load_for(self, terms: PurchaseTerms, wanted: Mapping[str, str]) -> None:
         """Fetch what :meth:`reserve` must know about ``wanted``, a mapping of query ids to prompt ids."""
         self.load(list(wanted))
         for chunk in chunks(list(wanted.values())):
@@ -152,7 +152,7 @@ class Books:
         if terms.budget_total is not None:
             self._spent = total_cost(self._connection)
 
-    def reserve(self, terms: Terms, query_id: str, prompt_id: str) -> Reservation:
+    def reserve(self, terms: PurchaseTerms, query_id: str, prompt_id: str) -> Reservation:
         """See :meth:`effrl.label.oracle.ledger.Ledger.reserve`."""
         self._check(terms, query_id, prompt_id)
         if (held := self._charged.get((prompt_id, terms.source))) is not None:
@@ -187,7 +187,7 @@ class Books:
             self._change(replace(line, state=State.REFUNDED))
 
     def buy(
-        self, terms: Terms, query_id: str, prompt_id: str, answer: Callable[[str], str | None], answered_by: str
+        self, terms: PurchaseTerms, query_id: str, prompt_id: str, answer: Callable[[str], str | None], answered_by: str
     ) -> str | None:
         """Reserve, ask, and commit or refund: one prompt of :meth:`effrl.label.oracle.ledger.Ledger.buy_all`."""
         reservation = self.reserve(terms, query_id, prompt_id)
@@ -227,7 +227,7 @@ class Books:
             raise LedgerError(f"{query_id}: no such purchase; reserve it first")
         return self._lines[query_id]
 
-    def _check(self, terms: Terms, query_id: str, prompt_id: str) -> None:
+    def _check(self, terms: PurchaseTerms, query_id: str, prompt_id: str) -> None:
         line = self._lines.get(query_id)
         if line is not None and (line.prompt_id, line.source) != (prompt_id, terms.source):
             raise LedgerError(

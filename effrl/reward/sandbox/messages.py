@@ -45,7 +45,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class Reply:
     """The answer to the request of the same number: a stray message can never be taken for another rollout's score."""
 
     number: int

@@ -14,7 +14,7 @@ from typing import Self
 
 from effrl.config.reward import AnyReward
 from effrl.errors import UserError
-from effrl.reward.sandbox.messages import Scored, ScoringTask, Started
+from effrl.reward.sandbox.messages import Reply, ScoringTask, Started
 from effrl.reward.sandbox.process import START_SECONDS, WorkerProcess
 from effrl.types import Score, Status
 
@@ -98,7 +98,7 @@ class Sandbox:
         message = worker.receive()
         if worker.number is None:
             self._check_start(worker, message)
-        elif isinstance(message, Scored) and message.number == worker.number:
+        elif isinstance(message, Reply) and message.number == worker.number:
             yield worker.number, message.score
             if message.score.status is Status.MEMORY:
                 self._replace(place)  # what it failed to free would count against the next completions
@@ -116,7 +116,7 @@ class Sandbox:
         yield worker.number, Score(None, None, Status.TIMEOUT, detail=f"no verdict within {self._config.timeout_s:g} s")
         self._replace(place)
 
-    def _check_start(self, worker: WorkerProcess, message: Started | Scored | None) -> None:
+    def _check_start(self, worker: WorkerProcess, message: Started | Reply | None) -> None:
         """One failed start is final: a reward that cannot be loaded now would be started again for ever."""
         if message == Started():
             worker.rest()

@@ -15,7 +15,7 @@ from pathlib import Path
 import effrl
 from effrl.config.reward import AnyReward
 from effrl.errors import DeadlineError
-from effrl.reward.sandbox.messages import Request, Scored, ScoringTask, Started
+from effrl.reward.sandbox.messages import Reply, Request, ScoringTask, Started
 
 START_SECONDS = 60.0
 """Deadline of a start: importing sympy takes a second on an idle machine, and many on a busy one."""
@@ -69,13 +69,13 @@ class WorkerProcess:
             self.connection.send(Request(number, task))
         self.number, self.deadline = number, time.monotonic() + timeout_s
 
-    def receive(self) -> Started | Scored | None:
+    def receive(self) -> Started | Reply | None:
         """Read one message; None where the worker hung up, or where something else wrote on the line."""
         try:
             message = self.connection.recv()
         except Exception:  # besides EOFError: what user code wrote there unpickles to anything
             return None
-        return message if isinstance(message, Started | Scored) else None
+        return message if isinstance(message, Started | Reply) else None
 
     def rest(self) -> None:
         """Become idle: it is ready, or its answer is in."""

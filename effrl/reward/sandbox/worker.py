@@ -2,7 +2,7 @@
 
 Started as ``python -m effrl.reward.sandbox.worker FD PARENT CONFIG [SEARCH_PATH …]``, the config as JSON, by
 :class:`effrl.reward.sandbox.process.WorkerProcess`. It consumes :class:`Request` and produces :class:`Started`, then
-one :class:`Scored` per request, on the socket FD. Standard output is the user's own: what a reward prints is not ours.
+one :class:`Reply` per request, on the socket FD. Standard output is the user's own: what a reward prints is not ours.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from effrl.config.reward import AnyReward
 from effrl.errors import UserError, one_line
 from effrl.protocols import Reward
-from effrl.reward.sandbox.messages import Question, Request, Scored, ScoringTask, Started
+from effrl.reward.sandbox.messages import Question, Reply, Request, ScoringTask, Started
 from effrl.reward.verdict import checked
 from effrl.reward.verifiers import functions
 from effrl.types import Score, Status
@@ -58,7 +58,7 @@ def serve(connection: Connection, asked: Mapping[Question, Reward]) -> None:
             request: Request = connection.recv()
         except EOFError:
             return
-        connection.send(Scored(request.number, judge(asked[request.task.question], request.task)))
+        connection.send(Reply(request.number, judge(asked[request.task.question], request.task)))
 
 
 def judge(reward: Reward, task: ScoringTask) -> Score:

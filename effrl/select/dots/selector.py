@@ -12,7 +12,7 @@ import numpy as np
 
 from effrl.difficulty.metrics import evaluate, noise_ceiling_of_labels
 from effrl.difficulty.rounds import Round
-from effrl.protocols import Look
+from effrl.protocols import LookAhead
 from effrl.seeds import derive
 from effrl.select.dots.gumbel import Float64, keys
 from effrl.select.ranked import RankedSelector
@@ -86,7 +86,7 @@ class DotsSelector(RankedSelector):
         self._fitted = False
         self._compared: dict[str, float] = {}
 
-    def look(self, step: int) -> Look | None:
+    def request(self, step: int) -> LookAhead | None:
         """The references of the round that begins with ``step`` (from 1 on), none in a warm-up; None while it lasts.
 
         Drawn uniformly without replacement, whatever was drawn before.
@@ -94,13 +94,13 @@ class DotsSelector(RankedSelector):
         if self._round == self._round_of(step):
             return None
         if self._warms_up(step):
-            return Look((), "pass_rate")
+            return LookAhead((), "pass_rate")
         random = np.random.default_rng(derive(self._seed, "reference", self._round_of(step)))
         count = min(self._reference, len(self.prompts))
         chosen = random.choice(len(self.prompts), count, replace=False)
-        return Look(tuple(self.prompts[index] for index in chosen), "pass_rate")
+        return LookAhead(tuple(self.prompts[index] for index in chosen), "pass_rate")
 
-    def saw(self, step: int, found: Mapping[str, float]) -> None:
+    def receive(self, step: int, found: Mapping[str, float]) -> None:
         """Begin the round of ``step`` with the pass rates of its references; without any, with those of the last."""
         rates = self._indexed({prompt_id: rate for prompt_id, rate in found.items() if prompt_id in self.index})
         self._compared = self._compare(rates)

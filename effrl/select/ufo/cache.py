@@ -15,7 +15,7 @@ from effrl.types import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredPrompt:
     """One forward pass: ``Scored(0.62, 2)``."""
 
     certainty: float | None
@@ -51,7 +51,7 @@ class ScoreCache:
             UserError: it is of another model or other settings, damaged, or cannot be written.
         """
         self.path = path
-        self.known: dict[str, Scored] = {}
+        self.known: dict[str, ScoredPrompt] = {}
         # As JSON has them: a template of messages comes back as a list.
         self._key: dict[str, Any] = json.loads(json.dumps(asdict(key)))
         try:
@@ -59,7 +59,7 @@ class ScoreCache:
         except OSError as error:
             raise UserError(f"cannot write {path} ({error.strerror or error}): choose another --out") from error
 
-    def add(self, found: Mapping[str, Scored]) -> None:
+    def add(self, found: Mapping[str, ScoredPrompt]) -> None:
         """Keep what was found, by digest."""
         self.known.update(found)
         self._write({"row": digest, **asdict(scored)} for digest, scored in found.items())
@@ -73,7 +73,7 @@ class ScoreCache:
         os.truncate(self.path, len(text[:whole].encode()))
         try:
             first, *rows = (json.loads(line) for line in text[:whole].splitlines())
-            self.known = {row["row"]: Scored(row["certainty"], row["tokens"]) for row in rows}
+            self.known = {row["row"]: ScoredPrompt(row["certainty"], row["tokens"]) for row in rows}
             strange = {name: first[name] for name in self._key if first[name] != self._key[name]}
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{self.path} is damaged or no cache of scores: delete it to score anew") from error

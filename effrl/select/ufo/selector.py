@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from effrl.config.select import Center
-from effrl.protocols import Look
+from effrl.protocols import LookAhead
 from effrl.seeds import derive
 from effrl.select.pool import PoolSelector
 from effrl.select.ufo.zone import kept, scores, zone
@@ -49,11 +49,11 @@ class UfoSelector(PoolSelector):
         self._ratio, self._center, self._every = ratio, center, rescore_every
         self._enter(None, {})
 
-    def look(self, step: int) -> Look | None:
+    def request(self, step: int) -> LookAhead | None:
         """The whole pool, where nothing is known yet or what is known is too old."""
-        return None if self._round == self._round_of(step) else Look(self.prompts, "certainty")
+        return None if self._round == self._round_of(step) else LookAhead(self.prompts, "certainty")
 
-    def saw(self, step: int, found: Mapping[str, float]) -> None:
+    def receive(self, step: int, found: Mapping[str, float]) -> None:
         """Choose the zone by new certainties; without any, by those of the last time."""
         known = {prompt_id: value for prompt_id, value in found.items() if prompt_id in self.index}
         self._enter(self._round_of(step), known or self._certainty)
@@ -70,7 +70,7 @@ class UfoSelector(PoolSelector):
             "select/zone_size": len(inside),
         }
 
-    def why(self) -> Mapping[str, Mapping[str, float | bool]]:
+    def reasons(self) -> Mapping[str, Mapping[str, float | bool]]:
         """Of every scored prompt its certainty, the paper's score, and whether it is in the zone."""
         if not self._certainty:
             return {}

@@ -42,10 +42,10 @@ class Actor:
     """A learner rank, or a rollout worker; whatever it is told is written down."""
 
     def __init__(self, events: list[str], manifest: Manifest, receipt: Any) -> None:
-        for name in ("sleep", "wake", "let_go"):
+        for name in ("sleep", "wake", "release_ipc"):
             setattr(self, name, Method(name, events))
-        self.show = Method("show", events, ({"names": []}, manifest))
-        self.load_shown = Method("load", events, receipt)
+        self.export_ipc = Method("export_ipc", events, ({"names": []}, manifest))
+        self.load_exported = Method("load", events, receipt)
 
 
 MANIFEST = Manifest({"w": ("torch.float32", (1,), 7)}, 4)
@@ -61,14 +61,14 @@ def test_memory_is_taken_back_in_an_order_that_never_holds_everything_at_once() 
     receipt = Receipt("rollout-0", 3, MANIFEST.checksum)
     receipts, manifest = asyncio.run(transport(events, receipt).deliver(3))
     assert (receipts, manifest.checksum, manifest.size) == ([receipt], MANIFEST.checksum, 4)
-    assert events == ["wake weights", "show", "load 3", "let_go", "wake kv_cache"]
+    assert events == ["wake weights", "export_ipc", "load 3", "release_ipc", "wake kv_cache"]
 
 
 def test_what_was_shown_is_let_go_where_an_engine_fails() -> None:
     events: list[str] = []
     with pytest.raises(RuntimeError, match="no such handle"):
         asyncio.run(transport(events, RuntimeError("no such handle")).deliver(3))
-    assert events[-1] == "let_go", "or the learner would keep a second copy for the rest of the run"
+    assert events[-1] == "release_ipc", "or the learner would keep a second copy for the rest of the run"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.driver.journal import SILENT_STEPS, Journal
+from actors.driver.journal import SILENT_STEPS, RunJournal
 from effrl.types import Update
 
 
@@ -15,9 +15,9 @@ class Notes:
         self.note = self.said.append
 
 
-def journal(notes: Notes) -> Journal:
-    given: dict[str, Any] = {field.name: None for field in fields(Journal) if not field.name.startswith("_")}
-    return Journal(**{**given, "progress": notes})
+def journal(notes: Notes) -> RunJournal:
+    given: dict[str, Any] = {field.name: None for field in fields(RunJournal) if not field.name.startswith("_")}
+    return RunJournal(**{**given, "progress": notes})
 
 
 @pytest.mark.parametrize(("mean", "told"), [(0.0, "mean outcome 0.00"), (1.0, "mean outcome 1.00"), (None, "none")])

@@ -86,13 +86,13 @@ class Pool:
     def __init__(self, selector: UfoSelector) -> None:
         self.found: dict[str, float] = {}
         self.selector = selector
-        self.look = Method(selector.look)
-        self.saw = Method(self._saw)
+        self.request = Method(selector.request)
+        self.receive = Method(self._saw)
 
     def _saw(self, step: int, found: Mapping[str, float]) -> Mapping[str, Any]:
         self.found = dict(found)
-        self.selector.saw(step, found)
-        return self.selector.why()
+        self.selector.receive(step, found)
+        return self.selector.reasons()
 
 
 class Run:
@@ -121,7 +121,7 @@ class Run:
             ScoreRecords(self.path, TINY),
         )
 
-    def look(self, step: int = 1) -> Mapping[str, Any]:
+    def request(self, step: int = 1) -> Mapping[str, Any]:
         return asyncio.run(self.scout(step))
 
     def records(self) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def expected(target: str) -> float:
 
 def test_gold_targets_cost_one_forward_each_and_no_rollout(tmp_path: Path) -> None:
     run = Run(tmp_path, oracle := LabelOracle())
-    assert run.look() == {} and run.sampling.asked == [], "not a token is generated"
+    assert run.request() == {} and run.sampling.asked == [], "not a token is generated"
     assert oracle.bought == [prompt.id for prompt in POOL], "every label once"
     assert sum(rank.rows for rank in run.ranks.values()) == len(POOL), "one forward per prompt"
     assert all(rank.rows > 0 and max(rank.widths) <= 12 for rank in run.ranks.values()), "shared out, within the limit"
@@ -143,30 +143,30 @@ def test_gold_targets_cost_one_forward_each_and_no_rollout(tmp_path: Path) -> No
     cost = run.scout.metrics(1)
     assert cost["scout/forwards"] == 6 and cost["scout/rollouts"] == cost["scout/tokens"] == 0
     assert cost["scout/forward_tokens"] == sum(len(str(p.content)) + 1 + len(label(p.id)) for p in POOL)
-    assert run.look(2) == {} and run.scout.metrics(2) == {}, "the selection is static"
+    assert run.request(2) == {} and run.scout.metrics(2) == {}, "the selection is static"
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 7])
 def test_nothing_depends_on_the_number_of_ranks(tmp_path: Path, ranks: int) -> None:
     run = Run(tmp_path, LabelOracle(), ranks=ranks)
-    run.look()
+    run.request()
     assert run.data.found == {prompt.id: pytest.approx(expected(label(prompt.id)), rel=1e-6) for prompt in POOL}
 
 
 def test_what_has_no_label_or_no_room_is_in_no_zone_and_counted(tmp_path: Path) -> None:
     run = Run(tmp_path, LabelOracle(none=["p/1"]), context=8)  # p/5 has 6 characters, a prefix and a label of 3
-    run.look()
+    run.request()
     assert run.data.found.keys() == {"p/0", "p/2", "p/3", "p/4"}
     cost = run.scout.metrics(1)
     assert (cost["scout/without_target"], cost["scout/too_long"], cost["scout/forwards"]) == (1, 1, 4)
     with pytest.raises(UserError, match=r"none of 6 prompts could be scored: 6 have no label"):
-        Run(tmp_path, LabelOracle(none=[prompt.id for prompt in POOL])).look()
+        Run(tmp_path, LabelOracle(none=[prompt.id for prompt in POOL])).request()
 
 
 def test_votes_are_scored_where_no_label_is_owned_and_no_other_label_is_seen(tmp_path: Path) -> None:
     sections = {"select": {"kind": "ufo", "prefix": "#", "target": "pseudo_answer"}, "label": {"kind": "vote"}}
     run = Run(tmp_path, oracle := LabelOracle(owned=["p/2"]), **sections)
-    sampled = run.look()
+    sampled = run.request()
     assert oracle.bought == []
     asked = {prompt.id: target for prompt, target in run.tokeniser.asked}
     # the policy answers aaab, abcd and aabb; to what it is not asked, aabb
@@ -180,7 +180,7 @@ def test_votes_are_scored_where_no_label_is_owned_and_no_other_label_is_seen(tmp
 
 def test_why_prompts_were_chosen_is_kept(tmp_path: Path) -> None:
     run = Run(tmp_path, LabelOracle())
-    run.look()
+    run.request()
     records = run.records()
     assert [record["prompt_id"] for record in records] == [prompt.id for prompt in POOL]
     assert all((r["step"], r["version"], r["model"]) == (1, 3, fingerprint(TINY)) for r in records)
@@ -197,4 +197,4 @@ def test_why_prompts_were_chosen_is_kept(tmp_path: Path) -> None:
 def test_a_log_prob_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "TABLE", np.full(128, np.nan, np.float32))
     with pytest.raises(RunError, match=r"prompt p/\d cannot be scored: a log-prob"):
-        Run(tmp_path, LabelOracle()).look()
+        Run(tmp_path, LabelOracle()).request()

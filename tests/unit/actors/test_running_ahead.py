@@ -29,7 +29,7 @@ class Engine:
         self.events: list[str] = []
         self.select = Method(self._select)
         self.sample = Method(self._sample)
-        self.look = Method(lambda step: None)
+        self.request = Method(lambda step: None)
 
     def _select(self, step: int, count: int) -> list[Prompt]:
         self.events.append(f"select {count} for step {step}")

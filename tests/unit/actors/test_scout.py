@@ -12,7 +12,7 @@ from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
 from actors.rollout.sampling import Sampled, SampleRequest
 from effrl.config.schema import Config
-from effrl.protocols import Look
+from effrl.protocols import LookAhead
 from effrl.run.metrics import Stopwatch
 from effrl.types import Group, Prompt, ReadGroup, Rollout, Score, Status
 
@@ -26,8 +26,8 @@ class Data:
 
     def __init__(self) -> None:
         self.found: dict[int, Mapping[str, float]] = {}
-        self.look = Method(lambda step: Look(tuple(POOL[:4]), "pass_rate") if step == 1 else None)
-        self.saw = Method(lambda step, found: self.found.update({step: found}))
+        self.request = Method(lambda step: LookAhead(tuple(POOL[:4]), "pass_rate") if step == 1 else None)
+        self.receive = Method(lambda step, found: self.found.update({step: found}))
         self.select = Method(lambda step, count: [POOL[4], POOL[0], POOL[5], POOL[3]])
 
 

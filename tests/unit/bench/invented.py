@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from effrl.config.schema import Config
-from effrl.run.metrics import Row
+from effrl.run.metrics import MetricsRow
 
 STEPS, EVERY = 20, 5
 STUDY = """\
@@ -71,7 +71,7 @@ def _evaluation(accuracy: float) -> dict[str, float]:
     return {"eval/accuracy": accuracy, "eval/pass@4": min(1.0, accuracy + 0.2), "eval/tokens": 20_000.0}
 
 
-def write_rows(run_dir: Path, rows: Sequence[Row]) -> None:
+def write_rows(run_dir: Path, rows: Sequence[MetricsRow]) -> None:
     """Write ``metrics.jsonl`` as a run does."""
     run_dir.mkdir(parents=True)
     (run_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from effrl.difficulty.gather import Snapshot
-from effrl.difficulty.offline import Split, split, untrained
+from effrl.difficulty.offline import HeldOutSplit, split, untrained
 from tests.bench.difficulty_prediction import METHODS, Kind, kind_of, lookup, measure, table, within, without
 
 
@@ -32,7 +32,7 @@ def test_kinds_come_from_the_data() -> None:
     assert kind_of("1", {}) == Kind("", 0, 0)
 
 
-def world() -> tuple[Split, dict[str, Kind]]:
+def world() -> tuple[HeldOutSplit, dict[str, Kind]]:
     random = np.random.default_rng(1)
     texts = [f"{family}{number}" for family in "ab" for number in range(60)]
     kinds = {text: Kind(text[0], number % 3, 1) for number, text in enumerate(texts)}
@@ -47,9 +47,9 @@ def test_nothing_is_fitted_on_a_held_out_family_but_some_of_it_is_referred_to() 
     data, kinds = world()
     part = without(data, "b", kinds)
     assert all(len(example.embeddings) == 60 for example in part.examples())
-    fitted_on: list[Split] = []
+    fitted_on: list[HeldOutSplit] = []
 
-    def fitted(given: Split) -> object:
+    def fitted(given: HeldOutSplit) -> object:
         fitted_on.append(given)
         return untrained(4, 4, 1, 1)
 

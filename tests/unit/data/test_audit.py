@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effrl.config.data import JsonlSource, MixSource, Part, TaskSource
+from effrl.config.data import JsonlSource, MixPart, MixSource, TaskSource
 from effrl.config.template import Form
 from effrl.data.audit import Findings, Ruler, audit, shared
 from effrl.errors import UserError
@@ -82,7 +82,7 @@ def test_lengths(tmp_path: Path) -> None:
 
 def test_the_parts_of_a_mix_are_compared_with_each_other(tmp_path: Path) -> None:
     one, two = (write(tmp_path, {"prompt": "x", "label": name}, name=f"{name}.jsonl") for name in "ab")
-    found = audit(MixSource(parts=(Part(source=one), Part(source=two))))
+    found = audit(MixSource(parts=(MixPart(source=one), MixPart(source=two))))
     assert lines(found.conflicts, tmp_path) == ['b.jsonl:1 is answered "b", a.jsonl:1 "a"']
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effrl.config import load
-from effrl.config.data import JsonlSource, MixSource, Part, Source, TaskSource, parse_source, short_form
+from effrl.config.data import JsonlSource, MixPart, MixSource, Source, TaskSource, parse_source, short_form
 from effrl.config.template import Form
 from effrl.data.mix import interleave
 from effrl.data.reader import pools, read, read_pool, survey
@@ -17,7 +17,7 @@ from effrl.errors import UserError
 
 
 def mix(*parts: tuple[Source, float]) -> MixSource:
-    return MixSource(parts=tuple(Part(source=source, weight=weight) for source, weight in parts))
+    return MixSource(parts=tuple(MixPart(source=source, weight=weight) for source, weight in parts))
 
 
 def write(folder: Path, name: str, *prompts: str, label: str | None = "1") -> JsonlSource:

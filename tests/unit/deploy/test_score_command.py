@@ -11,9 +11,9 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from actors.data.scoring import Pool, Question, TargetScorer
+from actors.data.scoring import PoolToScore, ScoringQuestion, TargetScorer
 from effrl.models import TINY
-from effrl.select.ufo.cache import Scored
+from effrl.select.ufo.cache import ScoredPrompt
 from effrl.select.ufo.target import target_ids
 from effrl.select.ufo.zone import certainty
 
@@ -63,13 +63,13 @@ class Blocks:
         monkeypatch.setattr("actors.cluster.ray_session", nullcontext)
         monkeypatch.setattr("actors.data.scoring.score", self._score)
 
-    def _score(self, questions: Sequence[Question], pool: Pool) -> Iterator[dict[int, Scored]]:
+    def _score(self, questions: Sequence[ScoringQuestion], pool: PoolToScore) -> Iterator[dict[int, ScoredPrompt]]:
         self.asked.append([question.target for question in questions])
         for row, question in enumerate(questions):
             if row == self.stop_before:
                 raise KeyboardInterrupt
             number = int(question.target)
-            yield {row: Scored(None if number == 9 else number / 10, len(question.target))}
+            yield {row: ScoredPrompt(None if number == 9 else number / 10, len(question.target))}
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_only_what_is_new_is_scored(command_line: Command, blocks: Blocks, tmp_p
 
 
 def worker(batch_tokens: int = 10_000, context: int = 100) -> TargetScorer:
-    return TargetScorer(Pool(str(TINY), "#", context, batch_tokens, workers=1, threads=1))
+    return TargetScorer(PoolToScore(str(TINY), "#", context, batch_tokens, workers=1, threads=1))
 
 
 def asked(places: list[int]) -> dict[str, Any]:

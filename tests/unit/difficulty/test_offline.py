@@ -10,7 +10,7 @@ import pytest
 
 from effrl.difficulty.gather import Snapshot, snapshots
 from effrl.difficulty.metrics import evaluate, pearson
-from effrl.difficulty.offline import Split, results, split, summary, untrained
+from effrl.difficulty.offline import HeldOutSplit, results, split, summary, untrained
 from effrl.difficulty.training import Fit, fit
 from tests.unit.difficulty.synthetic import World
 
@@ -80,7 +80,7 @@ def test_what_is_hidden_does_not_reach_its_prediction() -> None:
     data = split(world.embeddings, texts, found, seed=1)
     network = untrained(16, 8, 1, seed=1)
     flipped = {text: 1 - rate if text in data.held_out else rate for text, rate in found[0].rates.items()}
-    poisoned = Split(
+    poisoned = HeldOutSplit(
         data.embeddings,
         data.places,
         [Snapshot("run", 1, 4, flipped, 8.0, {})],

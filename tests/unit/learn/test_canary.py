@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effrl.learn.canary import CONCLUSIVE, Reading, choose, over_prompts, read
-from effrl.types import Float32, Sequence
+from effrl.types import Float32, TrainingSequence
 
 TOLERANCE = 1e-4
 NAN, INF = float("nan"), float("inf")
@@ -85,9 +85,9 @@ def test_the_served_version_is_verified_only_when_it_cannot_be_the_old_one(gap: 
         assert gap <= 1 and moved >= CONCLUSIVE
 
 
-def sequence(prompt: int, sampled: int) -> Sequence:
+def sequence(prompt: int, sampled: int) -> TrainingSequence:
     zeros = np.zeros(sampled, np.float32)
-    return Sequence(np.arange(prompt + sampled, dtype=np.int32), prompt, zeros, zeros)
+    return TrainingSequence(np.arange(prompt + sampled, dtype=np.int32), prompt, zeros, zeros)
 
 
 def test_it_looks_at_the_first_sequences_of_a_step() -> None:

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effrl.learn.packing import Size, cut, pad, size_of
-from effrl.types import Sequence
+from effrl.types import TrainingSequence
 
 
-def sequence(prompt: int, sampled: int, mark: int) -> Sequence:
+def sequence(prompt: int, sampled: int, mark: int) -> TrainingSequence:
     ids = np.full(prompt + sampled, mark, np.int32)
     values = np.arange(sampled, dtype=np.float32) + mark
-    return Sequence(ids, prompt, values, values + 0.5)
+    return TrainingSequence(ids, prompt, values, values + 0.5)
 
 
 lengths = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 30)), min_size=1, max_size=24)

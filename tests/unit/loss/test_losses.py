@@ -14,7 +14,7 @@ from effrl.config.loss import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
 from effrl.learn.packing import size_of
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
-from effrl.types import Sequence
+from effrl.types import TrainingSequence
 
 MAX_TOKENS = 20
 LIMITS = {"clip_low": 0.2, "clip_high": 0.28, "tis_cap": 2.0}
@@ -145,8 +145,8 @@ def sums(config: AnyLoss, batch: list[Rollout]) -> tuple[Sums, Gradients]:
 
 
 def denominator(config: AnyLoss, batch: list[Rollout]) -> int:
-    def sequence(length: int) -> Sequence:
-        return Sequence(np.zeros(2 + length, np.int32), 2, *(np.zeros((2, length), np.float32)))
+    def sequence(length: int) -> TrainingSequence:
+        return TrainingSequence(np.zeros(2 + length, np.int32), 2, *(np.zeros((2, length), np.float32)))
 
     return size_of([sequence(len(rollout.new)) for rollout in batch], config.reduce, MAX_TOKENS).denominator
 

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reads import answered
 
-from effrl.config.reward import AnyVerifier, Choice, Exact, Math, Plugin, Regex, SumPart, SumReward, Task, answering
+from effrl.config.reward import (
+    AnyVerifier,
+    ChoiceVerifier,
+    ExactVerifier,
+    MathVerifier,
+    PluginVerifier,
+    RegexVerifier,
+    SumPart,
+    SumReward,
+    TaskVerifier,
+    answering,
+)
 from effrl.label.vote import majority
 from effrl.reward.reading import answers_of, cluster, equivalence, membership
 from effrl.reward.sandbox.messages import ScoringTask
@@ -28,9 +39,9 @@ def never(tasks: Sequence[ScoringTask]) -> list[Score]:
 @pytest.mark.parametrize(
     ("verifier", "meta", "answers"),
     [
-        (Math(), {}, ("46", None, "\\frac12")),
-        (Exact(), {}, ("46", None, "\\frac12")),
-        (Task(), {"family": "chain"}, ("46", None, None)),  # a fraction is no answer of this family
+        (MathVerifier(), {}, ("46", None, "\\frac12")),
+        (ExactVerifier(), {}, ("46", None, "\\frac12")),
+        (TaskVerifier(), {"family": "chain"}, ("46", None, None)),  # a fraction is no answer of this family
         (None, {}, (None, None, None)),
     ],
 )
@@ -41,11 +52,11 @@ def test_answers(verifier: AnyVerifier | None, meta: dict[str, Any], answers: tu
 
 def test_answers_of_several_groups() -> None:
     groups = [(["(B)", "B or C"], {}), (["c"], {})]
-    assert answers_of(Choice(), groups, never) == [("B", None), ("C",)]
+    assert answers_of(ChoiceVerifier(), groups, never) == [("B", None), ("C",)]
 
 
 def test_a_pattern_of_the_users_own_runs_where_it_can_be_killed() -> None:
-    verifier = Regex(pattern="it is (.*)", normalise=True)
+    verifier = RegexVerifier(pattern="it is (.*)", normalise=True)
     groups = [(["it is One", "two"], {}), (["it is  ONE."], {})]
     grade = lambda tasks: [judge(load(verifier), task) for task in tasks]  # noqa: E731
     assert answers_of(verifier, groups, grade) == [("one", None), ("one",)]
@@ -54,14 +65,16 @@ def test_a_pattern_of_the_users_own_runs_where_it_can_be_killed() -> None:
 
 
 def test_of_a_sum_the_first_part_that_can_tells_the_answers() -> None:
-    own, first, second = (SumPart(reward=verifier) for verifier in (Plugin(kind="my:own"), Choice(), Math()))
-    assert answering(SumReward(parts=(own, first, second))) == Choice()
+    own, first, second = (
+        SumPart(reward=verifier) for verifier in (PluginVerifier(kind="my:own"), ChoiceVerifier(), MathVerifier())
+    )
+    assert answering(SumReward(parts=(own, first, second))) == ChoiceVerifier()
     assert answering(SumReward(parts=(own,))) is None
 
 
 def test_math_finds_what_is_equivalent() -> None:
     """RLAVR/CARE 1.1 and EasyRL (c) 3: the same value in three forms is one answer."""
-    [same] = equivalence(Math(), [("1/2", "0.5", None, "\\frac12", "0.51")], in_process)
+    [same] = equivalence(MathVerifier(), [("1/2", "0.5", None, "\\frac12", "0.51")], in_process)
     assert cluster(("1/2", "0.5", None, "\\frac12", "0.51"), same) == (0, 0, None, 0, 1)
 
 
@@ -69,11 +82,13 @@ def test_a_pair_that_cannot_be_judged_is_not_equivalent() -> None:
     def timeout(tasks: Sequence[ScoringTask]) -> list[Score]:
         return [Score(None, None, Status.TIMEOUT) for _ in tasks]
 
-    [same] = equivalence(Math(), [("1/2", "0.5")], timeout)
+    [same] = equivalence(MathVerifier(), [("1/2", "0.5")], timeout)
     assert cluster(("1/2", "0.5"), same) == (0, 1)
 
 
-@pytest.mark.parametrize("verifier", [Exact(), Task(), Choice(), Regex(pattern="(.)"), None])
+@pytest.mark.parametrize(
+    "verifier", [ExactVerifier(), TaskVerifier(), ChoiceVerifier(), RegexVerifier(pattern="(.)"), None]
+)
 def test_texts_are_compared_as_they_are(verifier: AnyVerifier | None) -> None:
     [same] = equivalence(verifier, [("a", "b", "a")], never)
     assert cluster(("a", "b", "a"), same) == (0, 1, 0)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from reads import unread
 
 from effrl.batch import Batch, fate_of
-from effrl.config.reward import Format, Length, Overlong, Terms
+from effrl.config.reward import Format, Length, Overlong, RewardTerms
 from effrl.reward.terms import relative_length, shaped, soft_overlong
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
 LIMIT = 100
-OVERLONG = Terms(overlong=Overlong(buffer=20, penalty=0.5))
+OVERLONG = RewardTerms(overlong=Overlong(buffer=20, penalty=0.5))
 
 
 def scored(lengths: list[int], scores: list[Score]) -> ScoredGroup:
@@ -68,7 +68,7 @@ def test_length_makes_no_signal_where_there_is_none() -> None:
 def test_without_terms_and_without_scores_nothing_happens() -> None:
     group = scored([100], [ok(1.0)])
     dropped = ScoredGroup(Judged(unread(group.group), Decision.DROP), ())
-    assert shaped(group, Terms(), LIMIT, []) == group
+    assert shaped(group, RewardTerms(), LIMIT, []) == group
     assert shaped(dropped, OVERLONG, LIMIT, [True]) == dropped
 
 
@@ -86,14 +86,16 @@ def test_equal_lengths_tell_nothing() -> None:
 
 @given(st.lists(st.integers(1, LIMIT), min_size=2, max_size=8, unique=True))
 def test_shorter_right_answers_never_earn_less(lengths: list[int]) -> None:
-    after = shaped(scored(lengths, [ok(1.0)] * len(lengths)), Terms(length=Length(weight=1)), LIMIT, [])
+    after = shaped(scored(lengths, [ok(1.0)] * len(lengths)), RewardTerms(length=Length(weight=1)), LIMIT, [])
     rewards = [score.reward for _, score in sorted(zip(lengths, after.scores, strict=True), key=lambda pair: pair[0])]
     assert rewards == sorted(rewards, reverse=True, key=float)  # type: ignore[arg-type]
     assert (rewards[0], rewards[-1]) == (1.5, 0.5)
 
 
 def test_terms_add_up_and_are_told_apart() -> None:
-    terms = Terms(overlong=Overlong(buffer=20), format=Format(pattern="x", weight=0.25), length=Length(weight=0.5))
+    terms = RewardTerms(
+        overlong=Overlong(buffer=20), format=Format(pattern="x", weight=0.25), length=Length(weight=0.5)
+    )
     failed = Score(None, None, Status.ERROR)
     after = shaped(scored([60, 90, 100], [ok(1.0), ok(0.0), failed]), terms, LIMIT, [True, False, True])
     first, second, third = after.scores

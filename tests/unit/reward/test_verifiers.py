@@ -11,8 +11,8 @@ from effrl.config.reward import (
     ChoiceReward,
     ExactReward,
     MathReward,
-    Plugin,
     PluginReward,
+    PluginVerifier,
     SumPart,
     SumReward,
     TaskReward,
@@ -220,7 +220,7 @@ def test_a_part_that_returns_nonsense_is_an_error() -> None:
 
 def test_a_sum_of_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PLUGINS))
-    own = Plugin(kind="rewards:constant")
+    own = PluginVerifier(kind="rewards:constant")
     config = SumReward(parts=(SumPart(reward=own, weight=1), SumPart(reward=MathReward(), weight=3)))
     asked = verifiers.functions(config)
     assert asked.keys() == {"outcome", "answer"}

@@ -9,7 +9,7 @@ import pytest
 
 from effrl.errors import UserError
 from effrl.run import metrics
-from effrl.run.metrics import STAGES, Metrics, MetricsLog, Row, Stopwatch
+from effrl.run.metrics import STAGES, Metrics, MetricsLog, MetricsRow, Stopwatch
 from effrl.run.sinks import TensorBoardSink
 
 
@@ -24,7 +24,7 @@ class Clock:
 class BrokenSink:
     writes = 0
 
-    def write(self, row: Row) -> None:
+    def write(self, row: MetricsRow) -> None:
         self.writes += 1
         raise OSError("no space left")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from effrl.run import metrics
-from effrl.run.metrics import Metrics, MetricsLog, Row
+from effrl.run.metrics import Metrics, MetricsLog, MetricsRow
 from effrl.run.sinks import RemoteSink, numbers, sinks
 
 
@@ -23,7 +23,7 @@ class Recorder(RemoteSink):
     def _open(self) -> None:
         self.got.append(-1)
 
-    def _send(self, row: Row) -> None:
+    def _send(self, row: MetricsRow) -> None:
         assert self.may_go_on.wait(10)
         if row["step"] == self.fails_at:
             raise ConnectionError("no route to host")

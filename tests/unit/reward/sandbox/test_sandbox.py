@@ -11,14 +11,14 @@ import pytest
 from effrl.config.reward import (
     ExactReward,
     Format,
-    Math,
     MathReward,
-    Plugin,
+    MathVerifier,
     PluginReward,
+    PluginVerifier,
     RegexReward,
+    RewardTerms,
     SumPart,
     SumReward,
-    Terms,
 )
 from effrl.errors import UserError
 from effrl.reward.sandbox import pool as sandbox
@@ -182,7 +182,7 @@ def test_math_that_never_ends_is_a_timeout() -> None:
 
 def test_patterns_that_never_end_are_timeouts() -> None:
     """Of a reward and of a format: neither may hang the process that asks."""
-    endless, terms = "(a+)+$", Terms(format=Format(pattern="(a+)+b"))
+    endless, terms = "(a+)+$", RewardTerms(format=Format(pattern="(a+)+b"))
     config = RegexReward(pattern=endless, terms=terms, timeout_s=1.5)
     text = "a" * 60
     tasks = [
@@ -199,7 +199,7 @@ def test_patterns_that_never_end_are_timeouts() -> None:
 
 
 def test_a_sum_in_the_sandbox() -> None:
-    parts = (SumPart(reward=Math(), weight=3), SumPart(reward=Plugin(kind="rewards:constant")))
+    parts = (SumPart(reward=MathVerifier(), weight=3), SumPart(reward=PluginVerifier(kind="rewards:constant")))
     with Sandbox(SumReward(parts=parts), [PLUGINS]) as pool:
         scores = pool.score([task("#46"), task("#46", question="answer"), task("46", truncated=True)])
     assert [(score.outcome, score.status, score.answer) for score in scores] == [

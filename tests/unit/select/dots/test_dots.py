@@ -33,21 +33,21 @@ def selector(size: int, seed: int = 1, **settings: object) -> DotsSelector:
 
 
 def measure(dots: DotsSelector, step: int) -> None:
-    if look := dots.look(step):
-        dots.saw(step, {prompt.id: 0.25 for prompt in look.prompts})
+    if request := dots.request(step):
+        dots.receive(step, {prompt.id: 0.25 for prompt in request.prompts})
 
 
 def references(dots: DotsSelector, step: int) -> list[int]:
-    look = dots.look(step)
-    assert look is not None and look.what == "pass_rate"
-    return numbers(look.prompts)
+    request = dots.request(step)
+    assert request is not None and request.what == "pass_rate"
+    return numbers(request.prompts)
 
 
 def test_a_round_measures_once_and_lasts_its_steps() -> None:
     dots = selector(100, reference=10, steps=2)
     measured_before = []
     for step in range(1, 7):
-        measured_before.append(dots.look(step) is not None)
+        measured_before.append(dots.request(step) is not None)
         measure(dots, step)
     assert measured_before == [True, False, True, False, True, False]
 
@@ -67,12 +67,12 @@ def test_the_predictor_gets_the_pass_rates_of_its_pool_and_keeps_them_where_noth
     stairs = Staircase(10)
     dots = DotsSelector(pool(10), 1, stairs.predictor, reference=3)
     seventh, fourth = pool(10)[7].id, pool(10)[4].id
-    dots.saw(1, {seventh: 0.25, "another pool": 0.5, fourth: 1.0})
+    dots.receive(1, {seventh: 0.25, "another pool": 0.5, fourth: 1.0})
     dots.select(1)
-    dots.saw(3, {})
+    dots.receive(3, {})
     dots.select(1)
     assert stairs.asked == [([7, 4], [0.25, 1.0])] * 2
-    assert dots.look(3) is None, "a round begins even where no reference could be scored"
+    assert dots.request(3) is None, "a round begins even where no reference could be scored"
 
 
 def test_draws_near_the_target_difficulty() -> None:
@@ -117,9 +117,9 @@ def test_a_warm_up_measures_nothing_and_draws_uniformly() -> None:
     dots = selector(20, steps=2, warmup=2, reference=4)
     counts = np.zeros(20)
     for step in (1, 2, 3, 4):
-        if look := dots.look(step):
-            assert look.prompts == () and step in (1, 3)
-            dots.saw(step, {})
+        if request := dots.request(step):
+            assert request.prompts == () and step in (1, 3)
+            dots.receive(step, {})
         for number in numbers(dots.select(10)):
             counts[number] += 1
         assert dots.metrics()["select/fitted"] == 0

@@ -41,15 +41,15 @@ def selector(**settings: object) -> DotsSelector:
 
 
 def rates(dots: DotsSelector, step: int, rate: float = 0.5) -> dict[str, float]:
-    look = dots.look(step)
-    return {prompt.id: rate for prompt in look.prompts} if look else {}
+    request = dots.request(step)
+    return {prompt.id: rate for prompt in request.prompts} if request else {}
 
 
 @given(st.integers(1, 30), st.integers(2, 40))
 def test_chosen_references_come_in_the_first_step_as_many_as_it_has_room_for(count: int, reference: int) -> None:
     dots = selector(reference=reference)
     found = rates(dots, 1)
-    dots.saw(1, found)
+    dots.receive(1, found)
     first, second = dots.select(count), dots.select(count)
     chosen = [prompt.id in found for prompt in (*first, *second)]
     assert chosen == sorted(chosen, reverse=True) or not any(chosen[: len(first)])
@@ -59,7 +59,7 @@ def test_chosen_references_come_in_the_first_step_as_many_as_it_has_room_for(cou
 def test_what_was_measured_is_believed() -> None:
     dots = selector()
     found = dict(zip(rates(dots, 1), np.linspace(0, 1, 8).tolist(), strict=True))
-    dots.saw(1, found)
+    dots.receive(1, found)
     expected = 1 - half([], [])
     for prompt_id, rate in found.items():
         expected[dots.index[prompt_id]] = 1 - rate
@@ -70,11 +70,11 @@ def test_new_references_are_compared_with_what_was_expected_of_them() -> None:
     """Written out: expectations of the round before, for references that were not measured then."""
     dots = selector(tries=4)
     first = rates(dots, 1)
-    dots.saw(1, first)
+    dots.receive(1, first)
     assert dots.metrics() == {}, "nothing was expected before the first round, and nothing is drawn yet"
     second = {prompt_id: (7 * n % 5) / 4 for n, prompt_id in enumerate(rates(dots, 3))}
     expected = {prompt_id: half([], [])[dots.index[prompt_id]] for prompt_id in second}
-    dots.saw(3, second)
+    dots.receive(3, second)
     new = [prompt_id for prompt_id in second if prompt_id not in first]
     predicted, measured = (np.array([part[prompt_id] for prompt_id in new]) for part in (expected, second))
     found = evaluate(predicted, measured)
@@ -89,7 +89,7 @@ def test_a_fit_sees_all_of_earlier_rounds_and_only_the_references_of_this_one() 
     fits = Fits()
     dots = selector(predictor=fits, keep=3)
     for step in (1, 3, 5, 7):
-        dots.saw(step, rates(dots, step, step / 100))  # too hard to be chosen
+        dots.receive(step, rates(dots, step, step / 100))  # too hard to be chosen
         prompts = dots.select(4)
         dots.observe([seen(number, 2.0) for number in numbers(prompts)])
     assert [len(asked) for asked in fits.asked] == [1, 2, 3, 3]
@@ -112,7 +112,7 @@ def test_groups_of_earlier_rounds_refer_too_the_newest_of_each_prompt(recent: in
     known: list[dict[int, float]] = []
     for step in (1, 3, 5):
         found = rates(dots, step, step / 100)
-        dots.saw(step, found)
+        dots.receive(step, found)
         references = {dots.index[prompt_id]: rate for prompt_id, rate in found.items()}
         expected = {}
         for earlier in known[len(known) - recent :]:
@@ -126,7 +126,7 @@ def test_groups_of_earlier_rounds_refer_too_the_newest_of_each_prompt(recent: in
 def test_without_a_fit_draws_stay_uniform() -> None:
     for fits, expected in ((True, 0.9), (False, 0.5)):
         dots = selector(predictor=Fits(fits))
-        dots.saw(1, {"p/7": 0.5})
+        dots.receive(1, {"p/7": 0.5})
         assert dots.difficulty[0] == pytest.approx(expected)
         dots.select(1)
         assert dots.metrics()["select/fitted"] == float(fits)
@@ -141,8 +141,8 @@ def test_resumed_equals_uninterrupted_with_a_network_fitted_in_the_run(done: int
         return DotsSelector(pool(SIZE), 1, Refitting(embeddings, how, 1), 6, warmup=1, keep=how.keep)
 
     def step(dots: DotsSelector, number: int) -> tuple[list[int], dict[str, float]]:
-        if look := dots.look(number):
-            dots.saw(number, {prompt.id: index % 9 / 8 for index, prompt in enumerate(look.prompts)})
+        if request := dots.request(number):
+            dots.receive(number, {prompt.id: index % 9 / 8 for index, prompt in enumerate(request.prompts)})
         chosen = numbers(dots.select(7)) + numbers(dots.select(2))
         dots.observe([seen(index, float(index % 9)) for index in chosen])
         return chosen, dict(dots.metrics())

@@ -44,7 +44,7 @@ def test_a_quarter_of_a_step_is_measured_by_default(prompts: int, given: int | N
 def test_a_run_draws_uniformly_and_fits_later() -> None:
     dots, notes = made(config())
     assert isinstance(dots, DotsSelector) and len(dots.prompts) == 40
-    assert [len(look.prompts) for step in (1, 3, 5) if (look := dots.look(step))] == [0, 0, 4]
+    assert [len(request.prompts) for step in (1, 3, 5) if (request := dots.request(step))] == [0, 0, 4]
     assert len(notes) == 1 and "40 prompts embedded in" in notes[0] and "128 dimensions" in notes[0]
     assert "found embedded" in made(config())[1][0], "the second run has them already"
 
@@ -60,9 +60,9 @@ def test_parts_of_a_mix_share_the_references_by_weight() -> None:
     parts = [{"source": "tasks:chain?size=20", "weight": 3}, "tasks:strings?size=30"]
     mix, notes = made(config({"kind": "mix", "parts": parts}, prompts=32))
     assert isinstance(mix, MixedSelector) and len(notes) == 2
-    look = mix.look(5)
-    assert look is not None
-    assert [sum(prompt.id.startswith(f"{part}/") for prompt in look.prompts) for part in (1, 2)] == [6, 2]
+    request = mix.request(5)
+    assert request is not None
+    assert [sum(prompt.id.startswith(f"{part}/") for prompt in request.prompts) for part in (1, 2)] == [6, 2]
 
 
 def test_a_saved_predictor_predicts_from_the_first_round_on(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_a_saved_predictor_predicts_from_the_first_round_on(tmp_path: Path) -> N
     assert isinstance(found.select, DotsSelect) and found.select.uniform_rounds == 0
     check_dots(found, found.select, 40)
     dots, _ = made(found)
-    look = dots.look(1)
-    assert look is not None and len(look.prompts) == 4
-    dots.saw(1, {prompt.id: n / 3 for n, prompt in enumerate(look.prompts)})
+    request = dots.request(1)
+    assert request is not None and len(request.prompts) == 4
+    dots.receive(1, {prompt.id: n / 3 for n, prompt in enumerate(request.prompts)})
     dots.select(8)
     assert dots.metrics()["select/fitted"] == 1
 

@@ -8,7 +8,7 @@ import pytest
 
 from effrl.errors import UserError
 from effrl.models import TINY, fingerprint
-from effrl.select.ufo.cache import ScoreCache, Scored, ScoringKey, digest_of
+from effrl.select.ufo.cache import ScoreCache, ScoredPrompt, ScoringKey, digest_of
 from effrl.select.ufo.picture import draw
 
 KEY = ScoringKey("3f2a", "final_answer", "<answer> ", "plain")
@@ -17,16 +17,16 @@ KEY = ScoringKey("3f2a", "final_answer", "<answer> ", "plain")
 def test_what_is_added_is_there_at_once(tmp_path: Path) -> None:
     cache = ScoreCache(tmp_path / "cache", KEY)
     assert cache.known == {}
-    found = {"a": Scored(1 / 3, 2), "b": Scored(None, 900)}
+    found = {"a": ScoredPrompt(1 / 3, 2), "b": ScoredPrompt(None, 900)}
     cache.add(found)
-    cache.add({"c": Scored(0.0, 1)})
-    assert ScoreCache(tmp_path / "cache", KEY).known == {**found, "c": Scored(0.0, 1)} == cache.known
+    cache.add({"c": ScoredPrompt(0.0, 1)})
+    assert ScoreCache(tmp_path / "cache", KEY).known == {**found, "c": ScoredPrompt(0.0, 1)} == cache.known
 
 
 def test_a_template_of_messages_comes_back_as_it_was(tmp_path: Path) -> None:
     key = dataclasses.replace(KEY, template=({"role": "user", "content": "{prompt}"},), system="Be brief.")
-    ScoreCache(tmp_path / "cache", key).add({"a": Scored(0.5, 2)})
-    assert ScoreCache(tmp_path / "cache", key).known == {"a": Scored(0.5, 2)}
+    ScoreCache(tmp_path / "cache", key).add({"a": ScoredPrompt(0.5, 2)})
+    assert ScoreCache(tmp_path / "cache", key).known == {"a": ScoredPrompt(0.5, 2)}
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_scores_of_anything_else_are_refused(tmp_path: Path, change: dict[str, s
 
 def test_a_torn_line_is_cut_off_and_the_next_is_not_glued_to_it(tmp_path: Path) -> None:
     cache = ScoreCache(tmp_path / "cache", KEY)
-    cache.add({"a": Scored(0.25, 2), "b": Scored(0.5, 2)})
+    cache.add({"a": ScoredPrompt(0.25, 2), "b": ScoredPrompt(0.5, 2)})
     text = cache.path.read_text()
     cache.path.write_text(text[:-7])
     torn = ScoreCache(tmp_path / "cache", KEY)
-    assert torn.known == {"a": Scored(0.25, 2)}
-    torn.add({"b": Scored(0.5, 2)})
+    assert torn.known == {"a": ScoredPrompt(0.25, 2)}
+    torn.add({"b": ScoredPrompt(0.5, 2)})
     assert torn.path.read_text() == text
 
 
