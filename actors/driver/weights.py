@@ -75,7 +75,7 @@ class WeightSync:
             await self.hand_out(version)
             readings = await self._read(canary, base, moved, f"a perturbed {kind}")
             unproven += [kind] if any(reading.moved < CONCLUSIVE * self.tolerance for reading in readings) else []
-            await learner.all("heal")
+            await learner.all("undo_perturb")
         await self.hand_out(version)
         await self._read(canary, base, base, f"version {version} after the drill")
         return len(kinds), unproven

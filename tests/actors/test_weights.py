@@ -99,7 +99,7 @@ async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path
             await answer(worker.plant.remote(fault), WAIT_S, "planting", "rollout-0")
             with pytest.raises(WeightsNotServedError, match="rollout-0 does not serve"):
                 await sync.drill(0, prompts)
-            await learner.all("heal")
+            await learner.all("undo_perturb")
             await answer(worker.plant.remote(""), WAIT_S, "planting", "rollout-0")
             await sync.hand_out(0)
             await sync.drill(0, prompts)
@@ -150,7 +150,7 @@ async def test_adapters_are_served_merged_and_a_publish_without_them_is_caught(
         await learner.all("forget", True)
         with pytest.raises(WeightsNotServedError, match="lora_B"):
             await sync.drill(0, prompts)
-        await learner.all("heal")
+        await learner.all("undo_perturb")
         await learner.all("forget", False)
         await sync.hand_out(0)
         assert await sync.drill(0, prompts) == (21, [])

@@ -141,7 +141,7 @@ async def test_the_gradient_is_that_of_one_naive_pass(
 async def test_what_is_published_is_what_the_learner_computes_with(
     ranks: LearnerGroup, model: Path, tmp_path: Path, zero: int, lora: LoraConfig | None
 ) -> None:
-    """After a step, while each kind is perturbed, when it is healed, after a restore, and in the exported model."""
+    """After a step, while each kind is perturbed, when that is undone, after a restore, and in the exported model."""
     await ranks.all("become", learn(zero, lora), ClippedLoss())
 
     async def served() -> Float32:
@@ -158,7 +158,7 @@ async def test_what_is_published_is_what_the_learner_computes_with(
         moved = await ranks.first("perturb", kind, CANARY, 0.1)
         assert np.abs(moved - before).max() >= 0.1
         assert await served() == pytest.approx(moved, abs=1e-5)
-        await ranks.all("heal")
+        await ranks.all("undo_perturb")
     assert equal(await published(ranks), weights), "to the bit"
     assert (await ranks.first("logprobs", CANARY)).tolist() == before.tolist()
 
