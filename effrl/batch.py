@@ -93,8 +93,9 @@ class Batch:
             **{f"reward/terms/{name}": float(np.mean([found[name] for found in terms])) for name in (terms or [{}])[0]},
             **{f"reward/status/{status}": sum(score.status is status for score in scores) for status in Status},
             "rollout/count": len(rollouts),
+            "rollout/failed": sum(rollout.failed for rollout in rollouts),
             "rollout/tokens": sum(group.tokens for group in groups),
-            "rollout/truncated_fraction": float(np.mean([r.finish_reason == "length" for r in rollouts])),
+            "rollout/truncated_fraction": truncated_fraction(rollouts),
             "groups/rolled": len(groups),
             **{f"groups/{fate}": fates[fate] for fate in Fate if fate is not Fate.ROLLED_BACK},
             "select/effective_ratio": fates[Fate.TRAINED] / len(groups),
@@ -145,6 +146,12 @@ def _mixed(fresh: Sequence[ScoredGroup], replayed: Sequence[ScoredGroup]) -> lis
     """Both, each in its order and spread evenly, so that every update has its share of replayed groups."""
     places = [((n + 0.5) / len(part), group) for part in (fresh, replayed) for n, group in enumerate(part)]
     return [group for _, group in sorted(places, key=lambda entry: entry[0])]
+
+
+def truncated_fraction(rollouts: Sequence[Rollout]) -> float | None:
+    """Share that hit the token limit, of the rollouts that the engine finished; None where it finished none."""
+    finished = [rollout.finish_reason == "length" for rollout in rollouts if not rollout.failed]
+    return float(np.mean(finished)) if finished else None
 
 
 def _replay_metrics(step: int, replayed: Sequence[Stored]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 
+from effrl.batch import truncated_fraction
 from effrl.config.reward import answering
 from effrl.config.schema import Config
 from effrl.report.show import GroupRecord, RolloutRecord
@@ -24,7 +25,7 @@ class Graded:
     read: ReadGroup
     label: str | None
     scores: tuple[Score, ...]
-    """One per sample; those that the verifier failed on count in no metric."""
+    """One per sample; those that have no outcome, since verifier or engine failed, count in no metric."""
 
     @property
     def outcomes(self) -> list[float]:
@@ -43,10 +44,9 @@ class Graded:
         return next((score.outcome for score, vote in voters if vote == winner and score.outcome is not None), None)
 
     @property
-    def truncated(self) -> float:
-        """Share of the samples that hit the token limit."""
-        rollouts = self.read.group.rollouts
-        return sum(rollout.finish_reason == "length" for rollout in rollouts) / len(rollouts)
+    def truncated(self) -> float | None:
+        """Share of the samples that hit the token limit; None where the engine finished none."""
+        return truncated_fraction(self.read.group.rollouts)
 
 
 @dataclass(frozen=True, slots=True)

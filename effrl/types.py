@@ -63,13 +63,23 @@ class Rollout:
     logprobs: Float32
     """[T] log-probs of the behaviour policy: after temperature, of exactly what was sampled from."""
     text: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "failed"]
+    """``failed``: the engine gave the request up, and nothing that it sampled is kept (:meth:`lost`)."""
     version_min: int
     """Oldest policy version that sampled a token of this rollout."""
     version_max: int
 
     def __post_init__(self) -> None:
         assert self.token_ids.shape == self.logprobs.shape, "one log-prob per sampled token"
+
+    @classmethod
+    def lost(cls, version: int) -> "Rollout":
+        """What stands for a request that the engine failed: it is left out of its group, never scored 0."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.float32), "", "failed", version, version)
+
+    @property
+    def failed(self) -> bool:
+        return self.finish_reason == "failed"
 
 
 Purpose = Literal["train", "eval", "scout"]
@@ -155,7 +165,7 @@ class Judged:
 
 
 class Status(StrEnum):
-    """How the scoring of one rollout ended. The first three are scores, the rest are failures of the verifier."""
+    """How the scoring of one rollout ended. The first three are scores, the rest are failures that give none."""
 
     OK = "ok"
     UNPARSEABLE = "unparseable"
@@ -166,6 +176,8 @@ class Status(StrEnum):
     MEMORY = "memory"
     ERROR = "error"
     CRASHED = "crashed"
+    ENGINE = "engine"
+    """The engine failed the request: there is nothing to score."""
 
     @property
     def scored(self) -> bool:

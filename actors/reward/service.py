@@ -1,12 +1,12 @@
 """The reward actor as the loop sees it: reads answers and scores rollouts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.wait import answer
 from effrl.config.reward import RewardTerms
-from effrl.reward.reading import membership
+from effrl.reward.reading import LOST, membership
 from effrl.reward.sandbox.messages import ScoringTask
 from effrl.reward.terms import shaped
 from effrl.run.metrics import Stopwatch
@@ -19,6 +19,8 @@ from effrl.types import (
     Score,
     ScoredGroup,
 )
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -58,15 +60,26 @@ class RewardService:
 
     async def answers(self, groups: Sequence[Group]) -> list[ReadGroup]:
         """The final answers of each group, and which are equivalent."""
-        texts = [(tuple(rollout.text for rollout in group.rollouts), group.prompt.meta) for group in groups]
+        texts = [(tuple(r.text for r in group.rollouts if not r.failed), group.prompt.meta) for group in groups]
         read = await answer(self.actor.read.remote(texts), self.wait_s, "answers", "reward")
-        return [ReadGroup(group, *found) for group, found in zip(groups, read, strict=True)]
+        pairs = zip(groups, read, strict=True)
+        return [ReadGroup(group, *(_in_place(group, iter(found), None) for found in both)) for group, both in pairs]
 
     async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
-        """One score per rollout of each (group, label)."""
-        tasks = [_task(group.prompt, rollout, label) for group, label in groups for rollout in group.rollouts]
+        """One score per rollout of each (group, label); what the engine failed is not sent to the verifier."""
+        tasks = [
+            _task(group.prompt, rollout, label)
+            for group, label in groups
+            for rollout in group.rollouts
+            if not rollout.failed
+        ]
         scores = iter(await answer(self.actor.score.remote(tasks), self.wait_s, "scores", "reward"))
-        return [tuple(next(scores) for _ in group.rollouts) for group, _ in groups]
+        return [_in_place(group, scores, LOST) for group, _ in groups]
+
+
+def _in_place(group: Group, found: Iterator[T], lost: T) -> tuple[T, ...]:
+    """One value per rollout: the next that was found, and ``lost`` for a rollout that does not exist."""
+    return tuple(lost if rollout.failed else next(found) for rollout in group.rollouts)
 
 
 def _task(prompt: Prompt, rollout: Rollout, label: str | None) -> ScoringTask:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.role import Role
+from actors.rollout.outputs import rollout, scored_logprobs
 from actors.rollout.sampling import EngineOptions, Sampled, SampleRequest
 from actors.snapshot import Landing, Manifest, verify
 from effrl.data.render import render
@@ -25,13 +26,12 @@ class RolloutWorker(Role):
 
     def __init__(self, name: str, run_dir: Path, version: str, options: EngineOptions) -> None:
         super().__init__(name, run_dir, version)
-        from actors.rollout import engine as vllm_engine
+        from actors.rollout.engine import Engine
 
-        self.vllm = vllm_engine
         self.landing = Landing(blake2b(str(run_dir).encode(), digest_size=6).hexdigest())
         self.landing.sweep()
         self.colocated = options.colocated
-        self.engine = vllm_engine.Engine(options, self.transfer())
+        self.engine = Engine(options, self.transfer())
         self.tokenizer = self.engine.tokenizer
 
     def transfer(self) -> "type[ShmTransfer]":
@@ -68,9 +68,9 @@ class RolloutWorker(Role):
         for index, (request, ids) in enumerate(zip(requests, prompts, strict=True)):
             for n, seed in enumerate(request.seeds):
                 self.engine.sample(f"{index}/{n}", ids, seed, request.parameters())
-        outputs = self.engine.drain()
+        outputs, version = self.engine.drain(), self.engine.version
         return [
-            Sampled(ids, tuple(self.vllm.rollout(outputs[f"{index}/{n}"]) for n in range(len(request.seeds))))
+            Sampled(ids, tuple(rollout(outputs[f"{index}/{n}"], version) for n in range(len(request.seeds))))
             for index, (request, ids) in enumerate(zip(requests, prompts, strict=True))
         ]
 
@@ -81,7 +81,7 @@ class RolloutWorker(Role):
         outputs = self.engine.drain()
         values: list[float] = []
         for index, (ids, start) in enumerate(zip(canary.ids, canary.prompt_lengths, strict=True)):
-            values += self.vllm.scored_logprobs(outputs[str(index)], ids, start)
+            values += scored_logprobs(outputs[str(index)], ids, start)
         return np.array(values, np.float32)
 
     def load(self, data: NDArray[np.uint8], manifest: Manifest, version: int) -> Receipt:

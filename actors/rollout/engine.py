@@ -7,16 +7,14 @@ two engine steps, so no token can be sampled from a half-loaded version.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from vllm import EngineArgs, LLMEngine, RequestOutput, SamplingParams
 from vllm.config import WeightTransferConfig
 from vllm.inputs.engine import tokens_input
-from vllm.outputs import CompletionOutput
 
 from actors.rollout.sampling import EngineOptions
 from actors.rollout.transfer import BACKEND, ShmTransfer, register
 from effrl.errors import RunError
-from effrl.types import Float32, Int32, Rollout
+from effrl.types import Int32
 
 
 class Engine:
@@ -77,6 +75,7 @@ class Engine:
             self._asleep.remove(part)
 
     def _serve(self, version: int) -> None:
+        self.version = version
         self._engine.set_weight_version(str(version))
         self._engine.reset_prefix_cache()  # or cached prefixes of the old version would be continued
 
@@ -84,27 +83,6 @@ class Engine:
         if self._asleep:
             raise RunError(f"the engine sleeps ({', '.join(sorted(self._asleep))}): wake it before it samples")
         self._engine.add_request(name, tokens_input(ids.tolist()), params)
-
-
-def rollout(output: RequestOutput) -> Rollout:
-    """What :meth:`Engine.sample` sampled."""
-    [completion] = output.outputs
-    versions = [int(span.version) for span in completion.weight_versions or ()]
-    return Rollout(
-        token_ids=np.asarray(completion.token_ids, np.int32),
-        logprobs=_sampled_logprobs(completion),
-        text=completion.text,
-        finish_reason="stop" if completion.finish_reason == "stop" else "length",
-        version_min=min(versions),
-        version_max=max(versions),
-    )
-
-
-def scored_logprobs(output: RequestOutput, ids: Int32, start: int) -> list[float]:
-    """Log-probs of the tokens from ``start`` on of a sequence that :meth:`Engine.score` scored."""
-    assert output.prompt_logprobs is not None, "prompt log-probs were asked for"
-    rows = output.prompt_logprobs[start:]
-    return [row[int(token)].logprob for row, token in zip(rows, ids[start:], strict=True) if row is not None]
 
 
 def _arguments(options: EngineOptions) -> EngineArgs:
@@ -125,12 +103,6 @@ def _arguments(options: EngineOptions) -> EngineArgs:
         enable_chunked_prefill=options.gpus > 0,
         disable_log_stats=True,
     )
-
-
-def _sampled_logprobs(completion: CompletionOutput) -> Float32:
-    assert completion.logprobs is not None, "log-probs were asked for"
-    pairs = zip(completion.token_ids, completion.logprobs, strict=True)
-    return np.array([candidates[token].logprob for token, candidates in pairs], np.float32)
 
 
 def _checksum_of_loaded(worker: Any) -> str:

@@ -14,6 +14,9 @@ from effrl.types import Judged, Rollout, Score, Status
 Same = Callable[[str, str], bool]
 Grade = Callable[[Sequence[ScoringTask]], Sequence[Score]]
 
+LOST = Score(None, None, Status.ENGINE, detail="the engine failed the request")
+"""The score of a rollout that does not exist."""
+
 _ANY_LABEL = "?"
 """A verifier wants a label, but what it finds as the answer does not depend on it."""
 
@@ -95,6 +98,8 @@ def membership(judged: Judged) -> tuple[Score, ...]:
 
 
 def _member(rollout: Rollout, answer: str | None, agrees: bool) -> Score:
+    if rollout.failed:
+        return LOST
     if answer is not None:
         return Score(float(agrees), float(agrees), Status.OK, answer)
     return Score(0.0, 0.0, Status.TRUNCATED if rollout.finish_reason == "length" else Status.UNPARSEABLE)

@@ -50,14 +50,15 @@ def shaped(scored: ScoredGroup, terms: RewardTerms, max_tokens: int, formatted: 
 def _terms(
     scored: ScoredGroup, place: int, terms: RewardTerms, max_tokens: int, formatted: Sequence[bool]
 ) -> dict[str, float]:
-    lengths = [len(rollout.token_ids) for rollout in scored.group.rollouts]
-    tokens, found = lengths[place], {}
+    rollouts = scored.group.rollouts
+    tokens, found = len(rollouts[place].token_ids), {}
     if terms.overlong is not None:
         found["overlong"] = terms.overlong.penalty * soft_overlong(tokens, max_tokens, terms.overlong.buffer)
     if terms.format is not None:
         found["format"] = terms.format.weight * formatted[place]
     if terms.length is not None:
         right = scored.scores[place].outcome == 1
+        lengths = [len(rollout.token_ids) for rollout in rollouts if not rollout.failed] or [tokens]
         found["length"] = terms.length.weight * relative_length(tokens, min(lengths), max(lengths), right)
     return found
 

@@ -1,5 +1,7 @@
 """The batch: fates, refills, and what the learner sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from reads import unread
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
 from effrl.config.advantage import GrpoAdvantage, ReinforcePpAdvantage
+from effrl.reward.reading import LOST
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
 GRPO = advantages(GrpoAdvantage())
@@ -103,6 +106,26 @@ def test_a_failed_rollout_is_not_a_zero() -> None:
     batch = Batch(1, 1, 0.0, GRPO)
     batch.add([scored([1, 1, None, 1])])
     assert batch.sequences() == [] and batch.fates()[Fate.FILTERED] == 1
+
+
+def test_rollouts_that_the_engine_failed_are_counted_and_not_learned_from() -> None:
+    batch, group = Batch(1, 1, 0.0, GRPO), scored([1, 0, 0])
+    cut = replace(rollout(3), finish_reason="length")
+    rollouts = (rollout(3), cut, rollout(3), Rollout.lost(0))
+    made = replace(group.group, rollouts=rollouts)
+    batch.add([ScoredGroup(replace(group.judged, read=unread(made)), (*group.scores, LOST))])
+    metrics = batch.metrics()
+    assert (metrics["rollout/count"], metrics["rollout/failed"], metrics["reward/status/engine"]) == (4, 1, 1)
+    assert metrics["rollout/truncated_fraction"] == 1 / 3, "of those that the engine finished"
+    assert [len(sequence.logprobs) for sequence in batch.sequences()] == [3, 3, 3]
+
+
+def test_a_step_of_which_the_engine_finished_nothing_has_metrics_too() -> None:
+    batch, group = Batch(1, 1, 1.0, GRPO), scored([None, None])
+    made = replace(group.group, rollouts=(Rollout.lost(0),) * 2)
+    batch.add([ScoredGroup(replace(group.judged, read=unread(made)), (LOST, LOST))])
+    assert batch.metrics()["rollout/truncated_fraction"] is None
+    assert batch.fates()[Fate.FAILED] == 1 and batch.missing == 0
 
 
 def test_refill_stops_with_the_token_budget() -> None:

@@ -14,6 +14,7 @@ from effrl.config.replay import fresh_at, fresh_of
 from effrl.errors import UserError
 from effrl.replay.archive import read_groups, write_groups
 from effrl.replay.store import ReplayStore
+from effrl.reward.reading import LOST
 from effrl.types import (
     Decision,
     Fate,
@@ -237,10 +238,14 @@ def test_groups_come_back_bit_for_bit(tmp_path: Path) -> None:
         ),
     )
     dropped = ScoredGroup(Judged(group("d").judged.read, Decision.DROP, reason="no majority"), ())
-    groups = [group("a"), talk, dropped]
+    made = group("f", (1.0, 0.0))
+    rollouts = (made.group.rollouts[0], Rollout.lost(3))
+    read = replace(made.judged.read, group=replace(made.group, rollouts=rollouts))
+    failed = ScoredGroup(replace(made.judged, read=read), (made.scores[0], LOST))
+    groups = [group("a"), talk, dropped, failed]
     write_groups(tmp_path / "groups.npz", groups)
     found = read_groups(tmp_path / "groups.npz")
-    assert len(found) == 3
+    assert len(found) == 4
     assert all(map(same, found, groups))
     assert [type(s.status) for s in found[1].scores] == [Status] * 3
     assert found[0].group.rollouts[1].logprobs.dtype == np.float32

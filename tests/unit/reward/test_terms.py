@@ -10,6 +10,7 @@ from reads import unread
 
 from effrl.batch import Batch, fate_of
 from effrl.config.reward import Format, Length, Overlong, RewardTerms
+from effrl.reward.reading import LOST
 from effrl.reward.terms import relative_length, shaped, soft_overlong
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
@@ -78,6 +79,14 @@ def test_without_terms_and_without_scores_nothing_happens() -> None:
 )
 def test_relative_length_by_hand(tokens: int, right: bool, value: float) -> None:
     assert relative_length(tokens, 10, 110, right) == pytest.approx(value)
+
+
+def test_what_the_engine_failed_is_not_the_shortest() -> None:
+    before = scored([50, 100], [ok(1.0), ok(1.0)])
+    group = replace(before.group, rollouts=(*before.group.rollouts, Rollout.lost(0)))
+    before = ScoredGroup(replace(before.judged, read=unread(group)), (*before.scores, LOST))
+    after = shaped(before, RewardTerms(length=Length(weight=1)), LIMIT, [])
+    assert [score.reward for score in after.scores] == [1.5, 0.5, None]
 
 
 def test_equal_lengths_tell_nothing() -> None:
