@@ -1,7 +1,7 @@
 """The batch of one step: it knows what is missing, what may still be spent on refills, and the fate of every group."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,13 +43,25 @@ class Batch:
     replays: int = 0
     """Groups of earlier steps to learn from besides, as far as there are so many."""
     settled: list[Settled] = field(default_factory=list)
+    joined: list[Settled] = field(default_factory=list)
+    """Groups of earlier steps that were parked until now, and their fate. They count in no refill."""
     replayed: list[Stored] = field(default_factory=list)
+    process: Mapping[str, Sequence[Float32]] = field(default_factory=dict)
+    """Process rewards by group id: [T_i] for the tokens of each rollout; of no group where there are none."""
+    max_age: int = 0
+    """Policy versions that a group may have been parked for, to be learned from still."""
     _first_draw_tokens: int = 0
     _tokens: int = 0
 
     @property
     def trained(self) -> list[ScoredGroup]:
-        return [settled.scored for settled in self.settled if settled.fate is Fate.TRAINED]
+        """Groups with signal that are learned from for the first time: those of this step, and those that joined it."""
+        return [settled.scored for settled in (*self.settled, *self.joined) if settled.fate is Fate.TRAINED]
+
+    @property
+    def learned(self) -> list[ScoredGroup]:
+        """All groups that the step learns from, in the order of packing: fresh and replayed ones spread evenly."""
+        return _mixed(self.trained, [stored.scored for stored in self.replayed])
 
     @property
     def missing(self) -> int:
@@ -57,10 +69,18 @@ class Batch:
         if not self.settled:
             return self.prompts
         fates = self.fates()
-        wanted = self.prompts - fates[Fate.TRAINED] - fates[Fate.DROPPED]  # a refill would be dropped as well
+        # A refill of a group that was dropped or parked would be dropped or parked as well.
+        wanted = self.prompts - fates[Fate.TRAINED] - fates[Fate.DROPPED] - fates[Fate.PARKED]
         budget_left = self._first_draw_tokens * (1 + self.refill) - self._tokens
         tokens_per_group = self._tokens / len(self.settled)
         return max(0, min(wanted, int(budget_left / max(1.0, tokens_per_group))))
+
+    def join(self, answered: Sequence[ScoredGroup], version: int) -> None:
+        """Settle the fate of groups that were parked, now that they have their label.
+
+        One that the policy, now at ``version``, has left more than ``max_age`` versions behind is stale.
+        """
+        self.joined = [Settled(scored, self._fate_of_old(scored, version)) for scored in answered]
 
     def add(self, scored: Sequence[ScoredGroup]) -> None:
         """Settle the fate of each group. Groups must come in a reproducible order: it is the order of packing."""
@@ -73,6 +93,10 @@ class Batch:
     def replay(self, drawn: Sequence[Stored]) -> None:
         """Learn from these groups of earlier steps too; one whose signal is gone since it was re-scored is left out."""
         self.replayed = [stored for stored in drawn if fate_of(stored.scored, self.contrast) is Fate.TRAINED]
+
+    def _fate_of_old(self, scored: ScoredGroup, version: int) -> Fate:
+        age = version - min(rollout.version_min for rollout in scored.group.rollouts)
+        return Fate.STALE if age > self.max_age else fate_of(scored, self.contrast)
 
     def rollouts(self) -> list[Rollout]:
         """All fresh rollouts of the step, whatever became of them."""
@@ -119,7 +143,7 @@ class Batch:
         return [[sequence for group in part for sequence in group] for part in parts]
 
     def _sequences_by_group(self) -> list[list[TrainingSequence]]:
-        if not (groups := _mixed(self.trained, [stored.scored for stored in self.replayed])):
+        if not (groups := self.learned):
             return []
         kept = [_scored_rollouts(scored) for scored in groups]
         advantages = self.advantage([np.array([reward for _, reward in pairs], np.float32) for pairs in kept])
@@ -130,12 +154,13 @@ class Batch:
 
 
 def fate_of(scored: ScoredGroup, contrast: bool = True) -> Fate:
-    """Dropped by the labeller, failed (fewer than half of the rollouts scored), filtered (no contrast), or trained.
+    """Dropped or parked by the labeller, failed (fewer than half of the rollouts scored), filtered (no contrast) or
+    trained.
 
     The filter reads outcomes, not shaped rewards: a length penalty must not make a signal where there is none.
     """
-    if scored.judged.decision is Decision.DROP:
-        return Fate.DROPPED
+    if scored.judged.decision is not Decision.USE:
+        return Fate.DROPPED if scored.judged.decision is Decision.DROP else Fate.PARKED
     outcomes = [score.outcome for score in scored.scores if score.outcome is not None]
     if 2 * len(outcomes) < len(scored.scores) or len(outcomes) < 2:
         return Fate.FAILED

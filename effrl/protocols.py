@@ -1,21 +1,30 @@
 """The seams: what the loop and the services expect of each part. Implementations need not inherit from these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from effrl.batch import Batch
+from effrl.batch import Batch, Settled
+from effrl.questions import Answer, Question, Reply
 from effrl.types import (
+    Continuation,
+    Float32,
     Group,
     Judged,
     Observation,
+    Pick,
     Prompt,
     Publication,
     ReadGroup,
+    Saved,
     ScoredGroup,
     Status,
+    Step,
     Stored,
     Update,
+    View,
+    Want,
 )
 
 
@@ -38,14 +47,31 @@ class Reward(Protocol):
         ...
 
 
+class Part(Protocol):
+    """What has state that a checkpoint must hold. A checkpoint is what its parts say they wrote."""
+
+    @property
+    def name(self) -> str:
+        """What the manifest calls it."""
+        ...
+
+    async def save(self, into: Path) -> Saved:
+        """Write the state below ``into``; return every file as its writer saw and hashed it, and what is small."""
+        ...
+
+    async def load(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`save` wrote below ``path`` and returned."""
+        ...
+
+
 class Selector(Protocol):
     """Chooses the prompts to roll out. Runs in the data actor.
 
     Your own is a class or function ``(prompts: Sequence[Prompt], seed: int) -> Selector``.
     """
 
-    def select(self, count: int) -> Sequence[Prompt]:
-        """The next ``count`` prompts."""
+    def select(self, count: int) -> Sequence[Prompt | Pick]:
+        """Return the next ``count`` prompts; a bare one gets ``rollout.per_prompt`` rollouts, a pick its own number."""
         ...
 
     def observe(self, seen: Sequence[Observation]) -> None:
@@ -100,28 +126,50 @@ class Explains(Selector, Protocol):
 class Oracle(Protocol):
     """Sells labels; the ledger and the budget are on its side."""
 
-    async def buy(self, step: int, prompt_ids: Sequence[str]) -> Sequence[str | None]:
-        """One label per prompt; None where the budget is spent or there is no label. What is owned costs nothing."""
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> Sequence[str | None]:
+        """Return the labels among these that were bought before this step's own decisions, None for the others.
+
+        A step that a resume repeats sees what it saw the first time: its own purchases, and those of steps that were
+        lost, are not among them.
+        """
         ...
 
-    async def owned(self, prompt_ids: Sequence[str]) -> Sequence[str | None]:
-        """The labels among these that were bought already, None for the others."""
+    async def buy(self, step: Step, questions: Sequence[Question]) -> Sequence[Reply]:
+        """Return one reply per question. Buying again what is owned costs nothing, and gives the same label."""
+        ...
+
+    async def answered(self, after: int) -> tuple[int, Sequence[Answer]]:
+        """Return the late answers after a cursor, from 0 on, and the cursor to go on from."""
+        ...
+
+    async def withdraw(self, queries: Sequence[str]) -> None:
+        """Take back queries that were asked and not answered; what was held back for them is free again."""
         ...
 
 
-class Labeller(Protocol):
-    """Decides what supervises each group. Runs in the driver.
+class Labeller(Part, Protocol):
+    """Decides what supervises each group, and may learn from what became of them. Runs in the driver.
 
-    Your own is a class or function ``(config: effrl.config.schema.Config, oracle: Oracle) -> Labeller``.
+    Your own is a class or function ``(config: effrl.config.schema.Config, oracle: Oracle) -> Labeller``; it may inherit
+    from :class:`effrl.label.stateless.Stateless`, which wants, learns and saves nothing.
     """
 
-    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:
-        """One decision per group, in order."""
+    @property
+    def wants(self) -> frozenset[Want]:
+        """What :meth:`assign` needs to see of the policy; anything costs the learner a forward pass over the step."""
+        ...
+
+    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
+        """Return one decision per group, in order; ``views`` are of the same groups, with what is wanted."""
+        ...
+
+    async def learn(self, step: Step, settled: Sequence[Settled]) -> Mapping[str, float]:
+        """Take note of the step's groups and fates, after the update; return metrics."""
         ...
 
 
 class Rollouts(Protocol):
-    async def take(self, step: int, count: int) -> Sequence[Group]:
+    async def take(self, step: Step, count: int) -> Sequence[Group]:
         """Select ``count`` prompts and roll them out with the current policy version."""
         ...
 
@@ -132,37 +180,125 @@ class Rewards(Protocol):
         ...
 
     async def outcome(self, judged: Sequence[Judged]) -> Sequence[ScoredGroup]:
-        """Score every rollout of the groups in use; dropped groups pass through without scores."""
+        """Score every rollout of the groups in use; dropped and parked groups pass through without scores."""
+        ...
+
+
+class Parked(Part, Protocol):
+    """Groups that wait for their label, on disk: the learner never waits for a person."""
+
+    async def answered(self, step: Step) -> Sequence[Judged]:
+        """Return the groups of earlier steps whose label has come since, with it."""
+        ...
+
+    async def keep(self, step: Step, judged: Sequence[Judged]) -> Sequence[Judged]:
+        """Write the parked ones among these to disk, before anything else happens to them; return all, in order."""
         ...
 
 
 class Replay(Protocol):
-    async def draw(self, step: int, count: int) -> Sequence[Stored]:
-        """Up to ``count`` groups of earlier steps, scored as the labels that are owned now have it; often 0."""
+    async def draw(self, step: Step, count: int) -> Sequence[Stored]:
+        """Return up to ``count`` groups of earlier steps, scored as the labels that are owned now have it."""
+        ...
+
+
+class ProcessRewards(Part, Protocol):
+    """Rewards of single tokens, such as those of an implicit PRM. Runs in the driver.
+
+    Your own is a class or function ``(config: effrl.config.schema.Config) -> ProcessRewards``.
+    """
+
+    async def reward(self, step: Step, batch: Batch) -> Mapping[str, Sequence[Float32]]:
+        """Return, by group id, [T_i] rewards for the tokens of each rollout of the groups in :attr:`Batch.learned`.
+
+        What learns online learns from the fresh ones among them first. An empty mapping: there are no such rewards.
+        """
         ...
 
 
 class Learner(Protocol):
-    async def step(self, batch: Batch) -> Update:
+    @property
+    def version(self) -> int:
+        """Of the policy; it goes up by one with each batch that had something to learn."""
+        ...
+
+    async def view(self, groups: Sequence[ReadGroup], wants: frozenset[Want]) -> Sequence[View]:
+        """Return what the policy of the moment makes of each group; with nothing wanted, without a forward pass."""
+        ...
+
+    async def logprobs(self, texts: Sequence[Continuation]) -> tuple[int, Sequence[Float32]]:
+        """Return the log-probs of each continuation's tokens at temperature 1, and the one version that scored all."""
+        ...
+
+    async def step(self, step: Step, batch: Batch) -> Update:
         """Learn from a batch, in one or more optimizer steps: one new version; with nothing to learn, none."""
         ...
 
 
 class Weights(Protocol):
-    async def publish(self, update: Update) -> "Publication | None":
+    async def publish(self, update: Update) -> Publication | None:
         """Hand a new version to every rollout worker and prove that it is served; None without a new version."""
+        ...
+
+
+class Feedback(Protocol):
+    async def __call__(self, step: Step, batch: Batch, labeller: Labeller) -> Mapping[str, float]:
+        """Tell selector, replay store and labeller what became of a step; return what they measure."""
+        ...
+
+
+class Evaluate(Protocol):
+    async def __call__(self, step: int) -> Mapping[str, float]:
+        """Return metrics of the held-out prompts after step number ``step``; none where no evaluation is due."""
         ...
 
 
 class Journal(Protocol):
     """What the loop tells the run directory."""
 
-    def rolled(self, step: int, groups: Sequence[Group]) -> None:
-        """Groups now exist: written before anything else happens to them."""
+    def rolled(self, step: Step, groups: Sequence[Group]) -> None:
+        """Record that groups exist, before anything else happens to them."""
         ...
 
     async def commit(
-        self, batch: Batch, update: Update, publication: "Publication | None", evaluation: Mapping[str, float]
+        self,
+        step: Step,
+        batch: Batch,
+        update: Update,
+        publication: Publication | None,
+        learned: Mapping[str, float],
+        evaluation: Mapping[str, float],
     ) -> None:
-        """Metrics, fates and, where due, a checkpoint of the step."""
+        """Write metrics, fates and, where due, a checkpoint of the step."""
+        ...
+
+    async def save(self) -> None:
+        """Write a checkpoint of the last committed step, unless there is one."""
+        ...
+
+
+class Stage(Protocol):
+    """A stretch of a run with settings of its own; most runs have one."""
+
+    @property
+    def labeller(self) -> Labeller:
+        """What supervises the groups of this stage."""
+        ...
+
+    async def prepare(self) -> None:
+        """Do what must be done before the first step, such as work on the pool; resumable, and often nothing."""
+        ...
+
+    def steps(self) -> AsyncIterator[Step]:
+        """Yield the steps still to do: resume point, last step and the wish to stop."""
+        ...
+
+    def batch(self, step: Step) -> Batch:
+        """Return the empty batch of a step."""
+        ...
+
+
+class Stages(Protocol):
+    def remaining(self) -> AsyncIterator[Stage]:
+        """Yield the stages that are not finished, in order."""
         ...

@@ -44,6 +44,35 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run, and its place in the stage that it belongs to.
+
+    Example: the third step of a stage of ten that follows one of fifty is ``Step(53, "hard", 3, 10)``.
+    """
+
+    number: int
+    """Over the whole run, from 1: what journal, ledger and seeds go by."""
+    stage: str
+    """Name of the stage."""
+    place: int
+    """Within the stage, from 1: what schedules, warm-ups, rounds and curricula go by."""
+    of: int
+    """Steps of the stage."""
+
+
+LOOK_AHEAD = "scout"
+"""The stage that buys what a selector's look ahead needs: it comes before the step's own decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A prompt that a selector chose, and how many rollouts it is to get."""
+
+    prompt: Prompt
+    rollouts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row of a data source before it is split into a prompt and an entry of the vault."""
 
@@ -125,6 +154,40 @@ class ReadGroup:
         return self.answers[self.clusters.index(0)] if 0 in self.clusters else None
 
 
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A tokenised text whose last tokens are scored: ``Continuation(ids [L], 7)``."""
+
+    ids: Int32
+    """[L] of prompt and continuation; nothing follows."""
+    start: int
+    """Index of the continuation's first token."""
+
+    @property
+    def tokens(self) -> int:
+        """Of the continuation."""
+        return len(self.ids) - self.start
+
+
+Want = Literal["logprobs", "prompt", "last"]
+"""A field of a :class:`View`."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the learner's policy of the moment, before the update, makes of one group. Only what was wanted is there.
+
+    H is the size of the model's hidden states, which are those after the last layer, before the output layer.
+    """
+
+    logprobs: tuple[Float32, ...] | None = None
+    """[T_i] of each rollout: log-probs of its sampled tokens at the rollouts' temperature."""
+    prompt: Float32 | None = None
+    """[H] hidden state of the prompt's last token."""
+    last: Float32 | None = None
+    """[N, H] hidden state of each rollout's last sampled token."""
+
+
 LabelSource = Literal["gold", "bought", "vote"]
 
 
@@ -145,6 +208,8 @@ class Decision(StrEnum):
 
     USE = "use"
     DROP = "drop"
+    PARK = "park"
+    """Its label was asked for and may take days: the group waits on disk, and the learner does not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +299,27 @@ class Stored:
         return self.scored.group.prompt.id
 
 
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A file of a checkpoint, as its writer saw it on its own node."""
+
+    size: int
+    """In bytes."""
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a part of a run wrote into a checkpoint."""
+
+    files: Mapping[str, SavedFile]
+    """By path below the checkpoint's directory."""
+    state: Mapping[str, Any]
+    """What is small: JSON-serialisable, kept in the manifest."""
+
+
 class Fate(StrEnum):
-    """The one state in which every training group ends (DESIGN, invariant 1)."""
+    """The one state in which every training group ends (docs/design.md, invariant 1)."""
 
     TRAINED = "trained"
     FILTERED = "filtered"
@@ -244,6 +328,10 @@ class Fate(StrEnum):
     """The labeller gave it no supervision."""
     FAILED = "failed"
     """Fewer than half of its rollouts could be scored."""
+    PARKED = "parked"
+    """It waits for its label, and gets another fate in the step in which that comes."""
+    STALE = "stale"
+    """Its label came after the policy had moved on too far to learn from it."""
     ROLLED_BACK = "rolled_back"
     """Rolled out by an attempt that a resume took back."""
 
@@ -252,7 +340,7 @@ class Fate(StrEnum):
 class TrainingSequence:
     """One rollout as the learner sees it.
 
-    Example: ``Sequence(ids [P + T], prompt_length P, logprobs [T], advantages [T])``.
+    Example: ``TrainingSequence(ids [P + T], prompt_length P, logprobs [T], advantages [T])``.
     """
 
     ids: Int32

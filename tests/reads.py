@@ -1,13 +1,30 @@
-"""Groups that were read, by hand."""
+"""Groups that were read, steps and purchases, by hand."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from effrl.questions import Label, Question, Refused, Reply
 from effrl.reward.reading import cluster
-from effrl.types import Group, Prompt, ReadGroup, Rollout
+from effrl.types import Group, Prompt, ReadGroup, Rollout, Step
 
 ROLLOUT = Rollout(np.array([1], np.int32), np.zeros(1, np.float32), "", "stop", 0, 0)
+
+
+def step_of(number: int, of: int = 60) -> Step:
+    """A step of a run that is one stage."""
+    return Step(number, "train", number, of)
+
+
+def replies(labels: Sequence[str | None]) -> list[Reply]:
+    """What an oracle answers that has some of the labels."""
+    return [Refused("the budget is spent") if label is None else Label(label) for label in labels]
+
+
+def ids_of(questions: Sequence[Question]) -> list[str]:
+    """The prompts that were asked about."""
+    return [question.prompt.id for question in questions]
 
 
 def unread(group: Group) -> ReadGroup:

@@ -19,8 +19,10 @@ from effrl.data.reader import Pool, pools, read_pool
 from effrl.protocols import Explains, LookAhead, LooksAhead
 from effrl.replay.store import ReplayStore
 from effrl.select.build import selector
-from effrl.types import Observation, Prompt, Stored
+from effrl.types import Observation, Pick, Prompt, Stored
 
+Lease = tuple[str, int]
+"""Id of a prompt that is being rolled out, and how many rollouts it gets."""
 REPLAY = "replay"
 """Folder of a checkpoint."""
 
@@ -46,20 +48,25 @@ class DataActor(Role):
         self.selector = selector(config, weighted, self._notes.append)
         self.prompts = {prompt.id: prompt for _, part in weighted for prompt in part}
         self.states: dict[str, PromptState] = {}
-        self.leased: dict[int, list[str]] = {}
-        self.returned: list[str] = []
+        self.per_prompt = config.rollout.per_prompt
+        self.leased: dict[int, list[Lease]] = {}
+        self.returned: list[Lease] = []
         self.store = _store(config)
 
     def notes(self) -> list[str]:
         """What its start has to tell the user, line by line."""
         return self._notes
 
-    def select(self, step: int, count: int) -> list[Prompt]:
+    def select(self, step: int, count: int) -> list[Pick]:
         """The next prompts to roll out, for a step; first those that a resume took back."""
         back, self.returned = self.returned[:count], self.returned[count:]
-        drawn = [self.prompts[name] for name in back] + list(self.selector.select(count - len(back)))
-        self.leased.setdefault(step, []).extend(prompt.id for prompt in drawn)
-        return drawn
+        picks = [Pick(self.prompts[name], rollouts) for name, rollouts in back]
+        picks += [self._pick(chosen) for chosen in self.selector.select(count - len(back))]
+        self.leased.setdefault(step, []).extend((pick.prompt.id, pick.rollouts) for pick in picks)
+        return picks
+
+    def _pick(self, chosen: Prompt | Pick) -> Pick:
+        return chosen if isinstance(chosen, Pick) else Pick(chosen, self.per_prompt)
 
     def request(self, step: int) -> LookAhead | None:
         """What the selector wants to know of the policy before it chooses for ``step``; None where nothing."""
@@ -101,14 +108,14 @@ class DataActor(Role):
         return {
             "selector": self.selector.state(),
             "prompts": {prompt_id: asdict(state) for prompt_id, state in self.states.items()},
-            "leased": [*(name for names in self.leased.values() for name in names), *self.returned],
+            "leased": [*(lease for leases in self.leased.values() for lease in leases), *self.returned],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's state."""
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
-        self.returned = list(state["leased"])
+        self.returned = [(name, rollouts) for name, rollouts in state["leased"]]
 
     def save(self, checkpoint: Path) -> dict[str, Any]:
         """Write the groups to replay into a checkpoint; returns the rest of the state, for its manifest."""

@@ -17,9 +17,9 @@ from actors.wait import last_line
 from effrl.errors import DeadlineError, RunError, UserError
 from effrl.learn.packing import layout, pad, unweighted
 from effrl.select.ufo.cache import ScoredPrompt
-from effrl.select.ufo.target import TargetIds, target_ids
+from effrl.select.ufo.target import target_ids
 from effrl.select.ufo.zone import certainty
-from effrl.types import Message
+from effrl.types import Continuation, Message
 
 ROWS = 256
 """Rows of a block: what a worker takes at a time, and what is lost of it when it is stopped."""
@@ -92,8 +92,8 @@ class TargetScorer:
         tokens = np.array([text.tokens if text else 0 for text in texts])
         return {"row": batch["row"], "certainty": found, "tokens": tokens, "problem": np.array(problems)}
 
-    def _tokenised(self, batch: PoolBatch) -> tuple[list[TargetIds | None], list[str]]:
-        texts: list[TargetIds | None] = []
+    def _tokenised(self, batch: PoolBatch) -> tuple[list[Continuation | None], list[str]]:
+        texts: list[Continuation | None] = []
         problems: list[str] = []
         for content, target in zip(batch["content"], batch["target"], strict=True):
             try:

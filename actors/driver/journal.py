@@ -11,6 +11,7 @@ from effrl.run.metrics import Stopwatch
 from effrl.types import (
     Group,
     Publication,
+    Step,
     Update,
 )
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 import math
 
-from actors.data.service import observe
 from actors.driver.scout import Scout
 from effrl.config.schema import RunConfig
 from effrl.report.progress import Progress
@@ -50,8 +50,6 @@ class RunJournal:
     oracle: Any
     actors: Mapping[str, Any]
     wait_s: float
-    replay: bool
-    """Whether the data actor keeps groups to replay."""
     has_dev_set: bool
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
     label_budget_spent: bool = False
@@ -62,31 +60,41 @@ class RunJournal:
     _accuracy: float | None = None
     """Of the unsaved update, on the dev set."""
 
-    def rolled(self, step: int, groups: Sequence[Group]) -> None:
-        self.groups.rolled(step, groups)
+    def rolled(self, step: Step, groups: Sequence[Group]) -> None:
+        self.groups.rolled(step.number, groups)
+
+    def given_up(self, ahead: Mapping[int, Sequence[Group]]) -> None:
+        """Count the groups that were sampled ahead, by step, for steps which did not come."""
+        for step, groups in ahead.items():
+            self.groups.given_up(step, groups)
 
     async def base(self, version: int, evaluation: Mapping[str, float]) -> None:
         """Row 0: the model before the first step."""
         await self._write({"step": 0, "policy/version": version, **evaluation})
 
     async def commit(
-        self, batch: Batch, update: Update, publication: Publication | None, evaluation: Mapping[str, float]
+        self,
+        step: Step,
+        batch: Batch,
+        update: Update,
+        publication: Publication | None,
+        learned: Mapping[str, float],
+        evaluation: Mapping[str, float],
     ) -> None:
         with self.clock.stage("commit"):
-            known = await observe(self.data, batch, self.replay, self.wait_s)
-            self.groups.commit(batch.step, batch.settled)
-            account = await answer(self.oracle.account.remote(batch.step), self.wait_s, "accounts", "oracle")
-            row = {"step": batch.step, **batch.metrics(), **self.scout.metrics(batch.step), **known}
+            self.groups.commit(step.number, [*batch.joined, *batch.settled])
+            account = await answer(self.oracle.account.remote(step.number), self.wait_s, "accounts", "oracle")
+            row = {"step": step.number, **batch.metrics(), **self.scout.metrics(step.number), **learned}
             row |= {**update.metrics, **account, **evaluation, "policy/version": update.version}
             await self._write({**row, **_sync_metrics(publication)})
             self._count_silence(update, row["reward/outcome_mean"])
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
-            if batch.step % self.config.save_every == 0:
-                await self.finish()
+            if step.number % self.config.save_every == 0:
+                await self.save()
         everything_dropped = batch.fates()[Fate.DROPPED] == len(batch.settled)
         self.label_budget_spent = everything_dropped and account["label/budget_left"] == 0
 
-    async def finish(self) -> None:
+    async def save(self) -> None:
         """Write a checkpoint of the last committed step, unless there is one: nothing that was learned is lost."""
         if self._unsaved is None:
             return

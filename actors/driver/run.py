@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,25 +10,27 @@ from actors.cluster import Cluster
 from actors.data.service import ReplayService
 from actors.driver.certainty import CertaintyService
 from actors.driver.evaluation import Evaluation, held_out
+from actors.driver.feedback import FeedbackService
 from actors.driver.journal import RunJournal
+from actors.driver.labelling import TimedLabeller
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
 from actors.driver.weights import WeightService, WeightSync
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
-from actors.oracle.service import OracleService, TimedLabeller
+from actors.oracle.service import OracleService
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampler
 from actors.wait import answer
-from effrl.advantage.build import advantages
-from effrl.batch import Batch
-from effrl.config.advantage import GaeAdvantage
 from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.build import labeller
-from effrl.loop import Services, train
+from effrl.label.parked import NoParking
+from effrl.loop import Services, run
 from effrl.preflight.check import Preflight
+from effrl.process.build import process_rewards
+from effrl.protocols import Learner
 from effrl.report.progress import Progress
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory
@@ -38,7 +39,8 @@ from effrl.run.metrics import Metrics, MetricsLog, Stopwatch
 from effrl.run.resume import StartPoint
 from effrl.run.sinks import sinks
 from effrl.select.ufo.records import ScoreRecords
-from effrl.types import Prompt
+from effrl.stages import OneStage, TrainingStage
+from effrl.types import Prompt, Step
 
 DRILL_PROMPTS = 8
 
@@ -56,8 +58,6 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.clock = Stopwatch(tell=self.progress.stage)
-        self.held_out = held_out(self.config)
-        self.advantages = advantages(self.config.advantage)
         self.stepping = False
         self.stopping = False
 
@@ -72,29 +72,57 @@ class Driver:
         )
         for line in (ready, *await answer(self.cluster.data.notes.remote(), self._wait_s, "notes", "data")):
             self.progress.note(line)
-        learner = LearnerGroup(self.cluster.learner, self._wait_s)
-        if self.start.checkpoint:
-            await learner.all("restore", self.start.checkpoint)
-            restored = self.cluster.data.load.remote(self.start.checkpoint, self.start.data_state)
-            await answer(restored, self._wait_s, "restoring its state", "data")
-        carry = IpcTransport if self.config.cluster.colocate else ShmTransport
-        sync = WeightSync(carry(learner, self.cluster.rollout, self._wait_s), self.config.run.sync_tolerance)
+        services = self._build()
+        await self._restore()
         if self.cluster.took_over:
-            await sync.hand_out(self.start.version)  # the engines still serve the run before
-        await self._drill(sync)
-        learning = LearnerService(learner, self.config, self.start.version, self.clock)
-        scout = self._scout(learning)
-        journal = self._journal(learner, scout)
-        rollouts = self._rollouts(scout)
-        services = self._services(learning, sync, journal, rollouts)
+            await self.sync.hand_out(self.start.version)  # the engines still serve the run before
+        await self._drill(self.sync)
         try:
             if self.start.step == 0:
-                await journal.base(self.start.version, await services.evaluate(0))
-            await train(services)
-            await journal.finish()
+                await self.journal.base(self.start.version, await services.evaluate(0))
+            await run(services)
         finally:
-            await rollouts.cancel()
-            await asyncio.to_thread(journal.metrics.close)  # a sink may wait for its server; the loop must not
+            self.journal.given_up(await self.rollouts.cancel())
+            await asyncio.to_thread(self.journal.metrics.close)  # a sink may wait for its server; the loop must not
+
+    def _build(self) -> Services:
+        """Make every part of the run, once."""
+        config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
+        self.group = LearnerGroup(cluster.learner, wait_s)
+        own = LearnerService(self.group, config, self.start.version, clock)
+        learner: Learner = TakingTurns(own, cluster.rollout, wait_s) if config.cluster.colocate else own
+        carry = IpcTransport if config.cluster.colocate else ShmTransport
+        self.sync = WeightSync(carry(self.group, cluster.rollout, wait_s), config.run.sync_tolerance)
+        sampler = Sampler(cluster.rollout, wait_s)
+        oracle = OracleService(cluster.oracle, wait_s)
+        rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.rollout.max_tokens)
+        certainty = CertaintyService(learner, cluster.rollout["rollout-0"], self.preflight.context, wait_s)
+        records = ScoreRecords(self.directory.scores, self.preflight.model)
+        scout = Scout(cluster.data, sampler, rewards, oracle, config, clock, certainty, records)
+        self.rollouts = RolloutService(cluster.data, sampler, config, self.start.attempt, clock, scout)
+        self.labeller = TimedLabeller(labeller(config, oracle), clock)
+        self.journal = self._journal(scout)
+        return Services(
+            stages=OneStage(TrainingStage(config, self.labeller, self.start.step + 1, self._go_on)),
+            rollouts=self.rollouts,
+            rewards=rewards,
+            parked=NoParking(),
+            replay=ReplayService(cluster.data, oracle, rewards, wait_s),
+            process=process_rewards(config),
+            learner=learner,
+            weights=WeightService(self.sync, clock),
+            feedback=FeedbackService(cluster.data, config.replay is not None, clock, wait_s),
+            evaluate=Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock),
+            journal=self.journal,
+        )
+
+    async def _restore(self) -> None:
+        """Bring every part back to where the checkpoint has it; nothing where there is none."""
+        if self.start.checkpoint is None:
+            return
+        await self.group.all("restore", self.start.checkpoint)
+        restored = self.cluster.data.load.remote(self.start.checkpoint, self.start.data_state)
+        await answer(restored, self._wait_s, "restoring its state", "data")
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""
@@ -108,41 +136,7 @@ class Driver:
             f" {time.monotonic() - began:.0f} s{doubt}"
         )
 
-    def _scout(self, learning: LearnerService) -> Scout:
-        config, cluster, wait_s = self.config, self.cluster, self._wait_s
-        context = self.preflight.context
-        return Scout(
-            cluster.data,
-            Sampler(cluster.rollout, wait_s),
-            RewardService(cluster.reward, self.clock, wait_s, config.reward.terms, config.rollout.max_tokens),
-            OracleService(cluster.oracle, wait_s),
-            config,
-            self.clock,
-            CertaintyService(learning, cluster.rollout["rollout-0"], context, wait_s),
-            ScoreRecords(self.directory.scores, self.preflight.model),
-        )
-
-    def _rollouts(self, scout: Scout) -> RolloutService:
-        return RolloutService(self.cluster.data, scout.sampler, self.config, self.start.attempt, self.clock, scout)
-
-    def _services(
-        self, learning: LearnerService, sync: WeightSync, journal: RunJournal, rollouts: RolloutService
-    ) -> Services:
-        config, clock, scout = self.config, self.clock, rollouts.scout
-        return Services(
-            steps=lambda: self._steps(journal),
-            new_batch=self._new_batch,
-            rollouts=rollouts,
-            labeller=TimedLabeller(labeller(config, scout.oracle), clock),
-            rewards=scout.rewards,
-            replay=ReplayService(self.cluster.data, scout.oracle, scout.rewards, self._wait_s),
-            learner=TakingTurns(learning, self.cluster.rollout, self._wait_s) if config.cluster.colocate else learning,
-            weights=WeightService(sync, clock),
-            evaluate=Evaluation(self.held_out, scout.sampler, scout.rewards, self.cluster.oracle, config, clock),
-            journal=journal,
-        )
-
-    def _journal(self, learner: LearnerGroup, scout: Scout) -> RunJournal:
+    def _journal(self, scout: Scout) -> RunJournal:
         directory = self.directory
         return RunJournal(
             config=self.config.run,
@@ -155,32 +149,25 @@ class Driver:
             checkpoints=Checkpoints(directory.checkpoints, self.config.run.keep),
             progress=self.progress,
             clock=self.clock,
-            learner=learner,
+            learner=self.group,
             data=self.cluster.data,
             scout=scout,
             oracle=self.cluster.oracle,
             actors=self.cluster.actors,
             wait_s=self._wait_s,
-            replay=self.config.replay is not None,
             has_dev_set=self.config.data.dev_set is not None,
         )
 
-    def _new_batch(self, step: int) -> Batch:
-        fresh, rollout = self.config.fresh_at(step), self.config.rollout
-        contrast = not isinstance(self.config.advantage, GaeAdvantage)
-        return Batch(step, fresh, rollout.refill, self.advantages, contrast, rollout.prompts - fresh)
-
-    async def _steps(self, journal: RunJournal) -> AsyncIterator[int]:
-        """The steps still to do; ends early where somebody asked to stop, or no label can be had any more."""
-        for step in range(self.start.step + 1, self.config.run.steps + 1):
-            if self.stopping:
-                return
-            if journal.label_budget_spent:
-                self.progress.note("the label budget is spent: stopping; raise label.budget.total to go on")
-                return
-            self.progress.start(step)
-            self.stepping = True
-            yield step
+    def _go_on(self, step: Step) -> bool:
+        """Whether to do another step: not where somebody asked to stop, or no label can be had any more."""
+        if self.stopping:
+            return False
+        if self.journal.label_budget_spent:
+            self.progress.note("the label budget is spent: stopping; raise label.budget.total to go on")
+            return False
+        self.progress.start(step.number)
+        self.stepping = True
+        return True
 
     def _interrupted(self, attempt: "asyncio.Task[None]") -> None:
         """First: finish this step, save, stop. Second, or before the first step: stop now."""

@@ -1,23 +1,23 @@
 """The scout: finds out what a selector asks about prompts, with the policy of the moment, before it chooses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.driver.certainty import CHUNK, Aim, CertaintyService, nothing_scored
-from actors.oracle.service import OracleService
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampled, Sampler, SampleRequest
 from actors.wait import answer
 from effrl.config.label import GoldLabel
 from effrl.config.schema import Config
 from effrl.config.select import Target, UfoSelect
-from effrl.protocols import LookAhead
+from effrl.protocols import LookAhead, Oracle
+from effrl.questions import Label, Question
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
 from effrl.select.ufo.records import ScoreRecords
 from effrl.select.ufo.target import target_of
-from effrl.types import Group, Prompt, ReadGroup, Score
+from effrl.types import LOOK_AHEAD, Group, Prompt, ReadGroup, Score, Step
 
 
 @dataclass
@@ -27,14 +27,14 @@ class Scout:
     data: Any
     sampler: Sampler
     rewards: RewardService
-    oracle: OracleService
+    oracle: Oracle
     config: Config
     clock: Stopwatch
     certainty: CertaintyService
     records: ScoreRecords
     _metrics: dict[int, dict[str, float]] = field(default_factory=dict)
 
-    async def __call__(self, step: int) -> Mapping[str, Sampled]:
+    async def __call__(self, step: Step) -> Mapping[str, Sampled]:
         """Find out what the selector asks before ``step``, and tell it.
 
         Returns:
@@ -42,7 +42,7 @@ class Scout:
         """
         wait_s = self.config.cluster.wait_s
         request: LookAhead | None = await answer(
-            self.data.request.remote(step), wait_s, "what it wants to know", "data"
+            self.data.request.remote(step.number), wait_s, "what it wants to know", "data"
         )
         if request is None:
             return {}
@@ -54,7 +54,7 @@ class Scout:
                 await self._tell(step, await self._pass_rates(step, request.prompts, list(sampled.values())))
         rollouts, tokens = _size(sampled.values())
         counted = {"scout/prompts": len(request.prompts), "scout/rollouts": rollouts, "scout/tokens": tokens}
-        self._metrics[step] = {**cost, **counted, "scout/reused": 0}
+        self._metrics[step.number] = {**cost, **counted, "scout/reused": 0}
         return sampled
 
     def reused(self, step: int, sampled: Sequence[Sampled]) -> None:
@@ -69,16 +69,18 @@ class Scout:
         """What looking ahead for a step cost; nothing where nothing was looked at."""
         return self._metrics.pop(step, {})
 
-    async def _sample(self, step: int, prompts: Sequence[Prompt]) -> dict[str, Sampled]:
+    async def _sample(self, step: Step, prompts: Sequence[Prompt]) -> dict[str, Sampled]:
         results = await self.sampler([self._request(step, prompt) for prompt in prompts])
         return {prompt.id: result for prompt, result in zip(prompts, results, strict=True)}
 
-    def _request(self, step: int, prompt: Prompt) -> SampleRequest:
+    def _request(self, step: Step, prompt: Prompt) -> SampleRequest:
         rollout = self.config.rollout
-        seeds = tuple(derive(self.config.run.seed, "scout", step, prompt.id, n) for n in range(rollout.per_prompt))
+        seeds = tuple(
+            derive(self.config.run.seed, "scout", step.number, prompt.id, n) for n in range(rollout.per_prompt)
+        )
         return SampleRequest(prompt, seeds, rollout.max_tokens, rollout.temperature, rollout.stop)
 
-    async def _pass_rates(self, step: int, prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> dict[str, float]:
+    async def _pass_rates(self, step: Step, prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> dict[str, float]:
         """By prompt id: the mean outcome against a label that is owned; the vote's share where none is.
 
         With ``label.kind: gold`` every label is bought, as it is for training. All other labellers have better uses
@@ -87,7 +89,7 @@ class Scout:
         groups = _groups(prompts, sampled)
         ids = [prompt.id for prompt in prompts]
         buys = isinstance(self.config.label, GoldLabel)
-        labels = await (self.oracle.buy(step, ids) if buys else self.oracle.owned(ids))
+        labels = await (self._buy(step, prompts) if buys else self.oracle.owned(step, ids))
         graded = [(group, label) for group, label in zip(groups, labels, strict=True) if label is not None]
         voted = [group for group, label in zip(groups, labels, strict=True) if label is None]
         scores = zip((group.prompt.id for group, _ in graded), await self.rewards.score(graded), strict=True)
@@ -95,21 +97,21 @@ class Scout:
         return {**rates, **{read.group.prompt.id: vote_share(read) for read in await self.rewards.answers(voted)}}
 
     async def _look_for_certainties(
-        self, step: int, prompts: Sequence[Prompt]
+        self, step: Step, prompts: Sequence[Prompt]
     ) -> tuple[dict[str, Sampled], dict[str, float]]:
         """Score the prompts' targets, tell the selector, and keep what was found with the run.
 
         Returns:
             What was sampled to find targets, and metrics of what the rest cost.
         """
-        select, version = target_settings(self.config), self.certainty.learner.version
+        select = target_settings(self.config)
         aims, sampled = await self._aims(step, prompts, select.target)
-        found = await self.certainty(aims, select.prefix)
+        version, found = await self.certainty(aims, select.prefix)
         without_target, too_long = len(prompts) - len(aims), len(aims) - len(found)
         if not found:
             raise nothing_scored(len(prompts), without_target, too_long)
         reasons = await self._tell(step, {entry.aim.prompt.id: entry.value for entry in found})
-        self.records.add(step, version, [(entry, reasons.get(entry.aim.prompt.id, {})) for entry in found])
+        self.records.add(step.number, version, [(entry, reasons.get(entry.aim.prompt.id, {})) for entry in found])
         return sampled, {
             "scout/without_target": without_target,
             "scout/too_long": too_long,
@@ -117,14 +119,16 @@ class Scout:
             "scout/forward_tokens": sum(entry.forward_tokens for entry in found),
         }
 
-    async def _aims(self, step: int, prompts: Sequence[Prompt], target: Target) -> tuple[list[Aim], dict[str, Sampled]]:
+    async def _aims(
+        self, step: Step, prompts: Sequence[Prompt], target: Target
+    ) -> tuple[list[Aim], dict[str, Sampled]]:
         """What to score of each prompt that has a target, and what was sampled to find that out.
 
         A label is bought where targets are labels. Where they are votes, one that is owned is better; the rest of the
         prompts are rolled out.
         """
         ids, votes = [prompt.id for prompt in prompts], target == "pseudo_answer"
-        labels = await (self.oracle.owned(ids) if votes else self.oracle.buy(step, ids))
+        labels = await (self.oracle.owned(step, ids) if votes else self._buy(step, prompts))
         kind: Target = "final_answer" if votes else target
         told = [(prompt, target_of(kind, label, None), "gold") for prompt, label in zip(prompts, labels, strict=True)]
         unknown = [prompt for prompt, text, _ in told if text is None] if votes else []
@@ -133,7 +137,13 @@ class Scout:
         aims = {prompt.id: Aim(prompt, text, source) for prompt, text, source in told if text is not None}
         return [aims[prompt_id] for prompt_id in ids if prompt_id in aims], sampled
 
-    async def _polled(self, step: int, prompts: Sequence[Prompt]) -> tuple[list[ReadGroup], dict[str, Sampled]]:
+    async def _buy(self, step: Step, prompts: Sequence[Prompt]) -> list[str | None]:
+        """Labels of prompts, before the step's own decisions; None where there is none to be had at once."""
+        ahead = replace(step, stage=LOOK_AHEAD)
+        replies = await self.oracle.buy(ahead, [Question(prompt) for prompt in prompts])
+        return [reply.answer if isinstance(reply, Label) else None for reply in replies]
+
+    async def _polled(self, step: Step, prompts: Sequence[Prompt]) -> tuple[list[ReadGroup], dict[str, Sampled]]:
         """Rollouts of prompts and their answers, so many prompts at a time that no wait lasts for a whole pool."""
         read: list[ReadGroup] = []
         sampled: dict[str, Sampled] = {}
@@ -144,10 +154,10 @@ class Scout:
             sampled |= results
         return read, sampled
 
-    async def _tell(self, step: int, found: Mapping[str, float]) -> Mapping[str, Mapping[str, float | bool]]:
+    async def _tell(self, step: Step, found: Mapping[str, float]) -> Mapping[str, Mapping[str, float | bool]]:
         """Tell the selector; what it makes of each prompt comes back, if it says so."""
         wait_s = self.config.cluster.wait_s
-        return await answer(self.data.receive.remote(step, found), wait_s, "what the scout found", "data")
+        return await answer(self.data.receive.remote(step.number, found), wait_s, "what the scout found", "data")
 
 
 def target_settings(config: Config) -> UfoSelect:

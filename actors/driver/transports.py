@@ -1,6 +1,7 @@
 """How a version's bytes get from the learner's ranks into the engines: through the object store, or within a GPU."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,10 +10,7 @@ from actors.snapshot import Manifest
 from actors.wait import answer, answers
 from effrl.batch import Batch
 from effrl.protocols import Learner
-from effrl.types import (
-    Receipt,
-    Update,
-)
+from effrl.types import Continuation, Float32, ReadGroup, Receipt, Step, Update, View, Want
 
 
 class Transport(Protocol):
@@ -84,10 +82,34 @@ class TakingTurns:
     workers: Mapping[str, Any]
     wait_s: float
 
-    async def step(self, batch: Batch) -> Update:
-        await answers({name: worker.sleep.remote() for name, worker in self.workers.items()}, self.wait_s, "sleep")
-        update = await self.learner.step(batch)
+    @property
+    def version(self) -> int:
+        return self.learner.version
+
+    async def view(self, groups: Sequence[ReadGroup], wants: frozenset[Want]) -> Sequence[View]:
+        async with self._asleep() if wants else nullcontext():
+            return await self.learner.view(groups, wants)
+
+    async def logprobs(self, texts: Sequence[Continuation]) -> tuple[int, Sequence[Float32]]:
+        async with self._asleep():
+            return await self.learner.logprobs(texts)
+
+    async def step(self, step: Step, batch: Batch) -> Update:
+        await self._sleep()
+        update = await self.learner.step(step, batch)
         if not update.learned:  # nothing will be published
-            await wake(self.workers, "weights", self.wait_s)
-            await wake(self.workers, "kv_cache", self.wait_s)
+            await self._wake()
         return update
+
+    @asynccontextmanager
+    async def _asleep(self) -> AsyncIterator[None]:
+        await self._sleep()
+        yield
+        await self._wake()
+
+    async def _sleep(self) -> None:
+        await answers({name: worker.sleep.remote() for name, worker in self.workers.items()}, self.wait_s, "sleep")
+
+    async def _wake(self) -> None:
+        await wake(self.workers, "weights", self.wait_s)
+        await wake(self.workers, "kv_cache", self.wait_s)

@@ -18,7 +18,7 @@ from effrl.advantage.gae import at_the_end, gae, value_loss
 from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, Clip
-from effrl.learn.packing import MicroBatch, Size, pad, unweighted
+from effrl.learn.packing import MicroBatch, Size, ends, pad, unweighted
 from effrl.loss.importance import effective_sample_size, importance_sums
 from effrl.loss.policy import k3, policy_loss, token_weights
 from effrl.loss.tokens import Tokens
@@ -26,6 +26,9 @@ from effrl.types import Canary, Float32, Int32
 
 if TYPE_CHECKING:
     from actors.ranks.rank import DeepSpeedRank, FrozenModel, LossSums
+
+RowView = tuple[Float32, Float32 | None]
+"""Of one row: log-probs [T] of its sampled tokens; hidden states [2, H] of the prompt's last token and its last one."""
 
 PER_TOKEN = {
     "entropy": "policy/entropy",
@@ -180,14 +183,20 @@ class LearnerRank(Role):
         return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
 
     @torch.no_grad()
-    def target_logprobs(self, batches: Sequence[MicroBatch]) -> list[list[Float32]]:
-        """Log-probs of the masked tokens of each row of each micro-batch: one forward pass, and nothing is learned."""
-        evened = self.engine.even(batches)
-        found = [_array(self.engine.score(batch)[0]) for batch in evened][: len(batches)]
-        return [
-            [row[mask > 0] for row, mask in zip(rows, batch.mask, strict=True)]
-            for rows, batch in zip(found, batches, strict=True)
-        ]
+    def view(self, batches: Sequence[MicroBatch], temperature: float, states: bool) -> list[list[RowView]]:
+        """What the weights of the moment make of each row of each micro-batch: one forward pass, nothing is learned.
+
+        Args:
+            temperature: by which logits are divided.
+            states: whether hidden states are wanted besides log-probs.
+        """
+        found = [self._rows(batch, temperature, states) for batch in self.engine.even(batches)]
+        return found[: len(batches)]
+
+    def _rows(self, batch: MicroBatch, temperature: float, states: bool) -> list[RowView]:
+        scores = self.engine.score(batch, temperature, ends(batch) if states else None)
+        logprobs = [row[mask > 0] for row, mask in zip(_array(scores[0]), batch.mask, strict=True)]
+        return list(zip(logprobs, _array(scores[-1]) if states else [None] * len(logprobs), strict=True))
 
     def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
         """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""

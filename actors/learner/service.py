@@ -1,20 +1,24 @@
-"""The learner as the loop sees it: batches in, policy versions out."""
+"""The learner as the loop sees it: batches in, policy versions out; and what the present policy makes of texts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
+
+from actors.learner.actor import RowView
 from actors.learner.group import LearnerGroup
 from effrl.batch import Batch
 from effrl.config.schema import Config
 from effrl.errors import RunError
 from effrl.learn.canary import choose
-from effrl.learn.packing import cut, size_of
+from effrl.learn.packing import MicroBatch, cut, layout, pad, size_of, unweighted, weightless
 from effrl.learn.schedule import learning_rate
 from effrl.run.metrics import Stopwatch
-from effrl.types import (
-    TrainingSequence,
-    Update,
-)
+from effrl.types import Continuation, Float32, Group, ReadGroup, Step, TrainingSequence, Update, View, Want
+
+CHUNK = 1024
+"""Texts that are scored together: what a wait lasts for, and what a message may hold."""
 
 
 @dataclass
@@ -25,31 +29,86 @@ class LearnerService:
     config: Config
     version: int
     clock: Stopwatch
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while one version works: what looks ahead runs beside the loop, and must not see half of an update."""
 
-    async def step(self, batch: Batch) -> Update:
+    async def view(self, groups: Sequence[ReadGroup], wants: frozenset[Want]) -> list[View]:
+        if not wants:
+            return [View() for _ in groups]
+        texts = [text for read in groups for text in _texts(read.group)]
+        with self.clock.stage("view"):
+            async with self._turn:
+                rows = await self._rows(texts, self.config.rollout.temperature, not wants <= {"logprobs"})
+        of = iter(rows)
+        return [_view([next(of) for _ in read.group.rollouts], wants) for read in groups]
+
+    async def logprobs(self, texts: Sequence[Continuation]) -> tuple[int, list[Float32]]:
+        async with self._turn:
+            return self.version, [logprobs for logprobs, _ in await self._rows(texts, temperature=1.0, states=False)]
+
+    async def step(self, step: Step, batch: Batch) -> Update:
         updates = batch.updates(self.config.learn.updates)
         staleness = self.version - min(rollout.version_min for rollout in batch.rollouts())
         if not 0 <= staleness <= self.config.rollout.max_staleness:
             raise RunError(
-                f"step {batch.step} was sampled {staleness} versions ago,"
+                f"step {step.number} was sampled {staleness} versions ago,"
                 f" and rollout.max_staleness is {self.config.rollout.max_staleness}"
             )
         if not updates:
-            return Update(batch.step, self.version, False, {"policy/staleness_max": staleness})
-        with self.clock.stage("learn"):
-            canary = choose([sequence for update in updates for sequence in update])
-            before = await self.group.first("logprobs", canary)
-            metrics = await self._learn(batch.step, updates)
-        self.version += 1
+            return Update(step.number, self.version, False, {"policy/staleness_max": staleness})
+        async with self._turn:
+            with self.clock.stage("learn"):
+                canary = choose([sequence for update in updates for sequence in update])
+                before = await self.group.first("logprobs", canary)
+                metrics = await self._learn(step, updates)
+            self.version += 1
         metrics = {**metrics, "policy/staleness_max": staleness}
-        return Update(batch.step, self.version, True, metrics, canary, before)
+        return Update(step.number, self.version, True, metrics, canary, before)
 
-    async def _learn(self, step: int, updates: Sequence[Sequence[TrainingSequence]]) -> dict[str, float]:
+    async def _learn(self, step: Step, updates: Sequence[Sequence[TrainingSequence]]) -> dict[str, float]:
         learn, ranks = self.config.learn, len(self.group.ranks)
         cuts = [cut(update, ranks, learn.micro_batch_tokens) for update in updates]
         shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
         sizes = [size_of(update, self.config.loss.reduce, self.config.rollout.max_tokens) for update in updates]
-        rate = learning_rate(learn, step, self.config.run.steps)
+        rate = learning_rate(learn, step.place, step.of)
         metrics = await self.group.scatter("step", shares, sizes, rate)
         tokens = sum(size.tokens for size in sizes)
         return {**metrics, "learn/tokens": tokens, "learn/updates": len(updates), "learn/lr": rate}
+
+    async def _rows(self, texts: Sequence[Continuation], temperature: float, states: bool) -> list[RowView]:
+        """What the ranks make of each text, in order."""
+        found: list[RowView] = []
+        for start in range(0, len(texts), CHUNK):
+            found += await self._chunk(texts[start : start + CHUNK], temperature, states)
+        return found
+
+    async def _chunk(self, texts: Sequence[Continuation], temperature: float, states: bool) -> list[RowView]:
+        """The same of so many texts that each wait is short; every text is in one micro-batch of one rank."""
+        ranks, tokens = len(self.group.ranks), self.config.learn.micro_batch_tokens
+        places = layout([len(text.ids) for text in texts], ranks, tokens)
+        shares = [[_padded(texts, rows) for rows in share] or [weightless()] for share in places]
+        answered = await self.group.each("view", shares, temperature, states)
+        found: dict[int, RowView] = {}
+        for share, batches in zip(places, answered, strict=True):
+            for rows, values in zip(share, batches, strict=False):  # a rank without a share scored a weightless batch
+                found |= dict(zip(rows, values, strict=True))
+        return [found[row] for row in range(len(texts))]
+
+
+def _texts(group: Group) -> Iterator[Continuation]:
+    for rollout in group.rollouts:
+        yield Continuation(np.concatenate([group.prompt_ids, rollout.token_ids]), len(group.prompt_ids))
+
+
+def _padded(texts: Sequence[Continuation], rows: Sequence[int]) -> MicroBatch:
+    return pad([unweighted(texts[row].ids, texts[row].start) for row in rows])
+
+
+def _view(rows: Sequence[RowView], wants: frozenset[Want]) -> View:
+    """Of one group, from its rollouts; the prompt's state is the same in all of them."""
+    states = [states for _, states in rows if states is not None]
+    return View(
+        logprobs=tuple(logprobs for logprobs, _ in rows) if "logprobs" in wants else None,
+        prompt=states[0][0] if "prompt" in wants else None,
+        last=np.stack([state[1] for state in states]) if "last" in wants else None,
+    )

@@ -9,6 +9,8 @@ from effrl.config.label import Budget
 from effrl.data.reader import read
 from effrl.label.oracle.ledger import Ledger
 from effrl.label.oracle.vault import LabelVault
+from effrl.questions import Answer, Label, Question, Refused, Reply
+from effrl.types import Step
 
 
 class OracleActor(Role):
@@ -30,16 +32,25 @@ class OracleActor(Role):
         self.ledger = Ledger(run_dir / "ledger.sqlite")
         self.budget = budget
 
-    def buy(self, step: int, prompt_ids: Sequence[str]) -> list[str | None]:
-        """One label per prompt, in order; None where the budget is spent or the source has none."""
-        return self.ledger.buy_all(
-            "train", step, prompt_ids, "dataset", self.vault.buy, "dataset", budget_total=self.budget.total
+    def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
+        """One reply per question, in order: a data set answers at once, or never."""
+        ids = [question.prompt.id for question in questions]
+        labels = self.ledger.buy_all(
+            step.stage, step.number, ids, "dataset", self.vault.buy, "dataset", budget_total=self.budget.total
         )
+        return [Refused("the budget is spent") if label is None else Label(label) for label in labels]
 
-    def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
-        """The labels among these that were bought already; the ledger alone is asked, not the vault."""
-        owned = self.ledger.owned(prompt_ids)
+    def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
+        """The labels among these that were bought before the step; the ledger alone is asked, not the vault."""
+        owned = self.ledger.owned(prompt_ids, step.number)
         return [owned.get(prompt_id) for prompt_id in prompt_ids]
+
+    def answered(self, after: int) -> tuple[int, list[Answer]]:
+        """No answer of a data set comes late."""
+        return after, []
+
+    def withdraw(self, queries: Sequence[str]) -> None:
+        """Nothing is open, since nothing was ever asked to be answered later."""
 
     def monitor(self, name: str, prompt_ids: Sequence[str]) -> list[str | None]:
         """Labels of an evaluation set's prompts: they are only ever compared with answers for metrics."""

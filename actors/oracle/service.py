@@ -1,39 +1,29 @@
-"""The oracle as the loop sees it, and the labeller with its time on the clock."""
+"""The oracle as the loop sees it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.wait import answer
-from effrl.protocols import Labeller
-from effrl.run.metrics import Stopwatch
-from effrl.types import (
-    Judged,
-    ReadGroup,
-)
+from effrl.questions import Answer, Question, Reply
+from effrl.types import Step
 
 
 @dataclass
 class OracleService:
-    """Buys labels from the oracle actor."""
+    """An :class:`~effrl.protocols.Oracle` that asks the oracle actor."""
 
     actor: Any
     wait_s: float
 
-    async def buy(self, step: int, prompt_ids: Sequence[str]) -> list[str | None]:
-        return await answer(self.actor.buy.remote(step, prompt_ids), self.wait_s, "labels", "oracle")
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
+        return await answer(self.actor.owned.remote(step, prompt_ids), self.wait_s, "owned labels", "oracle")
 
-    async def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
-        return await answer(self.actor.owned.remote(prompt_ids), self.wait_s, "owned labels", "oracle")
+    async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
+        return await answer(self.actor.buy.remote(step, questions), self.wait_s, "labels", "oracle")
 
+    async def answered(self, after: int) -> tuple[int, list[Answer]]:
+        return await answer(self.actor.answered.remote(after), self.wait_s, "late answers", "oracle")
 
-@dataclass
-class TimedLabeller:
-    """The run's labeller, with its time on the clock."""
-
-    labeller: Labeller
-    clock: Stopwatch
-
-    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:
-        with self.clock.stage("label"):
-            return await self.labeller.assign(step, groups)
+    async def withdraw(self, queries: Sequence[str]) -> None:
+        await answer(self.actor.withdraw.remote(queries), self.wait_s, "taking queries back", "oracle")

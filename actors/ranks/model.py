@@ -22,19 +22,24 @@ class Scorer(nn.Module):
         self.head = _Head(language_model.get_output_embeddings())
         self.value_head = _value_head(language_model) if value_head else None
 
-    def forward(self, ids: Tensor, attention: Tensor, wanted: Tensor, temperature: float = 1.0) -> tuple[Tensor, ...]:
+    def forward(
+        self, ids: Tensor, attention: Tensor, wanted: Tensor, temperature: float = 1.0, states: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """Log-probs and entropies [B, L] of the tokens given those before them; 0 where not ``wanted``.
 
         With a value head also the values [B, L] of what stands before each token. Tensors are [B, L]; logits are
-        divided by the temperature. The first token of a row has no distribution, and stays 0.
+        divided by the temperature. The first token of a row has no distribution, and stays 0. With ``states`` [B, K]
+        the hidden states [B, K, H] of the tokens at these places come last.
         """
-        hidden = self.language_model.base_model(input_ids=ids, attention_mask=attention, use_cache=False)[0][:, :-1]
+        every = self.language_model.base_model(input_ids=ids, attention_mask=attention, use_cache=False)[0]
+        hidden = every[:, :-1]
         chosen = wanted[:, 1:] > 0
         scores = list(self.head(hidden[chosen], ids[:, 1:][chosen], temperature))
         if self.value_head is not None:
             scores.append(self.value_head(hidden[chosen]).squeeze(-1).to(scores[0].dtype))
         blank = torch.zeros(chosen.shape, dtype=scores[0].dtype, device=ids.device)
-        return tuple(nn.functional.pad(blank.masked_scatter(chosen, score), (1, 0)) for score in scores)
+        found = tuple(nn.functional.pad(blank.masked_scatter(chosen, score), (1, 0)) for score in scores)
+        return found if states is None else (*found, every[torch.arange(len(ids))[:, None], states])
 
 
 class _Head(nn.Module):

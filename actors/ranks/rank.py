@@ -21,6 +21,7 @@ from actors.ranks.model import Scorer
 from effrl.config.learn import LearnConfig
 from effrl.errors import RunError, UserError
 from effrl.learn.packing import MicroBatch, weightless
+from effrl.types import Int32
 
 if "DS_ACCELERATOR" not in os.environ and not torch.cuda.is_available():
     os.environ["DS_ACCELERATOR"] = "cpu"
@@ -65,9 +66,13 @@ class DeepSpeedRank:
         self.parameters = Parameters(self.language_model, self.rank, config.lora.scale if config.lora else 1.0)
         self.device = self.engine.device
 
-    def score(self, batch: MicroBatch, temperature: float = 1.0) -> tuple[Tensor, ...]:
-        """Log-probs and entropies [B, L] of the sampled tokens, and values of what stands before them, with a head."""
-        scores: tuple[Tensor, ...] = self.engine(*_inputs(batch, self.device), temperature)
+    def score(self, batch: MicroBatch, temperature: float = 1.0, states: Int32 | None = None) -> tuple[Tensor, ...]:
+        """Log-probs and entropies [B, L] of the sampled tokens, and values of what stands before them, with a head.
+
+        With ``states`` [B, K] the hidden states [B, K, H] of the tokens at these places come last.
+        """
+        places = None if states is None else torch.tensor(states, dtype=torch.long, device=self.device)
+        scores: tuple[Tensor, ...] = self.engine(*_inputs(batch, self.device), temperature, places)
         return scores
 
     def even(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:

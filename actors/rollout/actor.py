@@ -14,8 +14,8 @@ from actors.rollout.sampling import EngineOptions, Sampled, SampleRequest
 from actors.snapshot import Landing, Manifest, verify
 from effrl.data.render import render
 from effrl.errors import RunError, UserError
-from effrl.select.ufo.target import TargetIds, target_ids
-from effrl.types import Canary, Float32, Int32, Prompt, Receipt
+from effrl.select.ufo.target import target_ids
+from effrl.types import Canary, Continuation, Float32, Int32, Prompt, Receipt
 
 if TYPE_CHECKING:
     from actors.rollout.transfer import ShmTransfer
@@ -44,7 +44,7 @@ class RolloutWorker(Role):
         """Token ids of prompts, as :meth:`sample` uses them."""
         return [render(self.tokenizer, prompt.content) for prompt in prompts]
 
-    def target_ids(self, targets: Sequence[tuple[Prompt, str]], prefix: str) -> list[TargetIds]:
+    def target_ids(self, targets: Sequence[tuple[Prompt, str]], prefix: str) -> list[Continuation]:
         """Token ids of (prompt, target) pairs with a prefix in between, to be scored.
 
         Raises:

@@ -15,6 +15,7 @@ from effrl.config.data import DataConfig
 from effrl.config.label import AnyLabel, GoldLabel, RandomLabel, StepBudget, VoteLabel
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, ClippedLoss
+from effrl.config.process import AnyProcess
 from effrl.config.replay import ReplayConfig, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
 from effrl.config.section import PositiveFloat, PositiveInt, Section, Share
@@ -115,6 +116,7 @@ class Config(Section):
     select: AnySelect = UniformSelect()
     label: AnyLabel = GoldLabel()
     reward: AnyReward = MathReward()
+    process: AnyProcess | None = None
     advantage: AnyAdvantage = GrpoAdvantage()
     loss: AnyLoss = ClippedLoss()
     replay: ReplayConfig | None = None

@@ -3,22 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from effrl.label.stateless import Stateless
+from effrl.label.verdicts import question_of, settled_by
 from effrl.protocols import Oracle
-from effrl.types import Decision, Judged, ReadGroup, Supervision
+from effrl.types import Judged, ReadGroup, Step, View
 
 
 @dataclass(frozen=True)
-class GoldLabeller:
+class GoldLabeller(Stateless):
     """A :class:`~effrl.protocols.Labeller` that buys every label; groups whose label cannot be had are dropped."""
 
     oracle: Oracle
 
-    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> list[Judged]:
-        labels = await self.oracle.buy(step, [read.group.prompt.id for read in groups])
-        return [_judge(read, label) for read, label in zip(groups, labels, strict=True)]
-
-
-def _judge(read: ReadGroup, label: str | None) -> Judged:
-    if label is None:
-        return Judged(read, Decision.DROP, reason="no label: the budget is spent")
-    return Judged(read, Decision.USE, Supervision("gold", label))
+    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> list[Judged]:
+        replies = await self.oracle.buy(step, [question_of(read) for read in groups])
+        return [settled_by(reply, read, "gold") for reply, read in zip(replies, groups, strict=True)]

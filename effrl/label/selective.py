@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from math import floor
 from typing import Literal
 
+from effrl.label.stateless import Stateless
+from effrl.label.verdicts import question_of, settled_by
 from effrl.label.vote import majority
 from effrl.protocols import Oracle
+from effrl.questions import Asked, Label, Reply
 from effrl.seeds import derive
-from effrl.types import Decision, Judged, ReadGroup, Supervision
+from effrl.types import Decision, Judged, ReadGroup, Step, View
 
-Rank = Callable[[int, Sequence[ReadGroup]], Sequence[float]]
+Rank = Callable[[Step, Sequence[ReadGroup]], Sequence[float]]
 """Step and groups → one score per group; the highest are bought, of equals the smaller prompt id."""
 
 
 @dataclass(frozen=True)
-class SelectiveLabeller:
+class SelectiveLabeller(Stateless):
     """A :class:`~effrl.protocols.Labeller`; owned prompts are supervised by their label and leave the ranking."""
 
     oracle: Oracle
@@ -25,23 +28,25 @@ class SelectiveLabeller:
     rest: Literal["vote", "drop"]
     """What becomes of the groups whose label is not bought."""
 
-    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> list[Judged]:
-        ids = [read.group.prompt.id for read in groups]
-        labels = list(await self.oracle.owned(ids))
-        wanted = self._wanted(step, [read for read, label in zip(groups, labels, strict=True) if label is None], groups)
-        bought = dict(zip(wanted, await self.oracle.buy(step, wanted), strict=True)) if wanted else {}
-        return [self._judge(read, label, bought) for read, label in zip(groups, labels, strict=True)]
+    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> list[Judged]:
+        labels = await self.oracle.owned(step, [read.group.prompt.id for read in groups])
+        open_ = [read for read, label in zip(groups, labels, strict=True) if label is None]
+        chosen = self._chosen(step, open_, len(groups))
+        replies = await self.oracle.buy(step, [question_of(read) for read in chosen]) if chosen else []
+        bought = {read.group.prompt.id: reply for read, reply in zip(chosen, replies, strict=True)}
+        own = [None if label is None else Label(label) for label in labels]
+        return [
+            self._judge(read, mine or bought.get(read.group.prompt.id)) for read, mine in zip(groups, own, strict=True)
+        ]
 
-    def _wanted(self, step: int, open_: Sequence[ReadGroup], groups: Sequence[ReadGroup]) -> list[str]:
+    def _chosen(self, step: Step, open_: Sequence[ReadGroup], groups: int) -> list[ReadGroup]:
         scores = self.rank(step, open_)
         order = sorted(zip(open_, scores, strict=True), key=lambda pair: (-pair[1], pair[0].group.prompt.id))
-        return [read.group.prompt.id for read, _ in order[: allowance(self.share, step, len(groups))]]
+        return [read for read, _ in order[: allowance(self.share, step.number, groups)]]
 
-    def _judge(self, read: ReadGroup, owned: str | None, bought: dict[str, str | None]) -> Judged:
-        if owned is not None:
-            return Judged(read, Decision.USE, Supervision("bought", owned))
-        if (label := bought.get(read.group.prompt.id)) is not None:
-            return Judged(read, Decision.USE, Supervision("bought", label))
+    def _judge(self, read: ReadGroup, reply: Reply | None) -> Judged:
+        if isinstance(reply, Label | Asked):
+            return settled_by(reply, read, "bought")
         vote = majority(read) if self.rest == "vote" else None
         if vote is not None:
             return Judged(read, Decision.USE, vote)
@@ -59,7 +64,7 @@ def allowance(share: float, step: int, groups: int) -> int:
 
 def at_random(seed: int) -> Rank:
     """Random scores, the same for the same seed, step and prompt."""
-    return lambda step, groups: [derive(seed, "label", step, read.group.prompt.id) for read in groups]
+    return lambda step, groups: [derive(seed, "label", step.number, read.group.prompt.id) for read in groups]
 
 
 def _why(read: ReadGroup, rest: str) -> str:

@@ -96,6 +96,12 @@ def unweighted(ids: Int32, prompt_length: int) -> TrainingSequence:
     return TrainingSequence(ids, prompt_length, nothing, nothing)
 
 
+def ends(batch: MicroBatch) -> Int32:
+    """[B, 2] places of the prompt's last token and of the last token of all, in each row."""
+    last = batch.attention.sum(1) - 1
+    return np.stack([last - batch.mask.sum(1).astype(np.int32), last], 1).astype(np.int32)
+
+
 def _within(indices: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Cut a list sorted by falling length so that rows x longest stays within ``tokens``."""
     batches: list[list[int]] = []

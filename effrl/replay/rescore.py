@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from effrl.protocols import Oracle, Rewards
-from effrl.types import Judged, Stored, Supervision
+from effrl.types import Judged, Step, Stored, Supervision
 
 _TRUE = ("gold", "bought")
 
 
-async def rescored(groups: Sequence[Stored], oracle: Oracle, rewards: Rewards) -> list[Stored]:
+async def rescored(step: Step, groups: Sequence[Stored], oracle: Oracle, rewards: Rewards) -> list[Stored]:
     """The groups in order; of those that a pseudo-label supervised, the ones whose label is owned are scored anew.
 
     Nothing is bought: owned labels cost nothing.
     """
     pseudo = [stored.scored.judged for stored in groups if _source(stored.scored.judged) not in _TRUE]
-    labels = await oracle.owned([judged.group.prompt.id for judged in pseudo]) if pseudo else []
+    labels = await oracle.owned(step, [judged.group.prompt.id for judged in pseudo]) if pseudo else []
     owned = [(judged, label) for judged, label in zip(pseudo, labels, strict=True) if label is not None]
     if not owned:
         return list(groups)

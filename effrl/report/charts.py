@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from effrl.report.plots import Curve, Panel, Stack, compact, draw
-from effrl.run.metrics import STAGES
+from effrl.run.metrics import PHASES
 
 Rows = Sequence[Mapping[str, Any]]
 """Rows of ``metrics.jsonl`` by step; row 0 is the base."""
@@ -16,7 +16,7 @@ Layers = dict[str, list[float]]
 """Name of a layer to its height in each row."""
 
 _DASHES = ("-", "--", ":", "-.")
-_STAGE_COLOURS = {stage: index for index, stage in enumerate((*STAGES, "other"))}
+_STAGE_COLOURS = {stage: index for index, stage in enumerate((*PHASES, "other"))}
 _FATE_COLOURS = {
     "trained": 2, "filtered": 7, "dropped": 1, "failed": 4, "stale": 3, "parked": 6, "carried": 0, "rolled_back": 5,
 }  # fmt: skip
@@ -165,7 +165,7 @@ def _layers(rows: Rows, metrics: Mapping[str, str]) -> Layers:
 
 def _times(rows: Rows) -> Layers:
     """Seconds of each stage, and as ``other`` what no stage accounts for."""
-    stages = _layers(rows, {stage: f"time/{stage}_s" for stage in STAGES})
+    stages = _layers(rows, {stage: f"time/{stage}_s" for stage in PHASES})
     wall = [float(row.get("time/step_s") or 0.0) for row in rows]
     parts = [sum(values) for values in zip(*stages.values(), strict=True)] or [0.0] * len(rows)
     other = [max(0.0, whole - part) for whole, part in zip(wall, parts, strict=True)]

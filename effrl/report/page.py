@@ -15,7 +15,7 @@ from effrl.report.progress import duration
 from effrl.report.show import GroupRecord, group_steps, printable, read_groups
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
-from effrl.run.metrics import STAGES
+from effrl.run.metrics import PHASES
 
 _NONE = "—"
 _SAMPLE_GROUPS, _SAMPLE_ROLLOUTS, _SAMPLE_CHARACTERS = 2, 4, 4000
@@ -184,7 +184,7 @@ def _total(run: Run, metric: str) -> str:
 
 def _duration(run: Run) -> str:
     seconds = known(run.rows, "time/step_s") or [
-        value for stage in STAGES for value in known(run.rows, f"time/{stage}_s")
+        value for stage in PHASES for value in known(run.rows, f"time/{stage}_s")
     ]
     return duration(sum(seconds)) if seconds else _NONE
 

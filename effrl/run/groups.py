@@ -29,7 +29,12 @@ class GroupStore:
 
     def rolled(self, step: int, groups: Sequence[Group]) -> None:
         """Record that groups exist, before anything else can happen to them."""
-        _append(self._rolled, [{"id": group.id, "step": step, "prompt_id": group.prompt.id} for group in groups])
+        _append(self._rolled, [_entry(step, group) for group in groups])
+
+    def given_up(self, step: int, groups: Sequence[Group]) -> None:
+        """Record groups that were sampled ahead for a step that did not come: they exist, and are taken back."""
+        self.rolled(step, groups)
+        _append(self._rolled_back, [{**_entry(step, group), "fate": Fate.ROLLED_BACK} for group in groups])
 
     def commit(self, step: int, settled: Sequence[Settled]) -> None:
         """Record the fate of every group of a step, with its rollouts; all or nothing."""
@@ -71,6 +76,10 @@ def tally(directory: Path) -> tuple[int, Counter[Fate]]:
 
 def _step_of(path: Path) -> int:
     return int(path.stem.removeprefix("step_"))
+
+
+def _entry(step: int, group: Group) -> dict[str, Any]:
+    return {"id": group.id, "step": step, "prompt_id": group.prompt.id, "tokens": group.tokens}
 
 
 def _record(step: int, settled: Settled) -> dict[str, Any]:

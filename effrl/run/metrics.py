@@ -22,8 +22,8 @@ from effrl.errors import UserError
 MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
 
-Stage = Literal["scout", "rollout", "read", "label", "score", "learn", "publish", "eval", "commit"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+Phase = Literal["scout", "rollout", "read", "view", "label", "score", "learn", "publish", "eval", "commit"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 _logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Metrics:
 
 @dataclass(eq=False)
 class _Open:
-    stage: Stage
+    stage: Phase
     since: float
 
 
@@ -165,14 +165,14 @@ class Stopwatch:
         """``tell`` is told the name of every stage that begins."""
         self._now = now
         self._tell = tell
-        self._seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
+        self._seconds: dict[Phase, float] = dict.fromkeys(PHASES, 0.0)
         self._open: list[_Open] = []
         self._begun: float | None = None
 
     @contextmanager
-    def stage(self, stage: Stage) -> Iterator[None]:
+    def stage(self, stage: Phase) -> Iterator[None]:
         """Count the time inside the ``with`` block towards a stage, also when it raises."""
-        assert stage in STAGES, f"unknown stage {stage!r}"
+        assert stage in PHASES, f"unknown stage {stage!r}"
         self._tell(stage)
         entry = _Open(stage, self._now())
         self._begun = entry.since if self._begun is None else self._begun
@@ -195,6 +195,6 @@ class Stopwatch:
             entry.since = now
         taken = {f"time/{stage}_s": seconds for stage, seconds in self._seconds.items()}
         taken["time/step_s"] = 0.0 if self._begun is None else now - self._begun
-        self._seconds = dict.fromkeys(STAGES, 0.0)
+        self._seconds = dict.fromkeys(PHASES, 0.0)
         self._begun = now if self._open else None
         return taken

@@ -9,7 +9,7 @@ from effrl.protocols import Explains, LookAhead, LooksAhead, Selector
 from effrl.seeds import derive
 from effrl.select.pool import another_source
 from effrl.select.uniform import UniformSelector
-from effrl.types import Observation, Prompt
+from effrl.types import Observation, Pick, Prompt
 
 Pools = Sequence[tuple[float, Sequence[Prompt]]]
 """Weights, and the prompts that they are for."""
@@ -55,7 +55,7 @@ class MixedSelector:
         ]
         self._drawn = [0] * len(pools)
 
-    def select(self, count: int) -> list[Prompt]:
+    def select(self, count: int) -> list[Prompt | Pick]:
         """The next ``count`` prompts; none of them twice, unless there are fewer than ``count``.
 
         Raises:
@@ -63,7 +63,7 @@ class MixedSelector:
         """
         if count < 0:
             raise ValueError(f"cannot select {count} prompts")
-        chosen: list[Prompt] = []
+        chosen: list[Prompt | Pick] = []
         while len(chosen) < count:
             chosen += self._distinct(min(count - len(chosen), sum(self._sizes)))
         return chosen
@@ -115,7 +115,7 @@ class MixedSelector:
             selector.restore(saved)
         self._drawn = list(state["drawn"])
 
-    def _distinct(self, count: int) -> list[Prompt]:
+    def _distinct(self, count: int) -> list[Prompt | Pick]:
         """``count`` different prompts, at most all of them, so that there always is a pool with another one."""
         turns: list[int] = []
         left = dict(enumerate(self._sizes))

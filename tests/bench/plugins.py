@@ -12,9 +12,10 @@ from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.cag import corrective_advantage_gap
 from effrl.label.selective import SelectiveLabeller
+from effrl.label.stateless import Stateless
 from effrl.protocols import Oracle
 from effrl.seeds import stream
-from effrl.types import Decision, Judged, Observation, Prompt, ReadGroup, Supervision
+from effrl.types import Decision, Judged, Observation, Prompt, ReadGroup, Step, Supervision, View
 
 BASE = Path(__file__).parent / "results" / "base" / "tiny.json"
 
@@ -24,7 +25,7 @@ def oracle_cag(config: Config, oracle: Oracle) -> SelectiveLabeller:
     assert isinstance(config.label, PluginLabel)
     labels = {row.prompt.id: row.label for row in read(config.data.train)}
 
-    def rank(step: int, groups: Sequence[ReadGroup]) -> list[float]:
+    def rank(step: Step, groups: Sequence[ReadGroup]) -> list[float]:
         return [true_gap(read, labels[read.group.prompt.id]) for read in groups]
 
     return SelectiveLabeller(oracle, rank, config.label.budget.per_step, rest="vote")
@@ -37,14 +38,14 @@ def true_gap(read: ReadGroup, label: str | None) -> float:
     return corrective_advantage_gap(len(read.answers), read.size(0), read.answers.count(label))
 
 
-class RandomRewards:
+class RandomRewards(Stateless):
     """A control: each rollout is right with probability one half, whatever it says."""
 
     def __init__(self, config: Config, oracle: Oracle) -> None:
         self.seed = config.run.seed
 
-    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> list[Judged]:
-        return [self._judge(step, read) for read in groups]
+    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> list[Judged]:
+        return [self._judge(step.number, read) for read in groups]
 
     def _judge(self, step: int, read: ReadGroup) -> Judged:
         coins = stream(self.seed, "random rewards", step, read.group.prompt.id)

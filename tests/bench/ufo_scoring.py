@@ -32,9 +32,9 @@ from effrl.data.reader import read
 from effrl.preflight.check import check_evaluation
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
-from effrl.select.ufo.target import TargetIds, target_of
+from effrl.select.ufo.target import target_of
 from effrl.select.ufo.zone import agreement, certainty, sampled_rate
-from effrl.types import Canary, Group, Row
+from effrl.types import Canary, Continuation, Group, Row
 
 T = TypeVar("T")
 
@@ -78,11 +78,11 @@ class Bench:
         rates = await self.rates(rows, sampled)
         return Timed(name, len(rows), target_tokens, fmean(lengths), single_pass_s, samples_s, certainties, rates)
 
-    async def single_pass(self, rows: Sequence[Row]) -> tuple[list[TargetIds], list[float]]:
+    async def single_pass(self, rows: Sequence[Row]) -> tuple[list[Continuation], list[float]]:
         worker = self.cluster.rollout["rollout-0"]
         pairs = [(row.prompt, target_of("final_answer", row.label, None) or "") for row in rows]
         asked = worker.target_ids.remote(pairs, self.prefix)
-        texts: list[TargetIds] = await answer(asked, self.wait_s, "tokens", "rollout-0")
+        texts: list[Continuation] = await answer(asked, self.wait_s, "tokens", "rollout-0")
         canary = Canary(tuple(text.ids for text in texts), tuple(text.start for text in texts))
         logprobs = await answer(worker.logprobs.remote(canary), self.wait_s, "log-probs", "rollout-0")
         parts = np.split(logprobs, np.cumsum([text.tokens for text in texts])[:-1])

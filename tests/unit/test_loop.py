@@ -1,14 +1,20 @@
 """The loop with fakes, in milliseconds: what is called, in which order, and with what."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
-from reads import unread
+from reads import step_of, unread
 
+from effrl import loop
 from effrl.advantage.build import advantages
 from effrl.batch import Batch
 from effrl.config.advantage import GrpoAdvantage
-from effrl.loop import Services, train
+from effrl.label.parked import NoParking
+from effrl.label.stateless import Stateless
+from effrl.loop import Services
+from effrl.process.none import NoProcess
 from effrl.types import (
     Decision,
     Fate,
@@ -21,13 +27,16 @@ from effrl.types import (
     Score,
     ScoredGroup,
     Status,
+    Step,
     Stored,
     Supervision,
     Update,
+    View,
+    Want,
 )
 
 
-class Fake:
+class Fake(Stateless):
     """All services in one; ``outcomes`` gives the outcomes of each group in the order of being taken."""
 
     def __init__(self, outcomes: list[list[float]], prompts: int, refill: float) -> None:
@@ -39,29 +48,43 @@ class Fake:
         self.fates: list[dict[Fate, int]] = []
         self.journaled: list[str] = []
 
-    async def steps(self) -> AsyncIterator[int]:
-        step = 0
+    async def remaining(self) -> AsyncIterator["Fake"]:
+        yield self
+
+    @property
+    def labeller(self) -> "Fake":
+        return self
+
+    async def prepare(self) -> None:
+        self.calls.append("prepare")
+
+    async def steps(self) -> AsyncIterator[Step]:
+        number = 0
         while self.outcomes:
-            step += 1
-            yield step
+            number += 1
+            yield step_of(number)
 
-    def new_batch(self, step: int) -> Batch:
-        return Batch(step, self.prompts, self.refill, advantages(GrpoAdvantage(std="none")))
+    def batch(self, step: Step) -> Batch:
+        return Batch(step.number, self.prompts, self.refill, advantages(GrpoAdvantage(std="none")))
 
-    async def take(self, step: int, count: int) -> Sequence[Group]:
+    async def take(self, step: Step, count: int) -> Sequence[Group]:
         self.calls.append(f"take {count}")
         rollout = Rollout(np.array([3], np.int32), np.zeros(1, np.float32), "", "stop", self.version, self.version)
-        ids = [f"{step}/{len(self.calls)}/{n}" for n in range(count)]
+        ids = [f"{step.number}/{len(self.calls)}/{n}" for n in range(count)]
         return [Group(name, Prompt(name, "?"), np.array([4], np.int32), (rollout, rollout)) for name in ids]
 
-    def rolled(self, step: int, groups: Sequence[Group]) -> None:
+    def rolled(self, step: Step, groups: Sequence[Group]) -> None:
         self.journaled += [group.id for group in groups]
 
     async def read(self, groups: Sequence[Group]) -> Sequence[ReadGroup]:
         assert {group.id for group in groups} <= set(self.journaled), "a group is journaled before anything else"
         return [unread(group) for group in groups]
 
-    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:
+    async def view(self, groups: Sequence[ReadGroup], wants: frozenset[Want]) -> Sequence[View]:
+        assert not wants
+        return [View() for _ in groups]
+
+    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
         return [Judged(read, Decision.USE, Supervision("gold", "1")) for read in groups]
 
     async def outcome(self, judged: Sequence[Judged]) -> Sequence[ScoredGroup]:
@@ -70,11 +93,11 @@ class Fake:
             for entry in judged
         ]
 
-    async def draw(self, step: int, count: int) -> Sequence[Stored]:
+    async def draw(self, step: Step, count: int) -> Sequence[Stored]:
         assert count == 0, "nothing is replayed here"
         return []
 
-    async def step(self, batch: Batch) -> Update:
+    async def step(self, step: Step, batch: Batch) -> Update:
         learned = bool(batch.sequences())
         self.version += learned
         self.calls.append(f"learn {len(batch.sequences())}")
@@ -89,18 +112,36 @@ class Fake:
     async def evaluate(self, step: int) -> Mapping[str, float]:
         return {}
 
+    async def feedback(self, step: Step, batch: Batch, labeller: Any) -> Mapping[str, float]:
+        return await labeller.learn(step, batch.settled)
+
     async def commit(
-        self, batch: Batch, update: Update, publication: Publication | None, evaluation: Mapping[str, float]
+        self,
+        step: Step,
+        batch: Batch,
+        update: Update,
+        publication: Publication | None,
+        learned: Mapping[str, float],
+        evaluation: Mapping[str, float],
     ) -> None:
         assert (publication is not None) == update.learned
         self.calls.append("commit")
         self.fates.append(dict(batch.fates()))
 
+    async def save(self, *_: Any) -> Any:
+        self.calls.append("save")
+
+
+def services(fake: Fake) -> Services:
+    """The fake in every place that it can take."""
+    names: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
+    found = {**dict.fromkeys(names, fake), "parked": NoParking(), "process": NoProcess()}
+    return Services(**{**found, "feedback": fake.feedback, "evaluate": fake.evaluate})
+
 
 async def run(fake: Fake) -> Fake:
-    await train(
-        Services(fake.steps, fake.new_batch, fake, fake, fake, fake, fake, fake, fake.evaluate, fake)  # type: ignore[arg-type]
-    )
+    await loop.run(services(fake))
+    assert fake.calls.pop(0) == "prepare" and fake.calls.pop() == "save"
     return fake
 
 

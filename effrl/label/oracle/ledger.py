@@ -34,6 +34,7 @@ from effrl.label.oracle.purchases import (
     purchases,
     total_cost,
 )
+from effrl.types import LOOK_AHEAD
 
 __all__ = ["Ledger", "LedgerError", "Outcome", "Purchase", "Reservation", "State", "query_id"]
 
@@ -162,10 +163,19 @@ class Ledger:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
 
-    def owned(self, prompt_ids: Sequence[str]) -> dict[str, str]:
-        """Answers of those prompts whose label was bought; of several sources, the latest answer."""
+    def owned(self, prompt_ids: Sequence[str], step: int | None = None) -> dict[str, str]:
+        """Answers of those prompts whose label was bought; of several sources, the latest answer.
+
+        Args:
+            step: look at what was bought before the decisions of this step alone: in earlier steps, or by its look
+                ahead. Without that, a step that a resume repeats would own what it bought before it was killed, and
+                buy others besides.
+        """
         answers: dict[str, str] = {}
         bought = charged & (purchases.c.state == State.COMMITTED)  # the first condition is there for its index
+        if step is not None:
+            ahead = (purchases.c.step == step) & purchases.c.query_id.startswith(f"{LOOK_AHEAD}/")
+            bought &= (purchases.c.step < step) | ahead
         columns = select(purchases.c.prompt_id, purchases.c.answer).where(bought)
         query = columns.order_by(purchases.c.answered_at, purchases.c.query_id)
         with self._engine.connect() as connection:

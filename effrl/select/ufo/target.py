@@ -14,7 +14,7 @@ import numpy as np
 from effrl.config.select import Target
 from effrl.data.render import rendered
 from effrl.reward.extract import final_answer
-from effrl.types import Int32, Message
+from effrl.types import Continuation, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,6 @@ class ScoredText:
     text: str
     start: int
     """Character at which the target begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class TargetIds:
-    """A tokenised text whose last tokens are scored: ``TargetIds(ids [L], 7)``."""
-
-    ids: Int32
-    """[L] of prompt, prefix and target; nothing follows."""
-    start: int
-    """Index of the target's first token."""
-
-    @property
-    def tokens(self) -> int:
-        """Of the target."""
-        return len(self.ids) - self.start
 
 
 def target_of(kind: Target, label: str | None, voted: str | None) -> str | None:
@@ -75,7 +60,7 @@ def scored_text(prompt: str, prefix: str, target: str) -> ScoredText:
     return ScoredText(opened + target, len(opened))
 
 
-def target_ids(tokenizer: Any, content: str | tuple[Message, ...], prefix: str, target: str) -> TargetIds:
+def target_ids(tokenizer: Any, content: str | tuple[Message, ...], prefix: str, target: str) -> Continuation:
     """Tokenise prompt, prefix and target as one text, with the special tokens that a rollout's prompt has.
 
     Args:
@@ -103,7 +88,7 @@ def target_ids(tokenizer: Any, content: str | tuple[Message, ...], prefix: str, 
         start = _parting(ids, tokenizer(text + prefix, add_special_tokens=specials)["input_ids"])
     if start == len(ids):
         raise ValueError(f"the tokenizer has no token for {target!r}")
-    return TargetIds(np.asarray(ids, np.int32), start)
+    return Continuation(np.asarray(ids, np.int32), start)
 
 
 def _parting(one: Sequence[int], other: Sequence[int]) -> int:

@@ -80,12 +80,12 @@ def test_an_engine_sleeps_while_the_learner_works_and_wakes_where_nothing_will_b
     told: list[str] = []
 
     class Learner:
-        async def step(self, batch: Any) -> Update:
+        async def step(self, step: Any, batch: Any) -> Update:
             told.append("learn")
             return Update(1, 1, learned)
 
     actor = Actor(told, MANIFEST, None)
-    update = asyncio.run(TakingTurns(Learner(), {"rollout-0": actor}, 5.0).step(None))  # type: ignore[arg-type]
+    update = asyncio.run(TakingTurns(Learner(), {"rollout-0": actor}, 5.0).step(None, None))  # type: ignore[arg-type]
     assert update.learned is learned and told == events
 
 

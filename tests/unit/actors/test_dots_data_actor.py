@@ -32,7 +32,7 @@ def step(actor: DataActor, number: int) -> tuple[list[str], dict[str, float]]:
     """What a run does with it in one step."""
     if request := actor.request(number):
         actor.receive(number, {prompt.id: rate(prompt) for prompt in request.prompts})
-    prompts = [*actor.select(number, 6), *actor.select(number, 2)]
+    prompts = [pick.prompt for pick in (*actor.select(number, 6), *actor.select(number, 2))]
     return [prompt.id for prompt in prompts], actor.observe(number, [Observation(p, 8 * rate(p), 8) for p in prompts])
 
 

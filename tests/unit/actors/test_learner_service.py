@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reads import unread
+from reads import step_of, unread
 
 import effrl
 from actors import role
@@ -68,7 +68,7 @@ async def test_updates_reach_every_rank_and_make_one_version() -> None:
     """Three groups in two updates: one group of two single tokens, then groups of 2 x 2 and 2 x 3 tokens."""
     run = config(learn={"updates": 2, "lr": 1.0, "schedule": "linear"}, loss={"reduce": "constant"}, run={"steps": 4})
     learner, ranks = service(run)
-    update = await learner.step(batch(run, step=3, groups=3))
+    update = await learner.step(step_of(3, 4), batch(run, step=3, groups=3))
     [(shares, sizes, rate)] = ranks.steps
     assert sizes == [Size(2, 2 * 10), Size(10, 4 * 10)]
     assert (len(shares), {len(share) for share in shares}) == (RANKS, {2})
@@ -77,7 +77,7 @@ async def test_updates_reach_every_rank_and_make_one_version() -> None:
     assert (update.version, update.learned, update.metrics["learn/updates"]) == (1, True, 2)
     assert rate == update.metrics["learn/lr"] == pytest.approx(0.5), "step 3 of 4"
     assert update.metrics["learn/tokens"] == 12
-    assert (await learner.step(batch(run, 4, 1, version=1))).version == 2
+    assert (await learner.step(step_of(4, 4), batch(run, 4, 1, version=1))).version == 2
 
 
 def sampled(ranks: tuple[list[MicroBatch], ...]) -> list[int]:
@@ -90,7 +90,7 @@ async def test_without_a_group_there_is_no_step() -> None:
     learner, ranks = service(run)
     made = batch(run, 1, 1)
     made.settled = [Settled(entry.scored, Fate.FILTERED) for entry in made.settled]
-    update = await learner.step(made)
+    update = await learner.step(step_of(1), made)
     assert (update.version, update.learned, ranks.steps) == (0, False, [])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_actor import Method
+from reads import ids_of, replies, step_of
 from test_scout import Oracle, Rewards, Sampling
 
 from actors.driver.certainty import CertaintyService
@@ -20,11 +21,11 @@ from effrl.config.schema import Config
 from effrl.errors import RunError, UserError
 from effrl.learn.packing import MicroBatch
 from effrl.models import TINY, fingerprint
+from effrl.questions import Question, Reply
 from effrl.run.metrics import Stopwatch
 from effrl.select.ufo.records import ScoreRecords, certainties
 from effrl.select.ufo.selector import UfoSelector
-from effrl.select.ufo.target import TargetIds
-from effrl.types import Float32, Prompt
+from effrl.types import Continuation, Float32, Prompt, Step
 
 POOL = [Prompt(f"p/{number}", "x" * (number + 1)) for number in range(6)]
 
@@ -36,11 +37,11 @@ class LabelOracle(Oracle):
         super().__init__(owned)
         self.none = none
 
-    async def buy(self, step: int, prompt_ids: Sequence[str]) -> list[str | None]:
-        self.bought += prompt_ids
-        return [None if name in self.none else label(name) for name in prompt_ids]
+    async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
+        self.bought += ids_of(questions)
+        return replies([None if name in self.none else label(name) for name in ids_of(questions)])
 
-    async def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
         return [label(name) if name in self.has else None for name in prompt_ids]
 
 
@@ -55,12 +56,17 @@ class Rank:
     def __init__(self) -> None:
         self.rows = 0
         self.widths: list[int] = []
-        self.target_logprobs = Method(self._score)
+        self.view = Method(self._score)
 
-    def _score(self, batches: Sequence[MicroBatch]) -> list[list[Float32]]:
+    def _score(
+        self, batches: Sequence[MicroBatch], temperature: float, states: bool
+    ) -> list[list[tuple[Float32, None]]]:
+        assert temperature == 1 and not states
         self.rows += sum(int(batch.mask.any(1).sum()) for batch in batches)
         self.widths += [batch.ids.size for batch in batches]
-        return [[TABLE[ids[mask > 0]] for ids, mask in zip(batch.ids, batch.mask, strict=True)] for batch in batches]
+        return [
+            [(TABLE[ids[mask > 0]], None) for ids, mask in zip(batch.ids, batch.mask, strict=True)] for batch in batches
+        ]
 
 
 TABLE = -np.arange(128, dtype=np.float32) / 100
@@ -74,10 +80,10 @@ class Tokeniser:
         self.asked: list[tuple[Prompt, str]] = []
         self.target_ids = Method(self._ids)
 
-    def _ids(self, targets: Sequence[tuple[Prompt, str]], prefix: str) -> list[TargetIds]:
+    def _ids(self, targets: Sequence[tuple[Prompt, str]], prefix: str) -> list[Continuation]:
         self.asked += targets
         texts = [(str(prompt.content) + prefix, target) for prompt, target in targets]
-        return [TargetIds(np.array([*map(ord, before + text)], np.int32), len(before)) for before, text in texts]
+        return [Continuation(np.array([*map(ord, before + text)], np.int32), len(before)) for before, text in texts]
 
 
 class Pool:
@@ -122,7 +128,7 @@ class Run:
         )
 
     def request(self, step: int = 1) -> Mapping[str, Any]:
-        return asyncio.run(self.scout(step))
+        return asyncio.run(self.scout(step_of(step)))
 
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.path.read_text().splitlines()]

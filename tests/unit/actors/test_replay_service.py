@@ -1,6 +1,6 @@
 """Replay on the side of the actors: the store in the data actor, its checkpoint, and labels that were bought since."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_actor import Method
-from reads import answered
+from reads import answered, step_of
 from test_batch import GRPO, scored
 
 import effrl
 from actors import role
 from actors.data.actor import DataActor
-from actors.data.service import ReplayService, observe
+from actors.data.service import ReplayService
+from actors.driver.feedback import FeedbackService
 from effrl.batch import Batch
 from effrl.config.schema import Config
+from effrl.label.stateless import Stateless
 from effrl.replay.rescore import rescored
 from effrl.reward.reading import membership
 from effrl.run.checkpoint import Checkpoints
-from effrl.types import Decision, Fate, Judged, Score, ScoredGroup, Status, Stored, Supervision
+from effrl.run.metrics import Stopwatch
+from effrl.types import Decision, Fate, Judged, Score, ScoredGroup, Status, Step, Stored, Supervision
 
 SECTIONS: dict[str, Any] = {"data": {"train": "tasks:chain?size=16"}, "rollout": {"prompts": 4}}
 REPLAY = {"fresh": 0.5, "capacity": 6, "warmup": 1}
@@ -51,7 +54,7 @@ class Shop:
         self.labels, self.outcomes, self.asked = labels, outcomes, 0
         self.judged: list[Judged] = []
 
-    async def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
         self.asked += 1
         return [self.labels.get(name) for name in prompt_ids]
 
@@ -66,8 +69,13 @@ def batch(step: int, *names: str, outcomes: Sequence[float | None] = (1, 0)) -> 
     return made
 
 
-async def feed(actor: DataActor, made: Batch) -> dict[str, float]:
-    return await observe(Handle(actor), made, True, 5.0)
+async def feed(actor: DataActor, made: Batch) -> Mapping[str, float]:
+    return await tell(Handle(actor), made, keeps_groups=True)
+
+
+async def tell(handle: Handle, made: Batch, keeps_groups: bool) -> Mapping[str, float]:
+    feedback = FeedbackService(handle, keeps_groups, Stopwatch(), 5.0)
+    return await feedback(step_of(made.step), made, Stateless())  # type: ignore[arg-type]  # it assigns nothing
 
 
 # --- the data actor
@@ -76,12 +84,12 @@ async def feed(actor: DataActor, made: Batch) -> dict[str, float]:
 async def test_a_step_replays_what_earlier_steps_gave(data: Callable[..., DataActor]) -> None:
     actor, shop = data(replay=REPLAY), Shop({})
     service = ReplayService(Handle(actor), shop, shop, 5.0)  # type: ignore[arg-type]
-    assert await service.draw(1, 0) == [] == await service.draw(1, 2)
+    assert await service.draw(step_of(1), 0) == [] == await service.draw(step_of(1), 2)
     assert await feed(actor, batch(1, *"abc")) == {"replay/stored": 3}
-    drawn = await service.draw(2, 2)
+    drawn = await service.draw(step_of(2), 2)
     assert len(drawn) == 2 and {stored.step for stored in drawn} == {1} and shop.asked == 0
     assert await feed(actor, batch(2, *"ab", outcomes=(1, 1))) == {"replay/stored": 1}, "newer ones without signal"
-    assert [stored.prompt_id for stored in await service.draw(3, 2)] == ["c"]
+    assert [stored.prompt_id for stored in await service.draw(step_of(3), 2)] == ["c"]
 
 
 async def test_groups_travel_only_where_they_are_replayed(data: Callable[..., DataActor]) -> None:
@@ -89,7 +97,7 @@ async def test_groups_travel_only_where_they_are_replayed(data: Callable[..., Da
     actor = data()
     handle = Handle(actor)
     handle.observe = Method(lambda *arguments: given.append(arguments) or actor.observe(*arguments))
-    assert await observe(handle, batch(1, "a"), False, 5.0) == {}
+    assert await tell(handle, batch(1, "a"), keeps_groups=False) == {}
     assert [len(arguments[2]) for arguments in given] == [0]
     assert actor.replay(2, 4) == []
 
@@ -145,7 +153,7 @@ async def test_a_vote_is_replaced_by_a_label_that_is_owned_by_now() -> None:
     known, unknown = voted("known", "7", "7", "8"), voted("unknown", "7", "7", "8")
     gold = replace(voted("gold", "7", "8"), scored=scored([1, 0], name="gold"))
     shop = Shop({"known": "8", "gold": "9"}, outcomes=(0.0, 0.0, 1.0))
-    found = await rescored([unknown, known, gold], shop, shop)  # type: ignore[arg-type]
+    found = await rescored(step_of(2), [unknown, known, gold], shop, shop)  # type: ignore[arg-type]
     assert found[0].scored is unknown.scored
     assert found[2].scored is gold.scored
     assert found[1].scored.judged.supervision == Supervision("bought", "8")
@@ -157,12 +165,12 @@ async def test_a_vote_is_replaced_by_a_label_that_is_owned_by_now() -> None:
 async def test_a_group_whose_label_makes_all_its_rollouts_wrong_is_not_learned_from() -> None:
     shop = Shop({"a": "9"}, outcomes=(0.0, 0.0))
     made = batch(2, "b")
-    made.replay(await rescored([voted("a", "7", "8")], shop, shop))  # type: ignore[arg-type]
+    made.replay(await rescored(step_of(2), [voted("a", "7", "8")], shop, shop))  # type: ignore[arg-type]
     assert made.replayed == [] and made.fates() == {Fate.TRAINED: 1}
 
 
 async def test_nobody_is_asked_where_every_label_is_true() -> None:
     shop = Shop({})
     stored = [Stored(scored([1, 0], name=name), 1) for name in "ab"]
-    found = await rescored(stored, shop, shop)  # type: ignore[arg-type]
+    found = await rescored(step_of(2), stored, shop, shop)  # type: ignore[arg-type]
     assert all(one is other for one, other in zip(found, stored, strict=True)) and shop.asked == 0

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,10 @@ import effrl
 from actors import role
 from actors.data.actor import DataActor
 from actors.driver.run import Driver
-from actors.learner.group import LearnerGroup
-from actors.learner.service import LearnerService
 from actors.oracle.actor import OracleActor
 from actors.rollout.sampling import Sampled, SampleRequest
+from effrl import loop
 from effrl.config.schema import Config
-from effrl.loop import train
 from effrl.report.progress import Progress
 from effrl.reward.reading import cluster
 from effrl.reward.sandbox.messages import ScoringTask
@@ -91,6 +90,9 @@ class Rank:
     def logprobs(self, canary: Any) -> Any:
         return np.zeros(1, np.float32)
 
+    def restore(self, directory: Path) -> None:
+        assert (directory / "learner.txt").read_text() == "weights"
+
     def save(self, directory: Path) -> None:
         (directory / "learner.txt").write_text("weights")
 
@@ -119,19 +121,14 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint) ->
     data = Handle(DataActor("data", *place, config, []))
     oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label.budget))
     control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
-    actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, actors=control)
+    learner = {"learner-0": Handle(Rank())}
+    actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, actors=control)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
     found = SimpleNamespace(context=64, model=start.model)
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
-    learner = LearnerGroup({"learner-0": Handle(Rank())}, 60.0)
-    if start.checkpoint:
-        data.actor.load(start.checkpoint, start.data_state)
-    learning = LearnerService(learner, config, start.version, driver.clock)
-    scout = driver._scout(learning)
-    journal = driver._journal(learner, scout)
-    services = driver._services(learning, engine, journal, driver._rollouts(scout))  # type: ignore[arg-type]
-    await train(services)
-    await journal.finish()
+    services = driver._build()
+    await driver._restore()
+    await loop.run(replace(services, weights=engine))  # type: ignore[arg-type]  # engines here have no weights
 
 
 def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_actor import Method
+from reads import step_of
 
 import effrl
 from actors import role
@@ -16,7 +17,7 @@ from actors.driver.scout import Scout
 from actors.rollout.sampling import Sampled, Sampler, SampleRequest
 from effrl.config.schema import Config
 from effrl.run.metrics import Stopwatch
-from effrl.types import Group, Observation, Prompt, Rollout
+from effrl.types import Group, Observation, Pick, Prompt, Rollout
 
 PROMPTS, STEPS = 2, 5
 
@@ -31,9 +32,9 @@ class Engine:
         self.sample = Method(self._sample)
         self.request = Method(lambda step: None)
 
-    def _select(self, step: int, count: int) -> list[Prompt]:
+    def _select(self, step: int, count: int) -> list[Pick]:
         self.events.append(f"select {count} for step {step}")
-        return [Prompt(f"{step}/{n}", "?") for n in range(count)]
+        return [Pick(Prompt(f"{step}/{n}", "?"), 2) for n in range(count)]
 
     def _sample(self, requests: list[SampleRequest]) -> list[Sampled]:
         self.events.append(f"sample {len(requests)} with version {self.version}")
@@ -58,9 +59,9 @@ async def staleness(engine: Engine, rollouts: RolloutService, refills: int = 0) 
     """Of each step's rollouts, when they are learned; each step makes one version."""
     found = []
     for step in range(1, STEPS + 1):
-        groups: list[Group] = list(await rollouts.take(step, PROMPTS))
+        groups: list[Group] = list(await rollouts.take(step_of(step, STEPS), PROMPTS))
         for _ in range(refills):
-            groups += await rollouts.take(step, 1)
+            groups += await rollouts.take(step_of(step, STEPS), 1)
         await asyncio.sleep(0.01)  # while the learner is busy, what runs ahead starts
         found.append({engine.version - rollout.version_min for group in groups for rollout in group.rollouts})
         engine.version += 1
@@ -89,7 +90,7 @@ async def test_staleness_1_samples_the_next_step_while_this_one_is_learned(refil
 
 async def test_group_ids_are_unique_although_two_steps_are_in_flight() -> None:
     rollouts = service(Engine(), 1)
-    groups = [group for step in range(1, STEPS + 1) for group in await rollouts.take(step, PROMPTS)]
+    groups = [group for step in range(1, STEPS + 1) for group in await rollouts.take(step_of(step, STEPS), PROMPTS)]
     assert len({group.id for group in groups}) == len(groups) == PROMPTS * STEPS
     assert [group.id.split("/")[1] for group in groups] == [str(1 + n // PROMPTS) for n in range(len(groups))]
 
@@ -98,7 +99,7 @@ async def test_what_runs_ahead_is_given_up_without_a_word() -> None:
     """Also where it failed: the run ends for another reason, and that one is to be told."""
     engine = Engine()
     rollouts = service(engine, 1)
-    await rollouts.take(1, PROMPTS)
+    await rollouts.take(step_of(1, STEPS), PROMPTS)
     engine.sample = Method(lambda requests: RuntimeError("the worker is gone"))
     await asyncio.sleep(0.01)
     await rollouts.cancel()
@@ -115,13 +116,13 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], DataAc
 def test_prompts_of_a_step_that_was_not_committed_come_again_after_a_resume(data: Callable[[], DataActor]) -> None:
     actor, uninterrupted = data(), data()
     first, ahead = actor.select(1, 4), actor.select(2, 4)
-    actor.observe(1, [Observation(prompt, 1.0, 2) for prompt in first])
+    actor.observe(1, [Observation(pick.prompt, 1.0, 2) for pick in first])
     resumed = data()
     resumed.restore(actor.state())
     assert resumed.select(2, 3) == ahead[:3], "a step may ask for fewer, or more"
     again = data()
     again.restore(resumed.state())
-    assert sorted(p.id for p in again.select(2, 4)) == sorted(p.id for p in ahead)
+    assert sorted(p.prompt.id for p in again.select(2, 4)) == sorted(p.prompt.id for p in ahead)
     expected = [uninterrupted.select(step, 4) for step in (1, 2, 3)][-1]
     assert again.select(3, 4) == expected
 

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_actor import Method
+from reads import ids_of, replies
 
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
 from actors.rollout.sampling import Sampled, SampleRequest
 from effrl.config.schema import Config
 from effrl.protocols import LookAhead
+from effrl.questions import Question, Reply
 from effrl.run.metrics import Stopwatch
-from effrl.types import Group, Prompt, ReadGroup, Rollout, Score, Status
+from effrl.types import Group, Pick, Prompt, ReadGroup, Rollout, Score, Status, Step
 
 POOL = [Prompt(f"p/{n}", f"{n}") for n in range(6)]
 ANSWERS = {"p/0": "aaab", "p/1": "abcd", "p/2": "bbbb", "p/3": "aabb"}
@@ -28,18 +30,18 @@ class Data:
         self.found: dict[int, Mapping[str, float]] = {}
         self.request = Method(lambda step: LookAhead(tuple(POOL[:4]), "pass_rate") if step == 1 else None)
         self.receive = Method(lambda step, found: self.found.update({step: found}))
-        self.select = Method(lambda step, count: [POOL[4], POOL[0], POOL[5], POOL[3]])
+        self.select = Method(lambda step, count: [Pick(POOL[n], 4) for n in (4, 0, 5, 3)])
 
 
 class Oracle:
     def __init__(self, owned: Sequence[str] = ()) -> None:
         self.has, self.bought = set(owned), list[str]()
 
-    async def buy(self, step: int, prompt_ids: Sequence[str]) -> list[str | None]:
-        self.bought += prompt_ids
-        return ["a"] * len(prompt_ids)
+    async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
+        self.bought += ids_of(questions)
+        return replies(["a"] * len(questions))
 
-    async def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
         return ["a" if name in self.has else None for name in prompt_ids]
 
 
@@ -93,7 +95,7 @@ def scout(label: dict[str, Any], oracle: Oracle) -> tuple[Scout, Data, Sampling]
 def test_with_gold_labels_every_label_is_bought_and_rates_leave_out_what_could_not_be_scored() -> None:
     oracle = Oracle()
     made, data, _ = scout({"kind": "gold"}, oracle)
-    asyncio.run(made(1)) and asyncio.run(made(2))
+    asyncio.run(made(step_of(1))) and asyncio.run(made(step_of(2)))
     assert oracle.bought == ["p/0", "p/1", "p/2", "p/3"]
     assert data.found == {1: {"p/0": 0.75, "p/1": pytest.approx(1 / 3), "p/2": 0.0, "p/3": 0.5}}
 
@@ -101,7 +103,7 @@ def test_with_gold_labels_every_label_is_bought_and_rates_leave_out_what_could_n
 def test_other_labellers_buy_nothing_and_what_is_not_owned_counts_by_the_votes_share() -> None:
     oracle = Oracle(owned=["p/2"])
     made, data, _ = scout({"kind": "vote"}, oracle)
-    asyncio.run(made(1))
+    asyncio.run(made(step_of(1)))
     assert oracle.bought == []
     assert data.found == {1: {"p/0": 0.75, "p/1": 0.25, "p/2": 0.0, "p/3": 0.5}}
 
@@ -110,12 +112,12 @@ def test_rollouts_of_the_scout_are_learned_from_where_their_prompts_are_chosen()
     made, data, sampling = scout({"kind": "gold"}, Oracle())
     config = made.config
     service = RolloutService(data, sampling, config, 1, Stopwatch(), made)  # type: ignore[arg-type]
-    groups = asyncio.run(service.take(1, 4))
+    groups = asyncio.run(service.take(step_of(1), 4))
     assert [group.prompt.id for group in groups] == ["p/4", "p/0", "p/5", "p/3"]
     assert [group.purpose for group in groups] == ["train"] * 4
     assert ["".join(rollout.text for rollout in group.rollouts) for group in groups] == ["aabb", "aaab", "aabb", "aabb"]
     assert [request.prompt.id for request in sampling.asked] == ["p/0", "p/1", "p/2", "p/3", "p/4", "p/5"]
     assert made.metrics(1) == {"scout/prompts": 4, "scout/rollouts": 8, "scout/tokens": 8, "scout/reused": 8}
-    again = asyncio.run(service.take(2, 4))
+    again = asyncio.run(service.take(step_of(2), 4))
     assert len(sampling.asked) == 10, "what was sampled with an older policy is not fresh any more"
     assert [group.prompt.id for group in again] == ["p/4", "p/0", "p/5", "p/3"] and made.metrics(2) == {}

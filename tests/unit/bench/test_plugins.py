@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from reads import answered
+from reads import answered, ids_of, replies, step_of
 
 from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.cag import corrective_advantage_gap
+from effrl.questions import Question, Reply
 from effrl.reward.reading import membership
-from effrl.types import Observation, Prompt
+from effrl.types import Observation, Prompt, Step
 from tests.bench.base_table import auc
 from tests.bench.plugins import BASE, RandomRewards, TrueDifficulty, oracle_cag, true_gap
 
@@ -36,16 +37,16 @@ async def test_the_oracle_buys_the_largest_gap() -> None:
     asked: list[str] = []
 
     class Shop:
-        async def buy(self, step: int, prompt_ids: list[str]) -> list[str | None]:
-            asked.extend(prompt_ids)
-            return ["x"] * len(prompt_ids)
+        async def buy(self, step: Step, questions: list[Question]) -> list[Reply]:
+            asked.extend(ids_of(questions))
+            return replies(["x"] * len(questions))
 
-        async def owned(self, prompt_ids: list[str]) -> list[str | None]:
+        async def owned(self, step: Step, prompt_ids: list[str]) -> list[str | None]:
             return [None] * len(prompt_ids)
 
     (first, gold), (second, _), (third, _) = rows
     groups = [answered(first, gold, gold, "?"), answered(second, "?", "?", "!"), answered(third, "?", "?", "?")]
-    await oracle_cag(config, Shop()).assign(1, groups)  # type: ignore[arg-type]
+    await oracle_cag(config, Shop()).assign(step_of(1), groups, [])  # type: ignore[arg-type]
     assert asked == [second], "the first vote is right, the third unanimous"
 
 
@@ -53,7 +54,7 @@ async def test_random_rewards_are_coins() -> None:
     config = Config.model_validate({"data": {"train": "tasks:chain"}})
     groups = [answered(f"p{n}", *("1",) * 8) for n in range(100)]
     one, two = [
-        [membership(judged) for judged in await RandomRewards(config, None).assign(step, groups)]  # type: ignore[arg-type]
+        [membership(judged) for judged in await RandomRewards(config, None).assign(step_of(step), groups, [])]  # type: ignore[arg-type]
         for step in (1, 1)
     ]
     assert one == two, "the same seed, step and prompt"

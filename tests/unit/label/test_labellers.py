@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reads import answered
+from reads import answered, ids_of, replies, step_of
 
 from effrl.config.schema import Config
 from effrl.label.build import labeller
 from effrl.label.gold import GoldLabeller
 from effrl.label.selective import SelectiveLabeller, allowance, at_random
 from effrl.label.vote import majority
-from effrl.types import Decision, Judged, ReadGroup
+from effrl.questions import Question, Reply
+from effrl.types import Decision, Judged, ReadGroup, Step, View
 
 
 class Shop:
@@ -24,21 +25,25 @@ class Shop:
         self.mine = set(owned)
         self.asked: list[str] = []
 
-    async def buy(self, step: int, prompt_ids: Sequence[str]) -> list[str | None]:
-        self.asked += prompt_ids
-        sold = list(prompt_ids)[: self.stock]
+    async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
+        names = ids_of(questions)
+        self.asked += names
+        sold = names[: self.stock]
         self.stock -= len(sold)
         self.mine |= set(sold)
-        return [f"true-{name}" if name in sold else None for name in prompt_ids]
+        return replies([f"true-{name}" if name in sold else None for name in names])
 
-    async def owned(self, prompt_ids: Sequence[str]) -> list[str | None]:
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
         return [f"true-{name}" if name in self.mine else None for name in prompt_ids]
 
 
 GROUPS = [answered("a", "1", "1", "2"), answered("b", "3", None, "3"), answered("c", None, None, None)]
 
 
-def by_name(step: int, groups: Sequence[ReadGroup]) -> list[float]:
+STEP, VIEWS = step_of(1), [View()] * 3
+
+
+def by_name(step: Step, groups: Sequence[ReadGroup]) -> list[float]:
     """Later names are wanted more."""
     return [float(ord(read.group.prompt.id)) for read in groups]
 
@@ -62,7 +67,7 @@ def test_of_equal_clusters_the_first_wins() -> None:
 
 
 async def test_gold_buys_everything_it_can() -> None:
-    assert told(await GoldLabeller(Shop(stock=2)).assign(1, GROUPS)) == [
+    assert told(await GoldLabeller(Shop(stock=2)).assign(STEP, GROUPS, VIEWS)) == [
         ("gold", "true-a"),
         ("gold", "true-b"),
         ("drop", None),
@@ -77,26 +82,26 @@ async def test_gold_buys_everything_it_can() -> None:
     ],
 )
 async def test_the_highest_ranked_is_bought(rest: str, expected: list[tuple[str, str | None]]) -> None:
-    judged = await SelectiveLabeller(Shop(), by_name, share=1 / 3, rest=rest).assign(1, GROUPS)  # type: ignore[arg-type]
+    judged = await SelectiveLabeller(Shop(), by_name, share=1 / 3, rest=rest).assign(STEP, GROUPS, VIEWS)  # type: ignore[arg-type]
     assert told(judged) == expected
 
 
 async def test_what_is_owned_leaves_the_ranking_and_costs_nothing() -> None:
     shop = Shop(owned=["c"])
-    judged = await SelectiveLabeller(shop, by_name, share=1 / 3, rest="vote").assign(1, GROUPS)
+    judged = await SelectiveLabeller(shop, by_name, share=1 / 3, rest="vote").assign(STEP, GROUPS, VIEWS)
     assert told(judged) == [("vote", "1"), ("bought", "true-b"), ("bought", "true-c")]
     assert shop.asked == ["b"]
 
 
 async def test_a_spent_budget_leaves_votes() -> None:
-    judged = await SelectiveLabeller(Shop(stock=0), by_name, share=1.0, rest="vote").assign(1, GROUPS)
+    judged = await SelectiveLabeller(Shop(stock=0), by_name, share=1.0, rest="vote").assign(STEP, GROUPS, VIEWS)
     assert told(judged) == [("vote", "1"), ("vote", "3"), ("drop", None)]
     assert judged[2].decision is Decision.DROP and "no answer to vote on" in judged[2].reason
 
 
 async def test_votes_alone_never_ask() -> None:
     shop = Shop()
-    await SelectiveLabeller(shop, by_name, share=0.0, rest="vote").assign(1, GROUPS)
+    await SelectiveLabeller(shop, by_name, share=0.0, rest="vote").assign(STEP, GROUPS, VIEWS)
     assert shop.asked == []
 
 
@@ -113,8 +118,8 @@ def test_a_small_share_buys_now_and_then() -> None:
 
 def test_random_ranks_repeat_for_a_seed_and_change_with_the_step() -> None:
     rank = at_random(3)
-    assert rank(1, GROUPS) == at_random(3)(1, GROUPS) != rank(2, GROUPS)
-    assert rank(1, GROUPS) != at_random(4)(1, GROUPS)
+    assert rank(STEP, GROUPS) == at_random(3)(STEP, GROUPS) != rank(step_of(2), GROUPS)
+    assert rank(STEP, GROUPS) != at_random(4)(STEP, GROUPS)
 
 
 @pytest.mark.parametrize(

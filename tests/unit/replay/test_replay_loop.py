@@ -11,10 +11,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reads import unread
+from reads import step_of, unread
 from test_batch import GRPO, scored
-from test_loop import Fake
+from test_loop import Fake, services
 
+from effrl import loop
 from effrl.advantage.build import advantages
 from effrl.batch import Batch
 from effrl.config.advantage import GrpoAdvantage
@@ -22,12 +23,25 @@ from effrl.config.loss import Clip, ClippedLoss
 from effrl.config.replay import fresh_of
 from effrl.config.schema import Config
 from effrl.learn.packing import pad, size_of
-from effrl.loop import Services, train
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
 from effrl.replay.store import ReplayStore
 from effrl.seeds import stream
-from effrl.types import Decision, Fate, Group, Judged, Prompt, ReadGroup, Rollout, Score, ScoredGroup, Status, Stored
+from effrl.types import (
+    Decision,
+    Fate,
+    Group,
+    Judged,
+    Prompt,
+    ReadGroup,
+    Rollout,
+    Score,
+    ScoredGroup,
+    Status,
+    Step,
+    Stored,
+    View,
+)
 from effrl.types import Supervision as Label
 
 STEPS, PROMPTS, CAPACITY, SEED = 10, 6, 7, 3
@@ -49,21 +63,22 @@ class Replaying(Fake):
         self.store, self.range = store, steps
         self.batches: list[Batch] = []
 
-    async def steps(self) -> AsyncIterator[int]:
-        for step in self.range:
-            yield step
+    async def steps(self) -> AsyncIterator[Step]:
+        for number in self.range:
+            yield step_of(number)
 
-    def new_batch(self, step: int) -> Batch:
-        fresh = CONFIG.fresh_at(step)
-        return Batch(step, fresh, self.refill, advantages(GrpoAdvantage(std="none")), replays=PROMPTS - fresh)
+    def batch(self, step: Step) -> Batch:
+        fresh = CONFIG.fresh_at(step.number)
+        return Batch(step.number, fresh, self.refill, advantages(GrpoAdvantage(std="none")), replays=PROMPTS - fresh)
 
-    async def take(self, step: int, count: int) -> Sequence[Group]:
+    async def take(self, step_: Step, count: int) -> Sequence[Group]:
+        step = step_.number
         done = len([name for name in self.journaled if name.startswith(f"{step}/")])
         names = stream(SEED, "prompts", step).sample("abcdefghijklmnop", 16)[done : done + count]
         rollout = Rollout(np.array([3], np.int32), np.full(1, -step, np.float32), "", "stop", step, step)
         return [Group(f"{step}/{name}", Prompt(name, "?"), np.array([4], np.int32), (rollout,) * 3) for name in names]
 
-    async def assign(self, step: int, groups: Sequence[ReadGroup]) -> Sequence[Judged]:
+    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
         return [
             Judged(read, Decision.DROP)
             if fate_by_lot(read.group) is Fate.DROPPED
@@ -77,11 +92,11 @@ class Replaying(Fake):
             for entry in judged
         ]
 
-    async def draw(self, step: int, count: int) -> Sequence[Stored]:
-        return self.store.draw(step, count)
+    async def draw(self, step: Step, count: int) -> Sequence[Stored]:
+        return self.store.draw(step.number, count)
 
-    async def commit(self, batch: Batch, *rest: Any) -> None:
-        self.store.add(batch.step, batch.settled)
+    async def commit(self, step: Step, batch: Batch, *rest: Any) -> None:
+        self.store.add(step.number, batch.settled)
         self.batches.append(batch)
 
 
@@ -104,8 +119,7 @@ def new_store() -> ReplayStore:
 
 async def run(store: ReplayStore, steps: range) -> Replaying:
     fake = Replaying(store, steps)
-    services: Any = (fake.steps, fake.new_batch, *[fake] * 6, fake.evaluate, fake)
-    await train(Services(*services))
+    await loop.run(services(fake))
     return fake
 
 

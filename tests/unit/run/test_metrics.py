@@ -9,7 +9,7 @@ import pytest
 
 from effrl.errors import UserError
 from effrl.run import metrics
-from effrl.run.metrics import STAGES, Metrics, MetricsLog, MetricsRow, Stopwatch
+from effrl.run.metrics import PHASES, Metrics, MetricsLog, MetricsRow, Stopwatch
 from effrl.run.sinks import TensorBoardSink
 
 
@@ -132,7 +132,7 @@ def test_stopwatch_adds_up_and_resets() -> None:
         raise ValueError("boom")
     taken = clock.take()
     assert (taken["time/rollout_s"], taken["time/learn_s"], taken["time/step_s"]) == (5.0, 4.0, 10.0)
-    assert taken.keys() == {f"time/{stage}_s" for stage in (*STAGES, "step")}
+    assert taken.keys() == {f"time/{stage}_s" for stage in (*PHASES, "step")}
     assert set(clock.take().values()) == {0.0}
 
 

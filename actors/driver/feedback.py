@@ -1,0 +1,38 @@
+"""What a step found out goes back to those who choose: the selector, the replay store and the labeller."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actors.wait import answer
+from effrl.batch import Batch, Settled
+from effrl.protocols import Labeller
+from effrl.run.metrics import Stopwatch
+from effrl.types import Observation, Step
+
+
+@dataclass
+class FeedbackService:
+    """Tells the data actor and the labeller."""
+
+    data: Any
+    keeps_groups: bool
+    """Whether the data actor stores groups to replay; it gets them with all tokens."""
+    clock: Stopwatch
+    wait_s: float
+
+    async def __call__(self, step: Step, batch: Batch, labeller: Labeller) -> Mapping[str, float]:
+        settled = [*batch.joined, *batch.settled]
+        with self.clock.stage("commit"):
+            seen = [observed for entry in settled if (observed := _observation(entry)) is not None]
+            kept = settled if self.keeps_groups else []
+            told = self.data.observe.remote(step.number, seen, kept)
+            known = await answer(told, self.wait_s, "feedback", "data")
+            return {**known, **await labeller.learn(step, settled)}
+
+
+def _observation(settled: Settled) -> Observation | None:
+    """Outcomes of a group, those of groups without signal included; None where none of its rollouts has one."""
+    outcomes = [score.outcome for score in settled.scored.scores if score.outcome is not None]
+    prompt = settled.scored.group.prompt
+    return Observation(prompt, float(sum(outcomes)), len(outcomes)) if outcomes else None
