@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_actor import Method
-from reads import ids_of, replies
+from reads import ids_of, replies, step_of
 
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
