@@ -24,7 +24,6 @@ from actors.reward.actor import RewardActor
 from actors.rollout.actor import RolloutWorker
 from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers
-from effrl.config.advantage import GaeAdvantage
 from effrl.config.cluster import WorkersConfig
 from effrl.config.schema import Config
 
@@ -164,7 +163,6 @@ class Cluster:
         config, workers = self.config, self.config.cluster.learner
         reference = str(initial) if config.loss.kl > 0 else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
-        gae = config.advantage if isinstance(config.advantage, GaeAdvantage) else None
         clip = config.replay.clip if config.replay else "centered"
         world_size = config.cluster.ranks
         for rank in range(world_size):
@@ -178,7 +176,7 @@ class Cluster:
                 world_size=world_size,
                 reference=reference,
                 temperature=config.rollout.temperature,
-                gae=gae,
+                gae=config.advantage.value_function,
                 clip=clip,
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(

@@ -175,8 +175,8 @@ def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
 
     found = check(load.load(recipe, overrides or []))
     console.print(
-        f"ok: {found.train.rows:,} prompts ({found.train.labelled:,} with a label), {found.parameters:,} parameters,"
-        f" context {found.context}",
+        f"ok: {found.train.rows:,} prompts ({found.train.labelled:,} with a label),"
+        f" {found.model.parameters:,} parameters, context {found.context}",
         highlight=False,
     )
 

@@ -1,6 +1,8 @@
 """Where a model is, and what of it must be known before anything is started."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from importlib import resources
 from math import prod
@@ -48,12 +50,68 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def config_of(directory: Path) -> dict[str, Any]:
-    """The model's own ``config.json``.
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the files of a model say of it, read once."""
+
+    path: Path
+    """Its local directory."""
+    config: Mapping[str, Any]
+    """Its own ``config.json``."""
+    shapes: Mapping[str, Sequence[int]]
+    """Shape of every tensor by name; tied tensors are there once."""
+    has_chat_template: bool
+    """Whether its tokenizer can render messages."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return sum(map(prod, self.shapes.values()))
+
+    @property
+    def context(self) -> int:
+        """Longest sequence that the model was made for, in tokens.
+
+        Raises:
+            UserError: the model does not say.
+        """
+        context = self.config.get("max_position_embeddings")
+        if not isinstance(context, int):
+            raise UserError(f"{self.path}/config.json has no max_position_embeddings: set model.context")
+        return context
+
+    def context_up_to(self, wanted: int | None) -> int:
+        """The longest sequence to work with: ``wanted``, or the model's own limit.
+
+        Raises:
+            UserError: the model was made for less, or does not say for what.
+        """
+        made_for = self.config.get("max_position_embeddings")
+        if wanted is None:
+            return self.context
+        if made_for is not None and wanted > made_for:
+            raise UserError(
+                f"model.context ({wanted}) is more than the {made_for} tokens that the model was made for: lower it"
+            )
+        return wanted
+
+
+def find_model(path: str) -> ModelFacts:
+    """Locate a model and read what its files say.
 
     Raises:
-        UserError: it is damaged.
+        UserError: there is none, or one of its files is damaged.
     """
+    return read_model(locate(path))
+
+
+def read_model(directory: Path) -> ModelFacts:
+    """What the files of a model say; raises as :func:`find_model` does."""
+    shapes = {name: shape for file in directory.glob("*.safetensors") for name, shape in _shapes(file).items()}
+    return ModelFacts(directory, _config(directory), shapes, _has_chat_template(directory))
+
+
+def _config(directory: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads((directory / "config.json").read_text())
     except ValueError as error:
@@ -61,40 +119,13 @@ def config_of(directory: Path) -> dict[str, Any]:
     return config
 
 
-def context_of(directory: Path) -> int:
-    """Longest sequence that the model was made for, in tokens.
-
-    Raises:
-        UserError: the model does not say.
-    """
-    context = config_of(directory).get("max_position_embeddings")
-    if not isinstance(context, int):
-        raise UserError(f"{directory}/config.json has no max_position_embeddings: set model.context")
-    return context
-
-
-def has_chat_template(directory: Path) -> bool:
-    """Whether the model's tokenizer can render messages."""
+def _has_chat_template(directory: Path) -> bool:
     if (directory / "chat_template.jinja").is_file() or (directory / "additional_chat_templates").is_dir():
         return True
     try:
         return bool(json.loads((directory / "tokenizer_config.json").read_text()).get("chat_template"))
     except (OSError, ValueError):
         return False
-
-
-def parameters_of(directory: Path) -> int:
-    """Number of parameters, read from the headers of the weight files (tied tensors count once).
-
-    Raises:
-        UserError: a weight file is damaged.
-    """
-    return sum(prod(shape) for shape in shapes_of(directory).values())
-
-
-def shapes_of(directory: Path) -> dict[str, list[int]]:
-    """Shape of every tensor by name; raises as :func:`parameters_of` does."""
-    return {name: shape for file in directory.glob("*.safetensors") for name, shape in _shapes(file).items()}
 
 
 def fingerprint(directory: Path) -> str:

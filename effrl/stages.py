@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from effrl.advantage.build import advantages
 from effrl.batch import Batch
-from effrl.config.advantage import GaeAdvantage
 from effrl.config.schema import Config
 from effrl.protocols import Labeller
 from effrl.types import Step
@@ -41,7 +40,7 @@ class TrainingStage:
 
     def batch(self, step: Step) -> Batch:
         fresh, rollout = self.config.fresh_at(step.place), self.config.rollout
-        contrast = not isinstance(self.config.advantage, GaeAdvantage)
+        contrast = self.config.advantage.needs_contrast
         return Batch(step.number, fresh, rollout.refill, self._advantages, contrast, rollout.prompts - fresh)
 
 

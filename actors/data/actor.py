@@ -42,7 +42,7 @@ class DataActor(Role):
     def __init__(self, name: str, run_dir: Path, version: str, config: Config, search_path: Sequence[str]) -> None:
         super().__init__(name, run_dir, version)
         plugins.search(search_path)
-        labelled_only = config.label.kind == "gold"
+        labelled_only = config.label.buys_all
         weighted = [(pool.weight, _prompts(pool, config.data.form, labelled_only)) for pool in pools(config.data.train)]
         self._notes: list[str] = []
         self.selector = selector(config, weighted, self._notes.append)

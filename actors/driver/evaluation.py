@@ -86,7 +86,7 @@ async def evaluate(
         tell: is told what is waited for.
     """
     tell("starting the engines")
-    await cluster.start(found.model, found.model, found.context, version=0)
+    await cluster.start(found.model.path, found.model.path, found.context, version=0)
     clock, wait_s = Stopwatch(), config.cluster.wait_s
     rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.eval_max_tokens)
     sampler = Sampler(cluster.rollout, wait_s)

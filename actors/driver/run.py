@@ -68,7 +68,7 @@ class Driver:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
         ready = await self.cluster.start(
-            self.start.model, self.preflight.model, self.preflight.context, self.start.version
+            self.start.model, self.preflight.model.path, self.preflight.context, self.start.version
         )
         for line in (ready, *await answer(self.cluster.data.notes.remote(), self._wait_s, "notes", "data")):
             self.progress.note(line)
@@ -97,7 +97,7 @@ class Driver:
         oracle = OracleService(cluster.oracle, wait_s)
         rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.rollout.max_tokens)
         certainty = CertaintyService(learner, cluster.rollout["rollout-0"], self.preflight.context, wait_s)
-        records = ScoreRecords(self.directory.scores, self.preflight.model)
+        records = ScoreRecords(self.directory.scores, self.preflight.model.path)
         scout = Scout(cluster.data, sampler, rewards, oracle, config, clock, certainty, records)
         self.rollouts = RolloutService(cluster.data, sampler, config, self.start.attempt, clock, scout)
         self.labeller = TimedLabeller(labeller(config, oracle), clock)

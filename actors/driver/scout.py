@@ -8,9 +8,8 @@ from actors.driver.certainty import CHUNK, Aim, CertaintyService, nothing_scored
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampled, Sampler, SampleRequest
 from actors.wait import answer
-from effrl.config.label import GoldLabel
 from effrl.config.schema import Config
-from effrl.config.select import Target, UfoSelect
+from effrl.config.select import Target
 from effrl.protocols import LookAhead, Oracle
 from effrl.questions import Label, Question
 from effrl.run.metrics import Stopwatch
@@ -88,7 +87,7 @@ class Scout:
         """
         groups = _groups(prompts, sampled)
         ids = [prompt.id for prompt in prompts]
-        buys = isinstance(self.config.label, GoldLabel)
+        buys = self.config.label.buys_all
         labels = await (self._buy(step, prompts) if buys else self.oracle.owned(step, ids))
         graded = [(group, label) for group, label in zip(groups, labels, strict=True) if label is not None]
         voted = [group for group, label in zip(groups, labels, strict=True) if label is None]
@@ -104,7 +103,7 @@ class Scout:
         Returns:
             What was sampled to find targets, and metrics of what the rest cost.
         """
-        select = target_settings(self.config)
+        select = self.config.certainty
         aims, sampled = await self._aims(step, prompts, select.target)
         version, found = await self.certainty(aims, select.prefix)
         without_target, too_long = len(prompts) - len(aims), len(aims) - len(found)
@@ -158,13 +157,6 @@ class Scout:
         """Tell the selector; what it makes of each prompt comes back, if it says so."""
         wait_s = self.config.cluster.wait_s
         return await answer(self.data.receive.remote(step.number, found), wait_s, "what the scout found", "data")
-
-
-def target_settings(config: Config) -> UfoSelect:
-    """Target and prefix of certainties; a selector of the user's own gets labels where all are bought, else votes."""
-    if isinstance(config.select, UfoSelect):
-        return config.select
-    return UfoSelect(target="final_answer" if isinstance(config.label, GoldLabel) else "pseudo_answer")
 
 
 def _groups(prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> list[Group]:

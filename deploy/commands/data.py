@@ -12,7 +12,7 @@ from effrl.data.audit import Audit, Findings, Ruler, audit, shared
 from effrl.data.render import render
 from effrl.data.write import write
 from effrl.errors import UserError
-from effrl.models import context_of, has_chat_template, locate
+from effrl.models import ModelFacts, find_model
 from effrl.report.show import printable
 from effrl.types import Prompt
 
@@ -28,7 +28,7 @@ def check(targets: Sequence[str], model: str | None, max_tokens: int, limit: int
             raise UserError(f"--model and --max-tokens are for sources: write model.path=… after {targets[0]}")
         _conclude(_check_config(load.load(targets[0], targets[1:]), limit, console))
         return
-    ruler = _ruler(locate(model), None, max_tokens) if model is not None else None
+    ruler = _ruler(find_model(model), None, max_tokens) if model is not None else None
     problems: list[str] = []
     for target in targets:
         found = audit(load.source(target), ruler=ruler, limit=limit)
@@ -47,7 +47,7 @@ def _is_config(target: str) -> bool:
 
 
 def _check_config(config: Config, limit: int, console: Console) -> list[str]:
-    data, model = config.data, locate(config.model.path)
+    data, model = config.data, find_model(config.model.path)
     ruler = _ruler(model, config.model.context, config.rollout.max_tokens)
     train = audit(data.train, data.form, ruler, limit)
     problems = _tell("data.train", train, ruler, console)
@@ -69,17 +69,17 @@ def _check_held_out(field: str, train: Audit, held_out: Audit, ruler: Ruler, con
     return problems + ([f"{leaked.count:,} of {field} are trained on"] if leaked.count else [])
 
 
-def _ruler(model: Path, context: int | None, max_tokens: int) -> Ruler:
+def _ruler(model: ModelFacts, context: int | None, max_tokens: int) -> Ruler:
     from transformers import AutoTokenizer
 
-    tokenizer, renders = AutoTokenizer.from_pretrained(model), has_chat_template(model)
+    tokenizer = AutoTokenizer.from_pretrained(model.path)
 
     def tokens(prompt: Prompt) -> int:
-        if not renders and not isinstance(prompt.content, str):
-            raise UserError(f"prompt {prompt.id} is messages, but {model} has no chat template: use another model")
+        if not model.has_chat_template and not isinstance(prompt.content, str):
+            raise UserError(f"prompt {prompt.id} is messages, but {model.path} has no chat template: use another model")
         return len(render(tokenizer, prompt.content))
 
-    return Ruler(tokens, (context or context_of(model)) - max_tokens)
+    return Ruler(tokens, model.context_up_to(context) - max_tokens)
 
 
 def _tell(name: str, found: Audit, ruler: Ruler | None, console: Console) -> list[str]:

@@ -19,7 +19,7 @@ from effrl.config.data import DataConfig
 from effrl.config.select import Center, Target
 from effrl.data.reader import read
 from effrl.errors import UserError
-from effrl.models import context_of, fingerprint, has_chat_template, locate
+from effrl.models import ModelFacts, find_model, fingerprint
 from effrl.select.ufo.cache import ScoreCache, ScoredPrompt, ScoringKey, digest_of
 from effrl.select.ufo.picture import draw
 from effrl.select.ufo.target import target_of
@@ -72,10 +72,10 @@ def score(source: str, wish: Wish, console: Console) -> None:
     config = load.validate(
         {"data": {"train": source, "template": wish.template, "system": wish.system}}, "effrl score"
     ).data
-    model = locate(wish.model)
+    model = find_model(wish.model)
     candidates, without = _candidates(config, wish)
     _check_model(model, candidates)
-    key = ScoringKey(fingerprint(model), wish.target, wish.prefix, config.template, config.system)
+    key = ScoringKey(fingerprint(model.path), wish.target, wish.prefix, config.template, config.system)
     cache = ScoreCache(cache_of(wish.out), key)
     missing = {candidate.digest: candidate for candidate in candidates if candidate.digest not in cache.known}
     console.print(_headline(source, wish, candidates, missing), highlight=False, soft_wrap=True)
@@ -113,15 +113,17 @@ def _candidates(config: DataConfig, wish: Wish) -> tuple[list[Candidate], int]:
     return found, without
 
 
-def _check_model(model: Path, candidates: Sequence[Candidate]) -> None:
+def _check_model(model: ModelFacts, candidates: Sequence[Candidate]) -> None:
     """Before any worker loads it."""
     from transformers import AutoTokenizer
 
     messages = sum(not isinstance(candidate.content, str) for candidate in candidates)
-    if messages and not has_chat_template(model):
-        raise UserError(f"{messages:,} prompts are messages, but {model} has no chat template: use --template plain")
-    if not AutoTokenizer.from_pretrained(model).is_fast:
-        raise UserError(f"{model} has no fast tokenizer, and no other tells where tokens are: use another model")
+    if messages and not model.has_chat_template:
+        raise UserError(
+            f"{messages:,} prompts are messages, but {model.path} has no chat template: use --template plain"
+        )
+    if not AutoTokenizer.from_pretrained(model.path).is_fast:
+        raise UserError(f"{model.path} has no fast tokenizer, and no other tells where tokens are: use another model")
 
 
 def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing: Mapping[str, Candidate]) -> str:
@@ -130,14 +132,14 @@ def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing:
     return f"effrl {effrl.__version__} · score · {source} · {wish.model} · {len(candidates):,} rows{before}"
 
 
-def _score(questions: Sequence[Candidate], model: Path, wish: Wish, cache: ScoreCache, console: Console) -> None:
+def _score(questions: Sequence[Candidate], model: ModelFacts, wish: Wish, cache: ScoreCache, console: Console) -> None:
     """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
     from actors.cluster import ray_session
     from actors.data.scoring import PoolToScore, ScoringQuestion
     from actors.data.scoring import score as scored_blocks
 
     threads = max(1, len(os.sched_getaffinity(0)) // wish.workers)
-    pool = PoolToScore(str(model), wish.prefix, context_of(model), wish.batch_tokens, wish.workers, threads, wish.gpus)
+    pool = PoolToScore(str(model.path), wish.prefix, model.context, wish.batch_tokens, wish.workers, threads, wish.gpus)
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ray_session(), Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(questions))

@@ -38,7 +38,7 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> Ru
     try:
         directory.config.write_text(load.dump(config))
         console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
-        _attempt(config, directory, found, StartPoint(found.model), console)
+        _attempt(config, directory, found, StartPoint(found.model.path), console)
     except UserError:
         if not directory.metrics.exists():  # nothing was run: the next try gets this directory, without a number
             directory.config.unlink()
@@ -54,7 +54,7 @@ def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirecto
     try:
         config = load.load(str(directory.config), overrides)
         found = check(config)
-        start = resume_point(directory, config, found.model)
+        start = resume_point(directory, config, found.model.path)
         directory.config.write_text(load.dump(config))
         console.print(_headline(path.name, config, found), highlight=False, soft_wrap=True)
         console.print(_resumed(start), highlight=False, soft_wrap=True)
@@ -94,8 +94,8 @@ def _headline(name: str, config: Config, found: Preflight) -> str:
         (
             f"effrl {effrl.__version__}",
             name,
-            f"{config.model.path}, {_count(found.parameters)} parameters",
-            _algorithm(config),
+            f"{config.model.path}, {_count(found.model.parameters)} parameters",
+            config.algorithm,
             f"{_prompts(config)} x {rollout.per_prompt} rollouts",
             f"pool {found.train.rows:,} prompts, {found.train.labelled:,} with a label",
             f"staleness {config.rollout.max_staleness}",
@@ -108,13 +108,6 @@ def _prompts(config: Config) -> str:
     """``32 prompts``, or with replay ``16 prompts and 16 replayed``."""
     prompts, fresh = config.rollout.prompts, config.fresh_at(config.run.steps)
     return f"{prompts} prompts" if fresh == prompts else f"{fresh} prompts and {prompts - fresh} replayed"
-
-
-def _algorithm(config: Config) -> str:
-    """``GRPO`` or ``GRPO, gspo``; the clipped loss is the field's default and goes without saying."""
-    advantage = config.advantage.kind
-    name = advantage if ":" in advantage else advantage.replace("_", " ").upper()
-    return name if config.loss.kind == "clipped" else f"{name}, {config.loss.kind}"
 
 
 def _resumed(start: StartPoint) -> str:

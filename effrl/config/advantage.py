@@ -8,24 +8,38 @@ from effrl.config.section import ImportPath, PositiveFloat, Section, Share
 from effrl.config.section import kind_or as _kind
 
 
-class GrpoAdvantage(Section):
+class AdvantageConfig(Section):
+    """What other parts need to know of every estimator."""
+
+    @property
+    def needs_contrast(self) -> bool:
+        """Whether a group whose rewards are all equal teaches nothing."""
+        return True
+
+    @property
+    def value_function(self) -> "GaeAdvantage | None":
+        """Settings of the value function that it needs; None where it needs none."""
+        return None
+
+
+class GrpoAdvantage(AdvantageConfig):
     kind: Literal["grpo"] = "grpo"
     """Group-relative advantage (GRPO, arXiv 2402.03300, eq. in section 4.1.2)."""
     std: Literal["sample", "none"] = "sample"
     """Divide by the group's sample standard deviation, or not (Dr. GRPO, arXiv 2503.20783)."""
 
 
-class RlooAdvantage(Section):
+class RlooAdvantage(AdvantageConfig):
     kind: Literal["rloo"] = "rloo"
     """Reward minus the mean of the group's other rewards (REINFORCE leave-one-out, arXiv 2402.14740)."""
 
 
-class ReinforcePpAdvantage(Section):
+class ReinforcePpAdvantage(AdvantageConfig):
     kind: Literal["reinforce_pp"] = "reinforce_pp"
     """Reward minus the group's mean, by one standard deviation for the whole step (arXiv 2501.03262, with baseline)."""
 
 
-class GaeAdvantage(Section):
+class GaeAdvantage(AdvantageConfig):
     kind: Literal["gae"] = "gae"
     """Generalized advantage estimation (arXiv 1506.02438) over a value head on the policy, as in PPO, for every token.
 
@@ -40,8 +54,16 @@ class GaeAdvantage(Section):
     value_clip: PositiveFloat = 0.2
     """How far a value may move in a step before its loss is cut (arXiv 2005.12729, section 3)."""
 
+    @property
+    def needs_contrast(self) -> bool:
+        return False
 
-class PluginAdvantage(Section):
+    @property
+    def value_function(self) -> "GaeAdvantage":
+        return self
+
+
+class PluginAdvantage(AdvantageConfig):
     kind: ImportPath
     """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
 

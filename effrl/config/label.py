@@ -18,39 +18,76 @@ class DatasetOracle(Section):
     """Labels come from the data source's own label column."""
 
 
-class GoldLabel(Section):
-    kind: Literal["gold"] = "gold"
-    """Buy the true label of every group."""
-    budget: Budget = Budget()
-    oracle: DatasetOracle = DatasetOracle()
-
-
 class StepBudget(Budget):
     per_step: Share = 0.2
     """Labels that a step may buy, as a share of its prompts; fractions add up over the steps (CARE's p)."""
 
 
-class VoteLabel(Section):
-    kind: Literal["vote"] = "vote"
-    """Majority votes of a group's own rollouts instead of labels (TTRL, arXiv 2504.16084): nothing is bought."""
+class LabelConfig(Section):
+    """What every labeller has, and what other parts need to know of it."""
+
     budget: Budget = Budget()
     oracle: DatasetOracle = DatasetOracle()
 
+    @property
+    def buys(self) -> bool:
+        """Whether true labels are bought at all: then the data must have some."""
+        return True
 
-class RandomLabel(Section):
+    @property
+    def buys_all(self) -> bool:
+        """Whether the label of every group is bought: then prompts without one are no use."""
+        return False
+
+    @property
+    def votes(self) -> bool:
+        """Whether groups may be supervised by the majority of their own answers: then the reward must tell answers."""
+        return False
+
+    @property
+    def share_per_step(self) -> float | None:
+        """Labels that a step may buy, as a share of its prompts; None where only the total is limited."""
+        return self.budget.per_step if isinstance(self.budget, StepBudget) else None
+
+
+class GoldLabel(LabelConfig):
+    kind: Literal["gold"] = "gold"
+    """Buy the true label of every group."""
+
+    @property
+    def buys_all(self) -> bool:
+        return True
+
+
+class VoteLabel(LabelConfig):
+    kind: Literal["vote"] = "vote"
+    """Majority votes of a group's own rollouts instead of labels (TTRL, arXiv 2504.16084): nothing is bought."""
+
+    @property
+    def buys(self) -> bool:
+        return False
+
+    @property
+    def votes(self) -> bool:
+        return True
+
+
+class RandomLabel(LabelConfig):
     kind: Literal["random"] = "random"
     """Buy the labels of groups chosen at random: what active labelling must beat."""
     rest: Literal["vote", "drop"] = "vote"
     """Groups without a label are supervised by their majority vote, or dropped."""
     budget: StepBudget = StepBudget()
-    oracle: DatasetOracle = DatasetOracle()
+
+    @property
+    def votes(self) -> bool:
+        return self.rest == "vote"
 
 
-class PluginLabel(Section):
+class PluginLabel(LabelConfig):
     kind: ImportPath
     """Import path of your own labeller (see :class:`effrl.protocols.Labeller`)."""
     budget: StepBudget = StepBudget()
-    oracle: DatasetOracle = DatasetOracle()
 
 
 AnyLabel = Annotated[

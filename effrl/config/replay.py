@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from effrl.config.advantage import AnyAdvantage
 from effrl.config.loss import Clip
 from effrl.config.section import PositiveInt, Section
 
@@ -21,8 +22,8 @@ class ReplayConfig(Section):
     clip: Clip = "centered"
     """Interval of the clip: around a token's importance weight (released code), or, as in the paper, around 1."""
 
-    def check(self, prompts: int, steps: int, loss: str, advantage: str) -> None:
-        """Does it fit the rest of the config: prompts per step, steps, and the kinds of loss and advantage?
+    def check(self, prompts: int, steps: int, loss: str, advantage: AnyAdvantage) -> None:
+        """Does it fit the rest of the config: prompts per step, steps, the kind of loss, and the advantage?
 
         Raises:
             ValueError: one line with a remedy.
@@ -44,10 +45,10 @@ class ReplayConfig(Section):
             )
         if self.clip == "paper" and loss != "clipped":
             raise ValueError(f"replay.clip=paper is about loss.kind=clipped, not {loss}: set replay.clip=centered")
-        if advantage == "gae":
+        if advantage.value_function is not None:
             raise ValueError(
-                "replay would fit the value function of advantage.kind=gae to rollouts of older policies: use grpo,"
-                " rloo or reinforce_pp, or set replay=null"
+                f"replay would fit the value function of advantage.kind={advantage.kind} to rollouts of older policies:"
+                " use grpo, rloo or reinforce_pp, or set replay=null"
             )
 
 

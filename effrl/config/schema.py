@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from effrl.config.advantage import AnyAdvantage, GrpoAdvantage
 from effrl.config.cluster import ClusterConfig
 from effrl.config.data import DataConfig
-from effrl.config.label import AnyLabel, GoldLabel, RandomLabel, StepBudget, VoteLabel
+from effrl.config.label import AnyLabel, GoldLabel
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, ClippedLoss
 from effrl.config.process import AnyProcess
@@ -132,6 +132,29 @@ class Config(Section):
         return prompts if replay is None else fresh_at(step, prompts, replay.fresh, replay.warmup)
 
     @property
+    def algorithm(self) -> str:
+        """For people: ``GRPO``, or ``GRPO, gspo``; the clipped loss is the field's default and goes without saying."""
+        advantage, loss = self.advantage.kind, self.loss.kind
+        name = advantage if ":" in advantage else advantage.replace("_", " ").upper()
+        return name if isinstance(self.loss, ClippedLoss) else f"{name}, {loss}"
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """Import paths of the user's own code that runs outside of the reward's workers, by the field that names it."""
+        kinds = {"select": self.select.kind, "label": self.label.kind, "advantage": self.advantage.kind}
+        return {f"{section}.kind": kind for section, kind in kinds.items() if ":" in kind}
+
+    @property
+    def certainty(self) -> UfoSelect:
+        """Target and prefix of certainties.
+
+        A selector of the user's own is told those of labels where all are bought, else those of votes.
+        """
+        if isinstance(self.select, UfoSelect):
+            return self.select
+        return UfoSelect(target="final_answer" if self.label.buys_all else "pseudo_answer")
+
+    @property
     def eval_max_tokens(self) -> int:
         """Longest completion of an evaluation."""
         return self.eval.max_tokens or self.rollout.max_tokens
@@ -153,12 +176,12 @@ class Config(Section):
                 f"eval.max_tokens ({self.eval_max_tokens}) leaves no room for a prompt within model.context"
                 f" ({self.model.context}): lower the one or raise the other"
             )
-        if isinstance(self.label.budget, StepBudget) and self.rollout.refill > 0:
+        if self.label.share_per_step is not None and self.rollout.refill > 0:
             raise ValueError(
                 f"rollout.refill ({self.rollout.refill}) would draw groups that the step's labels were not meant for:"
                 f" set rollout.refill=0 with label.kind={self.label.kind}"
             )
-        if isinstance(self.label, VoteLabel | RandomLabel) and answering(self.reward) is None:
+        if self.label.votes and answering(self.reward) is None:
             raise ValueError(
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
@@ -184,19 +207,17 @@ class Config(Section):
     @model_validator(mode="after")
     def _can_replay(self) -> "Config":
         if self.replay is not None:
-            self.replay.check(self.rollout.prompts, self.run.steps, self.loss.kind, self.advantage.kind)
+            self.replay.check(self.rollout.prompts, self.run.steps, self.loss.kind, self.advantage)
         return self
 
     @model_validator(mode="after")
     def _can_be_scored(self) -> "Config":
-        if not isinstance(self.select, UfoSelect):
-            return self
-        if self.select.buys_labels and not isinstance(self.label, GoldLabel):
+        if self.select.buys_labels and not self.label.buys_all:
             raise ValueError(
-                f"select.target={self.select.target} reads the true label of every prompt, which label.kind="
+                f"select.target={self.certainty.target} reads the true label of every prompt, which label.kind="
                 f"{self.label.kind} does not buy: set select.target=pseudo_answer, or label.kind=gold"
             )
-        if not self.select.buys_labels and answering(self.reward) is None:
+        if self.select.votes and answering(self.reward) is None:
             raise ValueError(
                 f"select.target=pseudo_answer votes on answers, which your own reward {self.reward.kind} does not tell:"
                 " use reward.kind math, exact, task, choice or regex, or a sum with such a part"

@@ -4,6 +4,7 @@
 the paper's value as default and its source in the docstring.
 """
 
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,12 +22,30 @@ Center = Literal["mean", "median"]
 prompts are, and the median stays with the many."""
 
 
-class UniformSelect(Section):
+class SelectConfig(Section):
+    """What other parts need to know of every selector."""
+
+    @property
+    def buys_labels(self) -> bool:
+        """Whether it reads the true label of every prompt before the first step, which is charged."""
+        return False
+
+    @property
+    def votes(self) -> bool:
+        """Whether it reads majority answers of prompts: then the reward must tell answers."""
+        return False
+
+    def measured(self, prompts: int, steps: int) -> int:
+        """Prompts that it rolls out before it chooses, in a run of so many steps of ``prompts`` each."""
+        return 0
+
+
+class UniformSelect(SelectConfig):
     kind: Literal["uniform"] = "uniform"
     """Every prompt once per epoch, in a seeded order."""
 
 
-class BandSelect(Section):
+class BandSelect(SelectConfig):
     kind: Literal["band"] = "band"
     """Prompts in turn; those whose latest pass rate lies outside of a band sit out some turns."""
     low: Share = 0.125
@@ -43,7 +62,7 @@ class BandSelect(Section):
         return self
 
 
-class CurriculumSelect(Section):
+class CurriculumSelect(SelectConfig):
     kind: Literal["curriculum"] = "curriculum"
     """From easy to hard: a pool that opens from its easiest prompts on, by a difficulty that the data brings along."""
     column: str = "level"
@@ -52,7 +71,7 @@ class CurriculumSelect(Section):
     """Share of the prompts that the run rolls out before refills, after which all are open."""
 
 
-class ThompsonSelect(Section):
+class ThompsonSelect(SelectConfig):
     kind: Literal["thompson"] = "thompson"
     """Prompts whose pass rate, drawn from its posterior, is nearest to a target (MoPPS, arXiv 2507.04632)."""
     target: Share = 0.5
@@ -63,7 +82,7 @@ class ThompsonSelect(Section):
     """Share of what was known of a prompt that outlives a new observation of it; 1 forgets nothing."""
 
 
-class UfoSelect(Section):
+class UfoSelect(SelectConfig):
     kind: Literal["ufo"] = "ufo"
     """Prompts whose answer the policy is neither sure of nor ignorant of, by one forward pass each, without rollouts
     (UFO-RL, arXiv 2505.12457)."""
@@ -80,11 +99,14 @@ class UfoSelect(Section):
 
     @property
     def buys_labels(self) -> bool:
-        """Whether the target of every prompt is its true label."""
         return self.target != "pseudo_answer"
 
+    @property
+    def votes(self) -> bool:
+        return self.target == "pseudo_answer"
 
-class DotsSelect(Section):
+
+class DotsSelect(SelectConfig):
     kind: Literal["dots"] = "dots"
     """Prompts whose pass rate, predicted from a small reference set, is near a target (DOTS, arXiv 2506.05316)."""
     reference: Annotated[int, Field(ge=2)] | None = None
@@ -125,6 +147,13 @@ class DotsSelect(Section):
         """Rounds that draw uniformly and measure no references: none with a predictor that was fitted before."""
         return 0 if self.predictor else self.warmup
 
+    def references(self, prompts: int) -> int:
+        """Prompts of a reference set, where a step has so many."""
+        return self.reference or max(2, prompts // 4)
+
+    def measured(self, prompts: int, steps: int) -> int:
+        return self.references(prompts) * max(0, ceil(steps / self.steps) - self.uniform_rounds)
+
     @model_validator(mode="after")
     def _rounds_are_kept(self) -> "DotsSelect":
         if self.keep <= self.recent:
@@ -135,7 +164,7 @@ class DotsSelect(Section):
         return self
 
 
-class PluginSelect(Section):
+class PluginSelect(SelectConfig):
     kind: ImportPath
     """Import path of your own selector (see :class:`effrl.protocols.Selector`)."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effrl.errors import UserError
-from effrl.models import context_of, fingerprint
+from effrl.models import fingerprint, read_model
 
 Float32 = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ def embed(model: Path, texts: Sequence[str]) -> Iterator[tuple[list[int], Float3
     import torch
 
     tokenizer, network = _loaded(model)
-    ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=context_of(model))["input_ids"]
+    ids: list[list[int]] = tokenizer(list(texts), truncation=True, max_length=read_model(model).context)["input_ids"]
     for rows in _batches([len(row) for row in ids]):
         longest = max(1, *(len(ids[row]) for row in rows))
         padded = torch.tensor([ids[row] + [0] * (longest - len(ids[row])) for row in rows])

@@ -6,15 +6,11 @@ some more; an estimate is there to tell 10 GiB from 100, not 10 from 11.
 
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import Any
 
-from effrl.config.label import GoldLabel, StepBudget
 from effrl.config.schema import Config
-from effrl.config.select import DotsSelect, UfoSelect
 from effrl.learn.packing import LOGITS
-from effrl.models import config_of, shapes_of
+from effrl.models import ModelFacts
 from effrl.preflight.check import Preflight
-from effrl.select.dots.build import reference_of
 
 BYTES = {"float32": 4, "bfloat16": 2}
 _ADAM_BYTES = 12
@@ -98,7 +94,7 @@ def plan(config: Config, found: Preflight) -> Plan:
     cluster, steps = config.cluster, config.run.steps
     fresh = [config.fresh_at(step) for step in range(1, steps + 1)]
     budget = config.label.budget.total
-    measured = _measured(config)
+    measured = config.select.measured(config.rollout.prompts, steps)
     bought = _all_labels(config, found, fresh, measured)
     return Plan(
         batches=_batches(config, found, fresh[-1]),
@@ -114,20 +110,11 @@ def plan(config: Config, found: Preflight) -> Plan:
 
 def _all_labels(config: Config, found: Preflight, fresh: list[int], measured: int) -> int | None:
     """Labels of the whole run, at most and without a limit; None where none are bought."""
-    if isinstance(config.select, UfoSelect) and config.select.buys_labels:
+    if config.select.buys_labels:
         return found.train.labelled  # all of them before the first step, and none twice
     labels = [_labels(config, count) for count in fresh]
-    paid = measured if isinstance(config.label, GoldLabel) else 0
+    paid = measured if config.label.buys_all else 0
     return None if None in labels else sum(count or 0 for count in labels) + paid
-
-
-def _measured(config: Config) -> int:
-    """Prompts that the selector measures before it chooses, in the whole run."""
-    select = config.select
-    if not isinstance(select, DotsSelect):
-        return 0
-    rounds = ceil(config.run.steps / select.steps) - select.uniform_rounds
-    return reference_of(config, select) * max(0, rounds)
 
 
 def _batches(config: Config, found: Preflight, fresh: int) -> Batches:
@@ -151,22 +138,20 @@ def _batches(config: Config, found: Preflight, fresh: int) -> Batches:
 
 def _labels(config: Config, groups: int) -> int | None:
     """Bought for a first draw of so many groups, and its refills, at most."""
-    budget = config.label.budget
-    if isinstance(budget, StepBudget):
-        return ceil(budget.per_step * groups)
-    if config.label.kind == "vote":
+    if not config.label.buys:
         return None
-    return ceil(groups * (1 + config.rollout.refill))
+    share = config.label.share_per_step
+    return ceil(groups * (1 + config.rollout.refill) if share is None else share * groups)
 
 
 def _memory(config: Config, found: Preflight) -> Memory:
     size, learn = BYTES[config.model.dtype], config.learn
     ranks = config.cluster.ranks
-    shapes, model = shapes_of(found.model), config_of(found.model)
-    adapters = _adapters(shapes, config)
-    weights = found.parameters * size
+    model = found.model
+    adapters = _adapters(model, config)
+    weights = model.parameters * size
     replay = _replay(config)
-    trained = adapters or found.parameters
+    trained = adapters or model.parameters
     return Memory(
         weights=weights // (ranks if learn.zero == 3 else 1) + adapters * size,
         gradients=trained * 4 // (ranks if learn.zero >= 2 else 1),
@@ -187,12 +172,12 @@ def _replay(config: Config) -> int:
     return config.replay.capacity * config.rollout.per_prompt * config.rollout.max_tokens * _STORED_TOKEN_BYTES
 
 
-def _adapters(shapes: dict[str, list[int]], config: Config) -> int:
+def _adapters(model: ModelFacts, config: Config) -> int:
     """Parameters of LoRA's pairs of matrices; 0 without."""
     lora = config.learn.lora
     if lora is None:
         return 0
-    layers = {name.removesuffix(".weight"): shape for name, shape in shapes.items() if ".layers." in name}
+    layers = {name.removesuffix(".weight"): shape for name, shape in model.shapes.items() if ".layers." in name}
     chosen = [
         shape
         for name, shape in layers.items()
@@ -201,18 +186,19 @@ def _adapters(shapes: dict[str, list[int]], config: Config) -> int:
     return sum(lora.rank * sum(shape) for shape in chosen)
 
 
-def _activations(model: dict[str, Any], config: Config, size: int) -> int:
+def _activations(model: ModelFacts, config: Config, size: int) -> int:
     tokens = config.learn.micro_batch_tokens
-    layers, width = model["num_hidden_layers"], model["hidden_size"]
+    layers, width = model.config["num_hidden_layers"], model.config["hidden_size"]
     kept = layers + _ACTIVATIONS_PER_LAYER if config.learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
-    logits = min(LOGITS, tokens * model["vocab_size"]) * 4 * 2  # one slice, and its gradient
+    logits = min(LOGITS, tokens * model.config["vocab_size"]) * 4 * 2  # one slice, and its gradient
     return int(tokens * width * kept * size + logits)
 
 
-def _kv_cache_tokens(model: dict[str, Any], config: Config, size: int) -> int | None:
+def _kv_cache_tokens(model: ModelFacts, config: Config, size: int) -> int | None:
     if config.cluster.rollout.gpus:
         return None
-    heads = model["num_attention_heads"]
-    width = model.get("head_dim") or model["hidden_size"] // heads
-    per_token = prod((2, model["num_hidden_layers"], model.get("num_key_value_heads") or heads, width, size))
+    shape = model.config
+    heads = shape["num_attention_heads"]
+    width = shape.get("head_dim") or shape["hidden_size"] // heads
+    per_token = prod((2, shape["num_hidden_layers"], shape.get("num_key_value_heads") or heads, width, size))
     return int(config.rollout.kv_cache_gb * 2**30) // per_token

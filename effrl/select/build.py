@@ -1,4 +1,4 @@
-"""From a config's ``select`` section to the selector it names."""
+"""From a config's ``select`` section to the selector it names, and what can be seen of it before a run."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,13 +13,15 @@ from effrl.config.select import (
     UfoSelect,
     UniformSelect,
 )
+from effrl.data.reader import Survey
+from effrl.models import ModelFacts
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
-from effrl.select.curriculum import CurriculumSelector
-from effrl.select.dots.build import dots
+from effrl.select.curriculum import CurriculumSelector, check_curriculum
+from effrl.select.dots.build import check_dots, dots
 from effrl.select.mixed import Make, Pools, mixed, uniform
 from effrl.select.thompson import ThompsonSelector
-from effrl.select.ufo.selector import UfoSelector
+from effrl.select.ufo.build import check_ufo, ufo
 from effrl.types import Prompt
 
 
@@ -40,14 +42,29 @@ def selector(config: Config, pools: Pools, note: Callable[[str], None]) -> Selec
             return mixed(pools, seed, _curriculum(curriculum, draws))
         case ThompsonSelect() as thompson:
             return mixed(pools, seed, _thompson(thompson))
-        case UfoSelect() as ufo:
-            return mixed(pools, seed, _ufo(ufo))
+        case UfoSelect() as section:
+            return mixed(pools, seed, ufo(section))
         case DotsSelect() as section:
             return mixed(pools, seed, dots(config, section, note))
         case PluginSelect(kind=kind):
             prompts = [prompt for _, part in pools for prompt in part]
             made: Selector = plugins.load("select.kind", kind)(prompts, seed)
             return made
+
+
+def check(config: Config, train: Survey, model: ModelFacts) -> None:
+    """See before anything is started that the selector can work with the data and the model that were found.
+
+    Raises:
+        UserError: it cannot; one line that says what to change.
+    """
+    match config.select:
+        case CurriculumSelect(column=column):
+            check_curriculum(config.data, column)
+        case UfoSelect() as select:
+            check_ufo(config, select, train)
+        case DotsSelect() as select:
+            check_dots(select, train.labelled if config.label.buys_all else train.rows, model)
 
 
 def _band(config: BandSelect) -> Make:
@@ -67,12 +84,5 @@ def _curriculum(config: CurriculumSelect, draws: int) -> Make:
 def _thompson(config: ThompsonSelect) -> Make:
     def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
         return ThompsonSelector(prompts, seed, config.target, config.prior, config.memory)
-
-    return make
-
-
-def _ufo(config: UfoSelect) -> Make:
-    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
-        return UfoSelector(prompts, seed, config.ratio, config.center, config.rescore_every)
 
     return make

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from effrl.config.data import DataConfig
+from effrl.data.reader import read
 from effrl.errors import UserError
 from effrl.seeds import derive
 from effrl.select.ranked import Float64, TurnSelector
@@ -44,6 +46,12 @@ class CurriculumSelector(TurnSelector):
 
     def learn(self, index: int, seen: Observation) -> None:
         """Outcomes change nothing here: the difficulty is given."""
+
+
+def check_curriculum(data: DataConfig, column: str) -> None:
+    """See before anything is started that every prompt has a number in the column; raises as :func:`difficulty_of`."""
+    for row in read(data.train, data.form):
+        difficulty_of(row.prompt, column)
 
 
 def difficulty_of(prompt: Prompt, column: str) -> float:

@@ -56,7 +56,7 @@ class Engines:
             raise
 
     def _next(self, config: Config, directory: RunDirectory, found: Preflight) -> Cluster:
-        shape = (found.model, found.context, config.model, config.rollout.kv_cache_gb, config.cluster)
+        shape = (found.model.path, found.context, config.model, config.rollout.kv_cache_gb, config.cluster)
         if self._cluster is not None and shape == self._shape:
             self._cluster = self._cluster.successor(config, directory.path)
         else:
@@ -72,7 +72,7 @@ class Engines:
 
 def _run(config: Config, directory: RunDirectory, found: Preflight, cluster: Cluster) -> None:
     with open(os.devnull, "w") as nowhere, Progress(config.run.steps, Console(file=nowhere)) as progress:
-        driver = Driver(config, directory, found, StartPoint(found.model), progress, cluster)
+        driver = Driver(config, directory, found, StartPoint(found.model.path), progress, cluster)
         try:
             asyncio.run(driver.run())
         except asyncio.CancelledError as error:

@@ -125,7 +125,7 @@ async def run(config: Config, rows: Sequence[Row], prefix: str, samples: int) ->
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(ray_session())
         cluster = stack.enter_context(Cluster(config, directory, learning=False))
-        await cluster.start(found.model, found.model, found.context, version=0)
+        await cluster.start(found.model.path, found.model.path, found.context, version=0)
         bench = Bench(config, cluster, prefix, samples)
         await bench.measure("warm-up", rows[:WARM_UP])
         return [await bench.measure(name, part) for name, part in grouped(rows).items()]

@@ -6,7 +6,7 @@ from typing import Any
 
 from runs import SMALL, START_S, STEP_S, rows
 
-from effrl.models import parameters_of
+from effrl.models import read_model
 
 STEPS = 4
 SETS = "data.eval={test: 'tasks:chain?split=test&size=8', dev: 'tasks:chain?split=dev&size=24'}"
@@ -41,4 +41,4 @@ def test_a_run_its_best_checkpoint_and_what_that_is_worth(effrl: Any, tmp_path: 
 
     taken = effrl("export", "runs/quickstart", "model")
     assert taken.end(STEP_S) == 0, taken.output()
-    assert f"{parameters_of(tmp_path / 'model'):,} parameters" in taken.output()
+    assert f"{read_model(tmp_path / 'model').parameters:,} parameters" in taken.output()

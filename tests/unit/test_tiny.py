@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from effrl.models import BUILT_IN, config_of, parameters_of
+from effrl.models import BUILT_IN, read_model
 from effrl.tasks.source import FAMILIES, split_of
 from effrl.tiny import demonstrations
 from effrl.tiny.demonstrations import MIXTURES, SKILL, Mixture, demonstrate, near_miss, train_problem
@@ -16,10 +16,10 @@ ARCHITECTURES = {"tiny": "Qwen2ForCausalLM", "tiny-sound": "Qwen2ForCausalLM", "
 def test_a_built_in_model(name: str) -> None:
     directory = BUILT_IN[name]
     assert sum(file.stat().st_size for file in directory.iterdir()) < 5 * 2**20
-    assert 0.9e6 < parameters_of(directory) < 1.1e6
-    config = config_of(directory)
-    assert config["architectures"] == [ARCHITECTURES[name]]
-    assert config["tie_word_embeddings"] is (name != "tiny-llama")
+    model = read_model(directory)
+    assert 0.9e6 < model.parameters < 1.1e6
+    assert model.config["architectures"] == [ARCHITECTURES[name]]
+    assert model.config["tie_word_embeddings"] is (name != "tiny-llama")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,7 +10,7 @@ from effrl.config.schema import Config
 from effrl.config.select import DotsSelect
 from effrl.difficulty.embedding import POOLING, Float32, embedded
 from effrl.errors import UserError
-from effrl.models import config_of, fingerprint, locate
+from effrl.models import ModelFacts, find_model, fingerprint, locate
 from effrl.seeds import derive
 from effrl.select.dots.selector import DotsSelector, Predictor
 from effrl.select.mixed import Make
@@ -23,13 +23,13 @@ Note = Callable[[str], None]
 """Gets one line for the user."""
 
 
-def reference_of(config: Config, select: DotsSelect) -> int:
-    """Prompts of a reference set."""
-    return select.reference or max(2, config.rollout.prompts // 4)
-
-
-def check_dots(config: Config, select: DotsSelect, prompts: int) -> None:
+def check_dots(select: DotsSelect, prompts: int, policy: ModelFacts) -> None:
     """See before anything is started that references, embeddings and predictor fit.
+
+    Args:
+        select: the section.
+        prompts: how many there are to choose from.
+        policy: the model that embeds where ``select.embeddings`` names no other.
 
     Raises:
         UserError: more references than prompts, no such model, or a predictor of other embeddings.
@@ -39,10 +39,10 @@ def check_dots(config: Config, select: DotsSelect, prompts: int) -> None:
         raise UserError(
             f"select.reference ({select.reference}) is more than the {pool} prompts to choose from: lower it"
         )
-    model = locate(select.embeddings or config.model.path)
-    dimension = config_of(model).get("hidden_size")
+    model = find_model(select.embeddings) if select.embeddings else policy
+    dimension = model.config.get("hidden_size")
     if select.predictor is not None and dimension is not None:
-        _saved(select.predictor, model, dimension)
+        _saved(select.predictor, model.path, dimension)
 
 
 def dots(config: Config, select: DotsSelect, note: Note) -> Make:
@@ -58,7 +58,7 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
             pool,
             seed,
             _predictor(select, model, found.rows, seed),
-            reference=max(2, round(reference_of(config, select) * share)),
+            reference=max(2, round(select.references(config.rollout.prompts) * share)),
             steps=select.steps,
             target=select.target,
             temperature=select.temperature,

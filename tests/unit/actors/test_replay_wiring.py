@@ -124,7 +124,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint) ->
     learner = {"learner-0": Handle(Rank())}
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, actors=control)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
-    found = SimpleNamespace(context=64, model=start.model)
+    found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model))
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
     services = driver._build()
     await driver._restore()

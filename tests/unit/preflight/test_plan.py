@@ -11,7 +11,7 @@ from effrl.models import TINY
 from effrl.preflight.check import check
 from effrl.preflight.plan import Plan, plan
 
-PARAMETERS = check(load.load("quickstart")).parameters
+PARAMETERS = check(load.load("quickstart")).model.parameters
 
 
 def planned(*overrides: str) -> Plan:

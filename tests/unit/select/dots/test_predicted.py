@@ -11,9 +11,9 @@ from effrl.data.reader import pools, read_pool
 from effrl.difficulty.network import DifficultyNetwork
 from effrl.difficulty.saved import Card, save
 from effrl.errors import UserError
-from effrl.models import TINY, fingerprint
+from effrl.models import TINY, find_model, fingerprint
 from effrl.select.build import selector
-from effrl.select.dots.build import check_dots, reference_of
+from effrl.select.dots.build import check_dots
 from effrl.select.dots.selector import DotsSelector
 from effrl.select.mixed import MixedSelector
 
@@ -38,7 +38,7 @@ def made(of: Config) -> tuple[Any, list[str]]:
 def test_a_quarter_of_a_step_is_measured_by_default(prompts: int, given: int | None, expected: int) -> None:
     found = config(prompts=prompts, **({} if given is None else {"reference": given}))
     assert isinstance(found.select, DotsSelect)
-    assert reference_of(found, found.select) == expected
+    assert found.select.references(prompts) == expected
 
 
 def test_a_run_draws_uniformly_and_fits_later() -> None:
@@ -70,7 +70,7 @@ def test_a_saved_predictor_predicts_from_the_first_round_on(tmp_path: Path) -> N
     save(path, DifficultyNetwork(128, hidden=8, layers=1), Card(fingerprint(TINY), "mean", 1))
     found = config(predictor=path)
     assert isinstance(found.select, DotsSelect) and found.select.uniform_rounds == 0
-    check_dots(found, found.select, 40)
+    check_dots(found.select, 40, find_model("tiny"))
     dots, _ = made(found)
     request = dots.request(1)
     assert request is not None and len(request.prompts) == 4
@@ -83,7 +83,7 @@ def refusal(prompts: int, **select: Any) -> str:
     found = config(**select)
     assert isinstance(found.select, DotsSelect)
     with pytest.raises(UserError) as caught:
-        check_dots(found, found.select, prompts)
+        check_dots(found.select, prompts, find_model("tiny"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -1,0 +1,80 @@
+"""What sections say of themselves, so that no other part has to know which kinds there are."""
+
+from typing import Any
+
+import pytest
+
+from effrl.config.schema import Config
+
+
+def config(**sections: Any) -> Config:
+    return Config.model_validate({"data": {"train": "tasks:chain"}, "rollout": {"refill": 0}, **sections})
+
+
+@pytest.mark.parametrize(
+    ("label", "buys", "buys_all", "votes", "share"),
+    [
+        ({"kind": "gold"}, True, True, False, None),
+        ({"kind": "vote"}, False, False, True, None),
+        ({"kind": "random"}, True, False, True, 0.2),
+        ({"kind": "random", "rest": "drop", "budget": {"per_step": 0.1}}, True, False, False, 0.1),
+        ({"kind": "my.module:labeller"}, True, False, False, 0.2),
+    ],
+)
+def test_labellers(label: dict[str, Any], buys: bool, buys_all: bool, votes: bool, share: float | None) -> None:
+    found = config(label=label).label
+    assert (found.buys, found.buys_all, found.votes, found.share_per_step) == (buys, buys_all, votes, share)
+
+
+def test_a_labeller_that_does_not_vote_needs_no_answers() -> None:
+    own = {"kind": "my.rewards:score"}
+    assert not config(label={"kind": "random", "rest": "drop"}, reward=own).label.votes
+    with pytest.raises(ValueError, match="votes on answers"):
+        config(label={"kind": "random"}, reward=own)
+
+
+@pytest.mark.parametrize(
+    ("kind", "contrast", "values"), [("grpo", True, False), ("gae", False, True), ("my.module:best", True, False)]
+)
+def test_advantages(kind: str, contrast: bool, values: bool) -> None:
+    found = config(advantage={"kind": kind}).advantage
+    assert (found.needs_contrast, found.value_function is not None) == (contrast, values)
+
+
+@pytest.mark.parametrize(
+    ("select", "buys_labels", "votes", "measured"),
+    [
+        ({"kind": "band"}, False, False, 0),
+        ({"kind": "ufo", "prefix": "#"}, True, False, 0),
+        ({"kind": "ufo", "prefix": "#", "target": "pseudo_answer"}, False, True, 0),
+        ({"kind": "dots"}, False, False, 8 * 8),
+        ({"kind": "dots", "reference": 3, "steps": 5}, False, False, 2 * 3),
+    ],
+)
+def test_selectors(select: dict[str, Any], buys_labels: bool, votes: bool, measured: int) -> None:
+    """A run of 20 steps of 32 prompts: ten rounds of two steps, the first two of which measure nothing."""
+    found = config(select=select).select
+    assert (found.buys_labels, found.votes, found.measured(32, 20)) == (buys_labels, votes, measured)
+
+
+def test_certainties_are_of_labels_where_all_are_bought() -> None:
+    own = {"kind": "my.module:selector"}
+    assert config(select=own).certainty.target == "final_answer"
+    assert config(select=own, label={"kind": "vote"}).certainty.target == "pseudo_answer"
+
+
+def test_the_user_s_own_code_is_named_by_its_field() -> None:
+    found = config(select={"kind": "a:b"}, advantage={"kind": "c:d"}, reward={"kind": "e:f"})
+    assert found.plugins == {"select.kind": "a:b", "advantage.kind": "c:d"}, "a reward runs in a worker of its own"
+
+
+@pytest.mark.parametrize(
+    ("sections", "name"),
+    [
+        ({}, "GRPO"),
+        ({"advantage": {"kind": "reinforce_pp"}, "loss": {"kind": "gspo"}}, "REINFORCE PP, gspo"),
+        ({"advantage": {"kind": "my.module:best"}}, "my.module:best"),
+    ],
+)
+def test_the_name_of_an_algorithm(sections: dict[str, Any], name: str) -> None:
+    assert config(**sections).algorithm == name
