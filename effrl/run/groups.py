@@ -69,9 +69,10 @@ class GroupStore:
 
 def tally(directory: Path) -> tuple[int, Counter[Fate]]:
     """Groups that were rolled out, and how many ended in each fate; the sum of the fates is the first number."""
-    settled = (*directory.glob("step_*.jsonl"), directory / "rolled_back.jsonl")
-    fates = Counter(Fate(record["fate"]) for path in settled for record in _read(path))
-    return len(_read(directory / "rolled.jsonl")), fates
+    settled = (*sorted(directory.glob("step_*.jsonl")), directory / "rolled_back.jsonl")
+    # By id: a group that one step parked has its last fate in the step in which its label came.
+    fates = {record["id"]: Fate(record["fate"]) for path in settled for record in _read(path)}
+    return len(_read(directory / "rolled.jsonl")), Counter(fates.values())
 
 
 def _step_of(path: Path) -> int:

@@ -13,9 +13,14 @@ from collections.abc import Sequence
 import pytest
 
 from effrl.protocols import Selector
-from effrl.types import Observation, Prompt
+from effrl.types import Observation, Pick, Prompt
 
 POOL = tuple(Prompt(f"pool/{number}", f"{number}+1=", {"level": number % 3}) for number in range(40))
+
+
+def prompt_of(chosen: Prompt | Pick) -> Prompt:
+    """A selector may return bare prompts, or picks with a number of rollouts of their own."""
+    return chosen.prompt if isinstance(chosen, Pick) else chosen
 
 
 class SelectorContract:
@@ -35,19 +40,23 @@ class SelectorContract:
 
     def test_returns_prompts_of_the_pool_unchanged(self) -> None:
         pool = {prompt.id: prompt for prompt in POOL}
-        assert all(pool[prompt.id] == prompt for prompt in self.make(POOL, 1).select(25))
+        assert all(pool[prompt.id] == prompt for prompt in map(prompt_of, self.make(POOL, 1).select(25)))
+
+    def test_a_number_of_rollouts_makes_a_group(self) -> None:
+        picks = [chosen for chosen in self.make(POOL, 1).select(25) if isinstance(chosen, Pick)]
+        assert all(pick.rollouts >= 2 for pick in picks), "a group of one has no relative advantage"
 
     @pytest.mark.parametrize("count", [1, 7, 16, 39, 40])
     def test_never_twice_the_same_prompt_in_one_call(self, count: int) -> None:
         selector = self.make(POOL, 1)
         for _ in range(12):
-            assert len({prompt.id for prompt in selector.select(count)}) == count
+            assert len({prompt_of(chosen).id for chosen in selector.select(count)}) == count
 
     def test_a_pool_smaller_than_the_call_still_fills_it(self) -> None:
         assert len(self.make(POOL[:3], 1).select(8)) == 8
 
     def test_a_pool_of_one(self) -> None:
-        assert [prompt.id for prompt in self.make(POOL[:1], 1).select(2)] == ["pool/0"] * 2
+        assert [prompt_of(chosen).id for chosen in self.make(POOL[:1], 1).select(2)] == ["pool/0"] * 2
 
     def test_same_seed_same_choice(self) -> None:
         assert self._draw(self.make(POOL, 5), 20) == self._draw(self.make(POOL, 5), 20)
@@ -104,7 +113,7 @@ class SelectorContract:
         """Ids of ``calls`` calls as a run makes them, each observed before the next: levels pass never, half or all."""
         drawn = []
         for _ in range(calls):
-            prompts = selector.select(7)
+            prompts = [prompt_of(chosen) for chosen in selector.select(7)]
             selector.observe([Observation(prompt, 4.0 * prompt.meta["level"], 8) for prompt in prompts])
             drawn += [prompt.id for prompt in prompts]
         return drawn
@@ -112,4 +121,4 @@ class SelectorContract:
     @staticmethod
     def _draw(selector: Selector, calls: int) -> list[str]:
         """Ids of ``calls`` calls; 7 does not divide the pool, so that calls cross the end of the pool."""
-        return [prompt.id for _ in range(calls) for prompt in selector.select(7)]
+        return [prompt_of(chosen).id for _ in range(calls) for chosen in selector.select(7)]

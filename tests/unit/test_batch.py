@@ -172,3 +172,31 @@ def test_every_group_has_one_fate_and_refills_never_overshoot(rounds: list[list[
 
 def _unpack(shape: tuple[list[float | None], bool]) -> tuple[list[float | None], int, bool]:
     return shape[0], 3, shape[1]
+
+
+# --- groups that were parked
+
+
+def aged(version: int, outcomes: list[float | None], name: str) -> ScoredGroup:
+    """A group that version ``version`` sampled."""
+    made = scored(outcomes, name=name)
+    rollouts = tuple(replace(one, version_min=version) for one in made.group.rollouts)
+    read = replace(made.judged.read, group=replace(made.group, rollouts=rollouts))
+    return replace(made, judged=replace(made.judged, read=read))
+
+
+def test_a_parked_group_gets_its_fate_when_its_label_comes() -> None:
+    batch = Batch(5, 1, 0.0, GRPO, max_age=2)
+    batch.join([aged(1, [1, 0], "old"), aged(2, [1, 0], "young"), aged(4, [1, 1], "equal")], version=4)
+    assert [entry.fate for entry in batch.joined] == [Fate.STALE, Fate.TRAINED, Fate.FILTERED]
+    assert batch.missing == 1, "the step draws its own groups all the same"
+    batch.add([scored([1, 0], name="fresh")])
+    assert [group.group.prompt.id for group in batch.learned] == ["fresh", "young"]
+    assert len(batch.sequences()) == 4 and batch.fates() == {Fate.TRAINED: 1}
+
+
+def test_a_group_that_is_parked_is_not_replaced() -> None:
+    batch = Batch(1, 2, 1.0, GRPO)
+    waiting = scored([1, 0], drop=True, name="waits")
+    batch.add([ScoredGroup(replace(waiting.judged, decision=Decision.PARK), ()), scored([1, 0])])
+    assert batch.fates() == {Fate.PARKED: 1, Fate.TRAINED: 1} and batch.missing == 0

@@ -1,5 +1,6 @@
 """What the learner's ranks are told: updates, their sizes, the learning rate, and where the initial model is."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,28 @@ import effrl
 from actors import role
 from actors.cluster import Cluster
 from actors.learner.actor import LearnerOptions, LearnerRank
-from actors.learner.service import LearnerService
+from actors.learner.service import CHUNK, LearnerService
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, Settled
 from effrl.config.schema import Config
-from effrl.learn.packing import MicroBatch, Size
+from effrl.learn.packing import MicroBatch, Size, ends
 from effrl.run.metrics import Stopwatch
-from effrl.types import Decision, Fate, Float32, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
+from effrl.types import (
+    Continuation,
+    Decision,
+    Fate,
+    Float32,
+    Group,
+    Judged,
+    Prompt,
+    ReadGroup,
+    Rollout,
+    Score,
+    ScoredGroup,
+    Status,
+    Supervision,
+    View,
+)
 
 RANKS = 2
 
@@ -115,6 +131,76 @@ def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
         )
     assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)] * 2
     assert [options.clip for options in given] == ["centered", "paper"]
+
+
+# --- views
+
+
+class Seeing:
+    """Ranks that see of each row its length, its number of sampled tokens, and where it ends; and an update between."""
+
+    ranks = dict.fromkeys(range(RANKS))
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.passes: list[tuple[float, bool]] = []
+
+    async def each(self, method: str, shares: Any, temperature: float, states: bool) -> Any:
+        self.calls.append(method)
+        self.passes.append((temperature, states))
+        await asyncio.sleep(0)
+        return [
+            [[self._row(batch, row, states) for row in range(len(batch.ids))] for batch in share] for share in shares
+        ]
+
+    async def first(self, method: str, *arguments: Any) -> Float32:
+        self.calls.append("step begins")
+        return np.zeros(1, np.float32)
+
+    async def scatter(self, *arguments: Any) -> dict[str, float]:
+        return {}
+
+    @staticmethod
+    def _row(batch: MicroBatch, row: int, states: bool) -> tuple[Float32, Float32 | None]:
+        sampled = batch.ids[row][batch.mask[row] > 0]
+        places = ends(batch)[row].astype(np.float32)
+        return sampled.astype(np.float32), np.stack([places, -places], 1) if states else None
+
+
+def seen(name: str, prompt: int, *lengths: int) -> ReadGroup:
+    """Rollouts of so many tokens, the n-th made of the number n."""
+    rollouts = tuple(
+        Rollout(np.full(length, n, np.int32), np.zeros(length, np.float32), "", "stop", 0, 0)
+        for n, length in enumerate(lengths)
+    )
+    return unread(Group(name, Prompt(name, "?"), np.full(prompt, 9, np.int32), rollouts))
+
+
+async def test_a_view_has_what_is_wanted_of_each_group_and_nothing_costs_nothing() -> None:
+    ranks = Seeing()
+    learner = LearnerService(ranks, config(rollout={"temperature": 0.7, "max_tokens": 10}), 3, Stopwatch())  # type: ignore[arg-type]
+    groups = [seen("a", 2, 3, 1), seen("b", 4, 2, 0)]
+    assert await learner.view(groups, frozenset()) == [View(), View()] and ranks.calls == []
+    logprobs = await learner.view(groups, frozenset({"logprobs"}))
+    assert [[row.tolist() for row in view.logprobs or ()] for view in logprobs] == [[[0, 0, 0], [1]], [[0, 0], []]]
+    assert [(view.prompt, view.last) for view in logprobs] == [(None, None)] * 2
+    states = await learner.view(groups, frozenset({"prompt", "last"}))
+    assert [view.prompt.tolist() for view in states if view.prompt is not None] == [[1, -1], [3, -3]]
+    assert [view.last.tolist() for view in states if view.last is not None] == [[[4, -4], [2, -2]], [[5, -5], [3, -3]]]
+    assert [view.logprobs for view in states] == [None, None]
+    assert ranks.passes == [(0.7, False), (0.7, True)], "at the temperature of the rollouts"
+
+
+async def test_one_version_scores_a_whole_pool_although_a_step_waits_to_be_learned() -> None:
+    ranks, run = Seeing(), config()
+    learner = LearnerService(ranks, run, 0, Stopwatch())  # type: ignore[arg-type]
+    texts = [Continuation(np.arange(4, dtype=np.int32), 2)] * (2 * CHUNK + 1)
+    scoring = asyncio.create_task(learner.logprobs(texts))
+    await asyncio.sleep(0)
+    update = await learner.step(step_of(1), batch(run, 1, 1))
+    version, logprobs = await scoring
+    assert ranks.calls == ["view"] * 3 + ["step begins"]
+    assert (version, update.version, len(logprobs)) == (0, 1, len(texts))
 
 
 class TwoAlike:

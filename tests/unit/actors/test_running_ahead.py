@@ -28,6 +28,7 @@ class Engine:
     def __init__(self) -> None:
         self.version = 0
         self.events: list[str] = []
+        self.seeds: list[tuple[int, ...]] = []
         self.select = Method(self._select)
         self.sample = Method(self._sample)
         self.request = Method(lambda step: None)
@@ -37,6 +38,7 @@ class Engine:
         return [Pick(Prompt(f"{step}/{n}", "?"), 2) for n in range(count)]
 
     def _sample(self, requests: list[SampleRequest]) -> list[Sampled]:
+        self.seeds += [request.seeds for request in requests]
         self.events.append(f"sample {len(requests)} with version {self.version}")
         rollout = Rollout(np.array([3], np.int32), np.zeros(1, np.float32), "", "stop", self.version, self.version)
         return [Sampled(np.array([4], np.int32), (rollout,) * len(request.seeds)) for request in requests]
@@ -93,6 +95,33 @@ async def test_group_ids_are_unique_although_two_steps_are_in_flight() -> None:
     groups = [group for step in range(1, STEPS + 1) for group in await rollouts.take(step_of(step, STEPS), PROMPTS)]
     assert len({group.id for group in groups}) == len(groups) == PROMPTS * STEPS
     assert [group.id.split("/")[1] for group in groups] == [str(1 + n // PROMPTS) for n in range(len(groups))]
+
+
+async def test_a_refill_that_draws_a_prompt_again_samples_other_rollouts() -> None:
+    engine = Engine()
+    rollouts = service(engine, 0)
+    for count in (1, 1, 1):  # the engine gives the prompt 1/0 each time
+        await rollouts.take(step_of(1, STEPS), count)
+    assert len({seed for seeds in engine.seeds for seed in seeds}) == 6
+    again = service(fresh := Engine(), 0)
+    await again.take(step_of(1, STEPS), 1)
+    assert fresh.seeds == engine.seeds[:1], "the first draw of a step does not depend on what came before"
+
+
+async def test_a_selector_may_ask_for_its_own_number_of_rollouts() -> None:
+    engine = Engine()
+    engine.select = Method(lambda step, count: [Pick(Prompt(f"{n}", "?"), 2 + n) for n in range(count)])
+    groups = await service(engine, 0).take(step_of(1, STEPS), 3)
+    assert [len(group.rollouts) for group in groups] == [2, 3, 4]
+
+
+async def test_what_was_sampled_ahead_and_is_given_up_is_told() -> None:
+    rollouts = service(Engine(), 1)
+    await rollouts.take(step_of(1, STEPS), PROMPTS)
+    await asyncio.sleep(0.01)
+    given_up = await rollouts.cancel()
+    assert [(step, len(groups)) for step, groups in given_up.items()] == [(2, PROMPTS)]
+    assert await rollouts.cancel() == {}
 
 
 async def test_what_runs_ahead_is_given_up_without_a_word() -> None:

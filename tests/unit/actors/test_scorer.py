@@ -25,6 +25,18 @@ def test_wanted_tokens_have_the_scores_of_the_whole_distribution() -> None:
     assert not logprobs[:, 0].any() and not entropy[:, 0].any()
 
 
+def test_hidden_states_are_those_before_the_output_layer() -> None:
+    model = new_model().double().eval()
+    ids, attention = torch.arange(3, 27).reshape(2, 12), torch.ones(2, 12, dtype=torch.long)
+    attention[1, 8:] = 0
+    places = torch.tensor([[4, 11], [2, 7]])
+    *scores, states = Scorer(model)(ids, attention, torch.zeros(2, 12), 1.0, places)
+    assert len(scores) == 2 and states.shape == (2, 2, model.config.hidden_size)
+    every = model(input_ids=ids, attention_mask=attention, output_hidden_states=True).hidden_states[-1]
+    expected = torch.stack([every[0, [4, 11]], every[1, [2, 7]]])
+    torch.testing.assert_close(states, expected, rtol=0, atol=1e-12)
+
+
 def test_parameters_are_neither_copied_nor_renamed() -> None:
     model = new_model()
     scorer = Scorer(model)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.learn.packing import Size, cut, pad, size_of
+from effrl.learn.packing import Size, cut, ends, pad, size_of, unweighted
 from effrl.types import TrainingSequence
 
 
@@ -30,6 +30,13 @@ def test_every_sequence_arrives_once(shapes: list[tuple[int, int]], ranks: int, 
     assert sorted(marks) == list(range(1, len(sequences) + 1))
     for batch in (batch for share in shares for batch in share):
         assert batch.ids.size <= tokens or len(batch.ids) == 1
+
+
+def test_where_prompts_and_completions_end() -> None:
+    """A rollout without a token ends where its prompt does."""
+    ids = np.arange(5, dtype=np.int32)
+    batch = pad([unweighted(ids, 2), unweighted(ids[:4], 3), unweighted(ids[:3], 3)])
+    assert ends(batch).tolist() == [[1, 4], [2, 3], [2, 2]]
 
 
 def test_padding_by_hand() -> None:

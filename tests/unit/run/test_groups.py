@@ -35,6 +35,26 @@ def test_a_committed_step_adds_up(tmp_path: Path) -> None:
     assert record["rollouts"][1]["outcome"] is None
 
 
+def test_what_was_sampled_ahead_and_given_up_is_counted(tmp_path: Path) -> None:
+    store = GroupStore(tmp_path)
+    roll(store, 1, "a")
+    store.commit(1, [settled("a")])
+    store.given_up(2, [settled(name).scored.group for name in ("b", "c")])
+    assert tally(tmp_path) == (3, {Fate.TRAINED: 1, Fate.ROLLED_BACK: 2})
+    assert json.loads((tmp_path / "rolled_back.jsonl").read_text().splitlines()[0])["tokens"] == 4
+    assert GroupStore(tmp_path).roll_back(1) == 0, "a resume does not take them back again"
+
+
+def test_a_parked_group_has_one_fate_at_a_time(tmp_path: Path) -> None:
+    store = GroupStore(tmp_path)
+    roll(store, 1, "a", "b")
+    store.commit(1, [settled("a"), settled("b", Fate.PARKED)])
+    assert tally(tmp_path) == (2, {Fate.TRAINED: 1, Fate.PARKED: 1})
+    store.commit(2, [settled("b", Fate.STALE)])
+    assert tally(tmp_path) == (2, {Fate.TRAINED: 1, Fate.STALE: 1})
+    assert store.roll_back(1) == 0 and tally(tmp_path) == (2, {Fate.TRAINED: 1, Fate.PARKED: 1})
+
+
 def test_a_killed_step_is_rolled_back(tmp_path: Path) -> None:
     store = GroupStore(tmp_path)
     roll(store, 1, "a")
