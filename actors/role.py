@@ -2,12 +2,11 @@
 
 import faulthandler
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
-import actors
-import deploy
 import effrl
 from effrl.errors import RunError
 
@@ -46,9 +45,14 @@ def _log_to(path: Path) -> None:
 
 def _assert_one_root(version: str) -> None:
     """A user's own ``actors`` or another effrl on the path must not stand in for ours."""
-    packages = (effrl, actors, deploy)
-    roots = {str(Path(package.__file__ or "").resolve().parent.parent) for package in packages}
+    roots = {_root_of(package) for package in ("effrl", "actors", "deploy")}
     if len(roots) != 1:
         raise RunError(f"effrl, actors and deploy come from different places: {', '.join(sorted(roots))}")
     if effrl.__version__ != version:
         raise RunError(f"this worker has effrl {effrl.__version__}, the driver {version}: install one version")
+
+
+def _root_of(package: str) -> str:
+    """Where a package would be imported from; it is not, since no actor knows the command line."""
+    spec = find_spec(package)
+    return str(Path(spec.origin).resolve().parent.parent) if spec and spec.origin else f"nowhere ({package})"

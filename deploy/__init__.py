@@ -1,1 +1,1 @@
-"""How people start effrl: the command line and the check of an installation."""
+"""How people start effrl: ``cli`` names the commands, ``commands/`` has a file for each."""

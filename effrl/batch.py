@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from effrl.types import Decision, Fate, Float32, Group, Rollout, ScoredGroup, Status, Stored, TrainingSequence
+from effrl.types import Decision, Fate, Float32, Group, Rollout, ScoredGroup, Status, TrainingSequence
 
 AdvantageFunction = Callable[[Sequence[Float32]], Sequence[Float32]]
 """Advantages of a step: from the rewards of each group that is trained on, [N] each, to those of the same rollouts.
@@ -22,6 +22,21 @@ class Settled:
 
     scored: ScoredGroup
     fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A scored group that later steps may learn from again."""
+
+    scored: ScoredGroup
+    step: int
+    """The step that rolled it out."""
+    uses: int = 0
+    """Times that it was replayed; the first time, when it was fresh, does not count."""
+
+    @property
+    def prompt_id(self) -> str:
+        return self.scored.group.prompt.id
 
 
 @dataclass

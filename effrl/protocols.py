@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from effrl.batch import Batch, Settled
+from effrl.batch import Batch, Settled, Stored
 from effrl.questions import Answer, Question, Reply
 from effrl.types import (
     Continuation,
@@ -21,7 +21,6 @@ from effrl.types import (
     ScoredGroup,
     Status,
     Step,
-    Stored,
     Update,
     View,
     Want,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Int32 = NDArray[np.int32]
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 class Message(TypedDict):
@@ -282,21 +283,6 @@ class ScoredGroup:
     @property
     def group(self) -> Group:
         return self.judged.group
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A scored group that later steps may learn from again."""
-
-    scored: ScoredGroup
-    step: int
-    """The step that rolled it out."""
-    uses: int = 0
-    """Times that it was replayed; the first time, when it was fresh, does not count."""
-
-    @property
-    def prompt_id(self) -> str:
-        return self.scored.group.prompt.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,3 @@
-"""The data actor: prompts, selector, prompt states and replay; ``scoring`` and ``fitting`` are offline jobs."""
+"""The data actor: ``actor`` has prompts, selector, prompt states and replay, ``service`` is what the driver calls;
+``scoring`` and ``fitting`` are offline jobs.
+"""

@@ -11,15 +11,14 @@ from typing import Any
 
 from actors.role import Role
 from effrl import plugins
-from effrl.batch import Settled
+from effrl.batch import Settled, Stored
 from effrl.config.replay import fresh_of
 from effrl.config.schema import Config
-from effrl.config.template import Form
-from effrl.data.reader import Pool, pools, read_pool
+from effrl.data.reader import pools, prompts_of
 from effrl.protocols import Explains, LookAhead, LooksAhead
 from effrl.replay.store import ReplayStore
 from effrl.select.build import selector
-from effrl.types import Observation, Pick, Prompt, Stored
+from effrl.types import Observation, Pick, Prompt
 
 Lease = tuple[str, int]
 """Id of a prompt that is being rolled out, and how many rollouts it gets."""
@@ -43,7 +42,8 @@ class DataActor(Role):
         super().__init__(name, run_dir, version)
         plugins.search(search_path)
         labelled_only = config.label.buys_all
-        weighted = [(pool.weight, _prompts(pool, config.data.form, labelled_only)) for pool in pools(config.data.train)]
+        form = config.data.form
+        weighted = [(pool.weight, prompts_of(pool, form, labelled_only)) for pool in pools(config.data.train)]
         self._notes: list[str] = []
         self.selector = selector(config, weighted, self._notes.append)
         self.prompts = {prompt.id: prompt for _, part in weighted for prompt in part}
@@ -134,7 +134,3 @@ def _store(config: Config) -> ReplayStore | None:
     if config.replay is None:
         return None
     return ReplayStore(config.replay.capacity, fresh_of(config.rollout.prompts, config.replay.fresh), config.run.seed)
-
-
-def _prompts(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:
-    return [row.prompt for row in read_pool(pool, form) if row.label is not None or not labelled_only]

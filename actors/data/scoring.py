@@ -31,7 +31,7 @@ PoolBatch = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class ScoringQuestion:
+class RowToScore:
     """One row to score."""
 
     content: str | tuple[Message, ...]
@@ -116,7 +116,7 @@ class TargetScorer:
         return [row[mask > 0].tolist() for row, mask in zip(rows, wanted, strict=True)]
 
 
-def score(questions: Sequence[ScoringQuestion], pool: PoolToScore) -> Iterator[dict[int, ScoredPrompt]]:
+def score(questions: Sequence[RowToScore], pool: PoolToScore) -> Iterator[dict[int, ScoredPrompt]]:
     """What is found of each row, by its index, block by block in the order in which they are done.
 
     A Ray must run. Waits for the pool's workers; unblocked by the next block, at the latest after ``STALLED_S``.

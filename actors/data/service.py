@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.wait import answer
+from effrl.batch import Stored
 from effrl.protocols import Oracle, Rewards
 from effrl.replay.rescore import rescored
 from effrl.types import (
     Step,
-    Stored,
 )
 
 

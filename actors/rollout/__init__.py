@@ -1,1 +1,3 @@
-"""Rollout workers: ``engine`` is vLLM, ``sampling`` what the driver asks of it, ``transfer`` how weights get in."""
+"""Rollout workers: ``actor`` is one, around ``engine``, which is vLLM; ``outputs`` reads what vLLM returns,
+``sampling`` is what the driver asks of a worker, ``transfer`` how weights get in.
+"""

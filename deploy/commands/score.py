@@ -135,7 +135,7 @@ def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing:
 def _score(questions: Sequence[Candidate], model: ModelFacts, wish: Wish, cache: ScoreCache, console: Console) -> None:
     """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
     from actors.cluster import ray_session
-    from actors.data.scoring import PoolToScore, ScoringQuestion
+    from actors.data.scoring import PoolToScore, RowToScore
     from actors.data.scoring import score as scored_blocks
 
     threads = max(1, len(os.sched_getaffinity(0)) // wish.workers)
@@ -144,7 +144,7 @@ def _score(questions: Sequence[Candidate], model: ModelFacts, wish: Wish, cache:
     with ray_session(), Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(questions))
         try:
-            for found in scored_blocks([ScoringQuestion(entry.content, entry.target) for entry in questions], pool):
+            for found in scored_blocks([RowToScore(entry.content, entry.target) for entry in questions], pool):
                 cache.add({questions[row].digest: scored for row, scored in found.items()})
                 progress.advance(task, len(found))
         except KeyboardInterrupt:

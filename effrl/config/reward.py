@@ -37,29 +37,42 @@ def _extracting(pattern: str) -> str:
     return pattern
 
 
-class MathVerifier(Section):
+class VerifierConfig(Section):
+    """What other parts need to know of every verifier."""
+
+    @property
+    def options(self) -> str:
+        """The letters of a multiple choice; none where an answer may be anything."""
+        return ""
+
+
+class MathVerifier(VerifierConfig):
     kind: Literal["math"] = "math"
     """Equivalence of final answers by math-verify; a final answer is the last ``\\boxed{x}``, ``#### x`` or ``#x``."""
 
 
-class ExactVerifier(Section):
+class ExactVerifier(VerifierConfig):
     kind: Literal["exact"] = "exact"
     """Equality of final answers as text, spaces at the ends aside."""
 
 
-class TaskVerifier(Section):
+class TaskVerifier(VerifierConfig):
     kind: Literal["task"] = "task"
     """The verifier of the task family that made the prompt; for ``tasks:NAME`` sources."""
 
 
-class ChoiceVerifier(Section):
+class ChoiceVerifier(VerifierConfig):
     kind: Literal["choice"] = "choice"
     """Multiple choice: the last option that a completion states (:mod:`effrl.reward.choice`) is the label's."""
     letters: Annotated[str, AfterValidator(_letters)] = "ABCD"
     """The options."""
 
+    @property
+    def options(self) -> str:
+        return self.letters
 
-class RegexVerifier(Section):
+
+class RegexVerifier(VerifierConfig):
     kind: Literal["regex"] = "regex"
     """Your own pattern finds the answer; it is compared with the label as text."""
     pattern: Annotated[str, AfterValidator(_extracting)]
@@ -68,7 +81,7 @@ class RegexVerifier(Section):
     """Compare without regard to case, to how many spaces there are, and to a full stop at the end."""
 
 
-class PluginVerifier(Section):
+class PluginVerifier(VerifierConfig):
     kind: ImportPath
     """Import path of your own reward function, ``package.module:function`` (see :class:`effrl.protocols.Reward`)."""
 

@@ -97,6 +97,11 @@ def read_pool(pool: Pool, form: Form = PLAIN) -> Iterator[Row]:
         yield entry.row
 
 
+def prompts_of(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:
+    """The prompts of one pool, all or those that have a label, without it; raises as :func:`read` does."""
+    return [row.prompt for row in read_pool(pool, form) if row.label is not None or not labelled_only]
+
+
 def scan(pool: Pool, form: Form = PLAIN) -> Iterator[Entry]:
     """The rows of one pool with their places, and what is wrong with those that are malformed.
 

@@ -1,3 +1,4 @@
 """Difficulty from embeddings (DOTS). ``embedding`` makes vectors, ``attention`` and ``network`` predict, ``training``
-fits; ``online`` is used in a run, ``offline`` by ``effrl dots fit``. It knows no selector.
+fits, ``posthoc`` puts a line through predictions, ``metrics`` says how good they are; ``predictor`` and ``online`` are
+used in a run, on its ``rounds``; ``offline``, ``gather`` and ``saved`` by ``effrl dots fit``. It knows no selector.
 """

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from effrl.errors import UserError
 from effrl.models import fingerprint, read_model
-
-Float32 = NDArray[np.float32]
+from effrl.types import Float32
 
 POOLING = "mean"
 """How hidden states are pooled, as a predictor's file says it."""

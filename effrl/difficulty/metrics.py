@@ -6,7 +6,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from effrl.types import Float64
 
 EFFECTIVE = (0.125, 0.875)
 """Pass rates at which a group of 8 has signal, borders included (DOTS)."""

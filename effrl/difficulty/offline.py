@@ -19,9 +19,7 @@ from effrl.difficulty.network import DifficultyNetwork
 from effrl.difficulty.predictor import DifficultyPredictor, UntrainedPredictor
 from effrl.difficulty.training import Examples, PolicyTable
 from effrl.seeds import derive
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
+from effrl.types import Float32, Float64
 
 
 @dataclass(frozen=True, slots=True)

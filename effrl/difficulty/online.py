@@ -7,9 +7,10 @@ import torch
 
 from effrl.config.select import DotsSelect
 from effrl.difficulty.network import DifficultyNetwork
-from effrl.difficulty.predictor import DifficultyPredictor, Float32
+from effrl.difficulty.predictor import DifficultyPredictor
 from effrl.difficulty.rounds import Round
 from effrl.difficulty.training import Examples, Fit, PolicyTable, fit
+from effrl.types import Float32
 
 
 class Refitting:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from effrl.types import Float64
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from torch import Tensor
 from effrl.difficulty.attention import attend
 from effrl.difficulty.network import DifficultyNetwork
 from effrl.difficulty.posthoc import IDENTITY, Line, ordinary_least_squares
+from effrl.types import Float32, Float64
 
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
 PostHoc = Literal["ols", "none"]
 
 _ROWS = 4096

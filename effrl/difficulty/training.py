@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-Float32 = NDArray[np.float32]
+from effrl.types import Float32
+
 Int64 = NDArray[np.int64]
 
 
@@ -63,7 +64,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FitStep:
     """Tensors of one step of n queries and K references."""
 
     queries: Tensor
@@ -137,13 +138,13 @@ def learning_rate(step: int, total: int) -> float:
     return min((step + 1) / warmup, (total - step) / max(1, total - warmup))
 
 
-def loss(network: nn.Module, step: Step) -> Tensor:
+def loss(network: nn.Module, step: FitStep) -> Tensor:
     """Binary cross-entropy with soft targets, mean over queries; its least value is their entropy, not 0."""
     predicted: Tensor = network(step.queries, step.references, step.reference_rates, step.own)
     return functional.binary_cross_entropy(predicted, step.rates)
 
 
-def mixed_steps(parts: Sequence[Examples], how: Fit, epoch: int) -> Iterator[Step]:
+def mixed_steps(parts: Sequence[Examples], how: Fit, epoch: int) -> Iterator[FitStep]:
     """The steps of every part, in a seeded order.
 
     An epoch depends on the seed and its number alone, so that several processes may each take a share of the steps.
@@ -154,7 +155,7 @@ def mixed_steps(parts: Sequence[Examples], how: Fit, epoch: int) -> Iterator[Ste
         yield next(streams[turn])
 
 
-def steps(examples: Examples, how: Fit, epoch: int, part: int = 0) -> Iterator[Step]:
+def steps(examples: Examples, how: Fit, epoch: int, part: int = 0) -> Iterator[FitStep]:
     """Every prompt of every policy once, in a seeded order; each step draws references of its own."""
     random = np.random.default_rng([how.seed, epoch, part])
     policies = np.repeat(np.arange(len(examples.tables)), [len(table.prompts) for table in examples.tables])
@@ -167,7 +168,7 @@ def steps(examples: Examples, how: Fit, epoch: int, part: int = 0) -> Iterator[S
         drawn = random.choice(
             len(examples.references), min(how.references, len(examples.references)), replace=False, shuffle=False
         )
-        yield Step(
+        yield FitStep(
             queries=torch.from_numpy(examples.embeddings[prompts[rows]].astype(np.float32)),
             references=torch.from_numpy(examples.embeddings[examples.references[drawn]].astype(np.float32)),
             reference_rates=torch.from_numpy(reference_rates[policies[rows]][:, drawn].astype(np.float32)),

@@ -1,3 +1,3 @@
-"""What a learner's step is made of, apart from the engine: how sequences are packed, the learning rate's schedule, and
-the canary that proves what is served.
+"""What a learner's step is made of, apart from the engine: ``packing`` of sequences, the ``schedule`` of the learning
+rate, and the ``canary`` that proves what is served.
 """

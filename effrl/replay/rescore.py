@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from effrl.batch import Stored
 from effrl.protocols import Oracle, Rewards
-from effrl.types import Judged, Step, Stored, Supervision
+from effrl.types import Judged, Step, Supervision
 
 _TRUE = ("gold", "bought")
 

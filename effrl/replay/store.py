@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from effrl.batch import Settled
+from effrl.batch import Settled, Stored
 from effrl.errors import UserError
 from effrl.replay.archive import read_groups, write_groups
 from effrl.seeds import stream
-from effrl.types import Fate, Stored
+from effrl.types import Fate
 
 
 class ReplayStore:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from effrl.config.reward import AnyReward, ChoiceVerifier, answering
+from effrl.config.reward import AnyReward, answering
 from effrl.errors import RunError
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
@@ -187,8 +187,8 @@ def _cases(reward: AnyReward, rows: Sequence[Row]) -> list[Case]:
 
 
 def _gold(reward: AnyReward, label: str) -> str:
-    verifier = answering(reward)
-    option = chosen(label, verifier.letters) if isinstance(verifier, ChoiceVerifier) else None
+    options = _options(reward)
+    option = chosen(label, options) if options else None
     return option or final_answer(label) or label.strip()
 
 
@@ -208,10 +208,15 @@ def _text(row: Row) -> str:
 
 
 def _wrong(reward: AnyReward, gold: str) -> str:
-    verifier = answering(reward)
-    if isinstance(verifier, ChoiceVerifier) and gold in verifier.letters:
-        return verifier.letters[(verifier.letters.index(gold) + 1) % len(verifier.letters)]
+    options = _options(reward)
+    if options and gold in options:
+        return options[(options.index(gold) + 1) % len(options)]
     return _off_by_one(gold)
+
+
+def _options(reward: AnyReward) -> str:
+    verifier = answering(reward)
+    return verifier.options if verifier else ""
 
 
 def _off_by_one(answer: str) -> str:

@@ -1,1 +1,3 @@
-"""A run on disk: its directory, groups, metrics and checkpoints, the sinks that get copies, and what a resume finds."""
+"""A run on disk: its ``directory``, ``groups``, ``metrics`` and ``checkpoint``s, the ``sinks`` that get copies, what a
+``resume`` finds, and the model that was ``trained``.
+"""

@@ -8,8 +8,8 @@ from effrl.config.data import DataConfig
 from effrl.data.reader import read
 from effrl.errors import UserError
 from effrl.seeds import derive
-from effrl.select.ranked import Float64, TurnSelector
-from effrl.types import Observation, Prompt
+from effrl.select.ranked import TurnSelector
+from effrl.types import Float64, Observation, Prompt
 
 
 class CurriculumSelector(TurnSelector):

@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from effrl.seeds import derive
 from effrl.select.pool import PoolSelector
-from effrl.types import Observation, Prompt
-
-Float64 = NDArray[np.float64]
+from effrl.types import Float64, Observation, Prompt
 
 
 class RankedSelector(PoolSelector):

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from effrl.select.ranked import Float64, RankedSelector
-from effrl.types import Observation, Prompt
+from effrl.select.ranked import RankedSelector
+from effrl.types import Float64, Observation, Prompt
 
 
 class ThompsonSelector(RankedSelector):

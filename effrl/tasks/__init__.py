@@ -1,1 +1,3 @@
-"""Problems that the project makes: four families of its own, and reasoning-gym's (``gym``); ``source`` draws them."""
+"""Problems that the project makes: reasoning-gym's (``gym``), and families of its own; ``source`` draws them, each is a
+``problem``; the others are one family each.
+"""

@@ -1,78 +1,19 @@
-"""Rules that a reviewer cannot keep in mind for every line: what may import what, sizes, and what hides errors."""
+"""Rules that a reviewer cannot keep in mind for every line: names, sizes, waits, and what hides errors."""
 
 import ast
 import io
 import re
-import subprocess
-import sys
 import tokenize
+from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-import effrl
+from tests.unit.sources import FILES, MODULES, PACKAGES, ROOT, lines, place, tree
 
-ROOT = Path(effrl.__file__).parents[1]
-FILES = sorted(file for folder in ("effrl", "actors", "deploy") for file in (ROOT / folder).rglob("*.py"))
-
-NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
-"""A script that needs torch and transformers by nature, and the command line."""
-TENSORS = (
-    "effrl.advantage.gae",
-    *(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "importance", "policy", "tokens")),
-    *(
-        f"effrl.difficulty.{name}"
-        for name in ("attention", "network", "offline", "online", "predictor", "saved", "training")
-    ),
-)
-"""The modules of the library where torch is the point."""
-
-IMPORT_LIBRARY = f"""
-import importlib, pkgutil, sys
-import effrl
-names = [module.name for module in pkgutil.walk_packages(effrl.__path__, "effrl.")]
-for name in names:
-    if name not in {NO_LIBRARY + TENSORS}:
-        importlib.import_module(name)
-print(len(names), *({{"torch", "ray", "vllm", "deepspeed"}} & sys.modules.keys()))
-for name in {TENSORS}:
-    importlib.import_module(name)
-print(*({{"ray", "vllm", "deepspeed"}} & sys.modules.keys()))
-"""
-IMPORT_TIME = """
-import time
-start = time.perf_counter()
-import effrl
-print(time.perf_counter() - start)
-"""
-
-
-def python(code: str) -> list[str]:
-    """The lines that a fresh interpreter prints."""
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert process.returncode == 0, process.stderr
-    return process.stdout.splitlines()
-
-
-def loaded_with(module: str, *names: str) -> list[str]:
-    """Which of ``names`` are loaded once ``module`` is imported."""
-    [line] = python(f"import sys, {module}; print(*({{*{names}}} & sys.modules.keys()))")
-    return line.split()
-
-
-@cache
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
-
-
-def lines(file: Path) -> list[str]:
-    return file.read_text().splitlines()
-
-
-def place(file: Path, node: ast.stmt | ast.expr | ast.ExceptHandler) -> str:
-    return f"{file.relative_to(ROOT)}:{node.lineno}"
+SAME_NAMES = {"Question", "Reply"}
+"""A sandbox and its workers ask and reply too, within the folder of the sandbox alone."""
 
 
 def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
@@ -83,38 +24,51 @@ def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
                 yield file, node
 
 
-# --- imports
+# --- names
 
 
-def test_the_library_knows_no_cluster() -> None:
-    """Or its tests, its command line and a user's own code would need Ray and two engines, and their seconds."""
-    counted, tensors = python(IMPORT_LIBRARY)
-    number, *heavy = counted.split()
-    assert int(number) > 30, "the modules were found"
-    assert heavy == [], "imported by a module that is not about tensors"
-    assert tensors == ""
+def test_public_classes_have_names_of_their_own() -> None:
+    """Two classes of a name are mixed up by readers, by searches, and by who writes about them."""
+    found = defaultdict[str, list[str]](list)
+    for file in FILES:
+        for node in tree(file).body:
+            for name in _classes_and_aliases(node):
+                found[name].append(place(file, node))
+    assert {name: places for name, places in found.items() if len(places) > 1 and name not in SAME_NAMES} == {}
 
 
-def test_the_library_is_imported_at_once() -> None:
-    """Best of three: the machine may be busy."""
-    assert min(float(python(IMPORT_TIME)[0]) for _ in range(3)) < 1
+def _classes_and_aliases(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ClassDef):
+        names = [node.name]
+    elif isinstance(node, ast.Assign):
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+    else:
+        names = []
+    return [name for name in names if re.match(r"[A-Z]", name) and not name.isupper()]
 
 
-def test_the_command_line_answers_at_once() -> None:
-    """``effrl --help`` must not load an engine."""
-    assert loaded_with("deploy.cli", "torch", "ray", "vllm", "deepspeed", "transformers", "matplotlib") == []
+@pytest.mark.parametrize("package", sorted(MODULES[name] for name in MODULES if MODULES[name].name == "__init__.py"))
+def test_every_package_has_a_map(package: Path) -> None:
+    """It names the parts, or says what the others are, so that nobody has to open them all."""
+    text = ast.get_docstring(tree(package)) or ""
+    parts = {path.stem for path in package.parent.glob("*.py")} | {
+        path.parent.name for path in package.parent.glob("*/__init__.py")
+    }
+    unnamed = [part for part in sorted(parts) if not part.startswith("_") and part not in text]
+    assert text and (unnamed == [] or re.search("the others|the rest|a file each|one file per", text)), unnamed
 
 
-def test_the_driver_loads_no_engine() -> None:
-    """vLLM and DeepSpeed read their environment when they are imported, and that is set for their actors alone."""
-    assert loaded_with("actors.driver.run", "ray", "vllm", "deepspeed") == ["ray"]
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_is_typed(package: str) -> None:
+    """Or a type checker would take all that a plug-in gets from us for ``Any``."""
+    assert (ROOT / package / "py.typed").is_file()
 
 
 # --- sizes
 
 
 def test_the_loop_is_read_on_one_screen() -> None:
-    assert len(lines(ROOT / "effrl" / "loop.py")) < 120
+    assert len(lines(ROOT / "effrl" / "loop.py")) <= 80
 
 
 def test_files_are_short() -> None:

@@ -9,7 +9,7 @@ from reads import step_of, unread
 
 from effrl import loop
 from effrl.advantage.build import advantages
-from effrl.batch import Batch
+from effrl.batch import Batch, Stored
 from effrl.config.advantage import GrpoAdvantage
 from effrl.label.parked import NoParking
 from effrl.label.stateless import Stateless
@@ -28,7 +28,6 @@ from effrl.types import (
     ScoredGroup,
     Status,
     Step,
-    Stored,
     Supervision,
     Update,
     View,

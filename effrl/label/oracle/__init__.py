@@ -1,4 +1,5 @@
-"""The only place that sees labels: the vault that holds them, and the ledger that counts what is sold.
+"""The only place that sees labels: the ``vault`` that holds them, and the ``ledger`` that counts what is sold, over the
+tables of ``purchases``.
 
 Imported by the oracle actor and by nothing else of the product (a test holds the wall).
 """

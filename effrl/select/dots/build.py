@@ -8,13 +8,13 @@ import numpy as np
 
 from effrl.config.schema import Config
 from effrl.config.select import DotsSelect
-from effrl.difficulty.embedding import POOLING, Float32, embedded
+from effrl.difficulty.embedding import POOLING, embedded
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model, fingerprint, locate
 from effrl.seeds import derive
 from effrl.select.dots.selector import DotsSelector, Predictor
 from effrl.select.mixed import Make
-from effrl.types import Prompt
+from effrl.types import Float32, Prompt
 
 if TYPE_CHECKING:
     from effrl.difficulty.network import DifficultyNetwork

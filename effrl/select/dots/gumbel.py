@@ -1,11 +1,9 @@
 """Sampling without replacement near a target, in log space."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from effrl.select.ranked import smallest
-
-Float64 = NDArray[np.float64]
+from effrl.types import Float64
 
 
 def keys(difficulty: Float64, target: float, temperature: float, random: np.random.Generator) -> Float64:

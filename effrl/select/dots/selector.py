@@ -14,9 +14,9 @@ from effrl.difficulty.metrics import evaluate, noise_ceiling_of_labels
 from effrl.difficulty.rounds import Round
 from effrl.protocols import LookAhead
 from effrl.seeds import derive
-from effrl.select.dots.gumbel import Float64, keys
+from effrl.select.dots.gumbel import keys
 from effrl.select.ranked import RankedSelector
-from effrl.types import Observation, Prompt
+from effrl.types import Float64, Observation, Prompt
 
 Predict = Callable[[Sequence[int], Sequence[float]], Float64]
 """From indices of reference prompts and their pass rates to [N] pass rates of all prompts."""

@@ -1,5 +1,5 @@
 """UFO-RL: one forward pass scores a prompt; those in the zone of proximal development are trained on.
 
-``target`` says what is scored, ``zone`` does the numbers, ``selector`` draws; ``cache``, ``records`` and ``picture``
-serve ``effrl score``.
+``build`` makes the selector of a config; ``target`` says what is scored, ``zone`` does the numbers, ``selector`` draws,
+``records`` keeps the reasons; ``cache`` and ``picture`` serve ``effrl score``.
 """

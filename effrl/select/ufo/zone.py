@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from math import exp, floor, fsum, isnan
 
 import numpy as np
-from numpy.typing import NDArray
 
 from effrl.config.select import Center
 from effrl.difficulty.metrics import pearson, spearman
-
-Float64 = NDArray[np.float64]
+from effrl.types import Float64
 
 
 def certainty(logprobs: Sequence[float]) -> float:

@@ -16,14 +16,14 @@ from actors import role
 from actors.data.actor import DataActor
 from actors.data.service import ReplayService
 from actors.driver.feedback import FeedbackService
-from effrl.batch import Batch
+from effrl.batch import Batch, Stored
 from effrl.config.schema import Config
 from effrl.label.stateless import Stateless
 from effrl.replay.rescore import rescored
 from effrl.reward.reading import membership
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.metrics import Stopwatch
-from effrl.types import Decision, Fate, Judged, Score, ScoredGroup, Status, Step, Stored, Supervision
+from effrl.types import Decision, Fate, Judged, Score, ScoredGroup, Status, Step, Supervision
 
 SECTIONS: dict[str, Any] = {"data": {"train": "tasks:chain?size=16"}, "rollout": {"prompts": 4}}
 REPLAY = {"fresh": 0.5, "capacity": 6, "warmup": 1}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from actors.data.scoring import PoolToScore, ScoringQuestion, TargetScorer
+from actors.data.scoring import PoolToScore, RowToScore, TargetScorer
 from effrl.models import TINY
 from effrl.select.ufo.cache import ScoredPrompt
 from effrl.select.ufo.target import target_ids
@@ -63,7 +63,7 @@ class Blocks:
         monkeypatch.setattr("actors.cluster.ray_session", nullcontext)
         monkeypatch.setattr("actors.data.scoring.score", self._score)
 
-    def _score(self, questions: Sequence[ScoringQuestion], pool: PoolToScore) -> Iterator[dict[int, ScoredPrompt]]:
+    def _score(self, questions: Sequence[RowToScore], pool: PoolToScore) -> Iterator[dict[int, ScoredPrompt]]:
         self.asked.append([question.target for question in questions])
         for row, question in enumerate(questions):
             if row == self.stop_before:

@@ -17,7 +17,7 @@ from test_loop import Fake, services
 
 from effrl import loop
 from effrl.advantage.build import advantages
-from effrl.batch import Batch
+from effrl.batch import Batch, Stored
 from effrl.config.advantage import GrpoAdvantage
 from effrl.config.loss import Clip, ClippedLoss
 from effrl.config.replay import fresh_of
@@ -39,7 +39,6 @@ from effrl.types import (
     ScoredGroup,
     Status,
     Step,
-    Stored,
     View,
 )
 from effrl.types import Supervision as Label
