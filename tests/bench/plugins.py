@@ -21,7 +21,7 @@ BASE = Path(__file__).parent / "results" / "base" / "tiny.json"
 
 
 def oracle_cag(config: Config, oracle: Oracle) -> SelectiveLabeller:
-    """Buys where the true corrective advantage gap is largest, votes on the rest: the best that CARE could learn."""
+    """Buys where the true corrective advantage gap is largest, which CARE has to estimate; votes on the rest."""
     assert isinstance(config.label, PluginLabel)
     labels = {row.prompt.id: row.label for row in read(config.data.train)}
 
@@ -108,7 +108,10 @@ class TrueDifficulty:
 
 
 class GreedyDifficulty(TrueDifficulty):
-    """A ceiling: takes the prompts whose group is most likely to have signal, by the same table; ties at random."""
+    """Takes the prompts whose group is most likely to have signal, by the same table; ties at random.
+
+    No ceiling: it never comes back to kinds that are rarely right, and these can be learned.
+    """
 
     def _keys(self, prompts: Sequence[Prompt]) -> dict[str, float]:
         ties = stream(self.seed, "greedy difficulty", self.calls)
