@@ -10,7 +10,7 @@ class RunError(Exception):
 
 
 class WeightsNotServedError(RunError):
-    """A policy version was published, but the engine does not serve it (DESIGN, invariant 4)."""
+    """A policy version was published, but the engine does not serve it (docs/design.md, invariant 4)."""
 
 
 class DeadlineError(RunError):

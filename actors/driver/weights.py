@@ -1,4 +1,4 @@
-"""Publishing a policy version, and proving that it is served (DESIGN, invariant 4)."""
+"""Publishing a policy version, and proving that it is served (docs/design.md, invariant 4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A rollout worker with planted faults in its weight path (invariant 4), and a learner that can be looked into."""
+"""A rollout worker with planted faults in its weight path (docs/design.md, invariant 4), and a transparent learner."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

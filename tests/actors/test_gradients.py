@@ -1,4 +1,4 @@
-"""The gradient does not depend on how a step is cut into micro-batches or ranks (DESIGN, invariant 5)."""
+"""The gradient does not depend on how a step is cut into micro-batches or ranks (docs/design.md, invariant 5)."""
 
 from pathlib import Path
 

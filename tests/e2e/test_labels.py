@@ -1,4 +1,4 @@
-"""A label that was not bought reaches nothing: poisoning it changes nothing (invariant 2); the budget holds (3)."""
+"""Poisoning the labels that were not bought changes nothing, and the budget holds (docs/design.md, invariants 2, 3)."""
 
 import json
 import sqlite3

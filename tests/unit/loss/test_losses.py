@@ -181,7 +181,7 @@ def test_the_gradient_is_that_of_a_loop(config: AnyLoss, batch: list[Rollout]) -
 @settings(max_examples=25)
 @given(batch=batches, data=st.data())
 def test_no_cut_into_micro_batches_changes_a_sum(config: AnyLoss, batch: list[Rollout], data: st.DataObject) -> None:
-    """DESIGN, invariant 5: nor does it change any token's gradient."""
+    """docs/design.md, invariant 5: nor does it change any token's gradient."""
     order = data.draw(st.permutations(range(len(batch))))
     edges = sorted(data.draw(st.sets(st.integers(1, len(batch) - 1)))) if len(batch) > 1 else []
     parts = [order[start:end] for start, end in zip([0, *edges], [*edges, len(batch)], strict=True)]
