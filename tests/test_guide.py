@@ -1,8 +1,7 @@
-"""The README is executable: every snippet is run, parsed or validated."""
+"""The guide is executable: every snippet is run, parsed or validated."""
 
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,19 @@ from typer.testing import CliRunner
 from deploy.cli import app
 from effrl.config import load
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-SNIPPETS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+GUIDE = (Path(__file__).parent.parent / "docs" / "guide.md").read_text()
+SNIPPETS = re.findall(r"```(\w+)\n(.*?)```", GUIDE, re.DOTALL)
 
 
 def snippets(language: str) -> list[str]:
     found = [text for kind, text in SNIPPETS if kind == language]
-    assert found, f"the README has no {language} snippet any more"
+    assert found, f"the guide has no {language} snippet any more"
     return found
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with the files that the README's configs name."""
+    """A directory with the files that the guide's configs name."""
     [rows] = snippets("json")
     for name in ("problems.jsonl", "held_out.jsonl"):
         (tmp_path / name).write_text(rows)
@@ -59,33 +57,9 @@ def test_the_reward_works(files: Path) -> None:
         assert [score.outcome for score in sandbox.score(tasks)] == [1.0, 0.0, 0.0]
 
 
-def commands() -> list[list[str]]:
-    lines = [shlex.split(line, comments=True) for text in snippets("bash") for line in text.splitlines()]
-    return [line for line in lines if line]
-
-
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_commands_exist(command: list[str]) -> None:
-    program, name, *arguments = command
-    if program == "make":
-        assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        return
-    assert program == "effrl"
-    group = [name, arguments.pop(0)] if name in ("config", "data", "reward") else [name]
-    result = CliRunner().invoke(app, [*group, "--help"])
-    assert result.exit_code == 0, result.output
-    if arguments and arguments[0] == "quickstart":
-        load.load(arguments[0], [argument for argument in arguments[1:] if not argument.startswith("--")])
-
-
 def test_sources_are_read_as_they_are_written() -> None:
     """The rows of the table; those with an ellipsis leave something to the reader."""
-    [table] = re.findall(r"\| source \|.*?\n\n", README, re.DOTALL)
+    [table] = re.findall(r"\| source \|.*?\n\n", GUIDE, re.DOTALL)
     forms = re.findall(r"^\| `([^`…]+)`", table, re.MULTILINE)
     kinds = {load.source(form).kind for form in forms}
     assert kinds == {"jsonl", "parquet", "folder", "hf", "tasks"}
-
-
-def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
-    assert [target for target in targets if not (ROOT / target).exists()] == []
