@@ -13,21 +13,25 @@ import torch
 from by_hand import WAIT_S, start_learner, stop
 from numpy.typing import NDArray
 from planted import OpenRank
+from reads import unread
 from safetensors.torch import load
 from test_gradients import MAX_TOKENS, batch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
 from actors.learner.group import LearnerGroup
+from actors.learner.service import LearnerService
 from actors.wait import answer
 from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.config.loss import ClippedLoss, Reduce
+from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.learn.canary import over_prompts
 from effrl.learn.packing import MicroBatch, pad, size_of
+from effrl.run.metrics import Stopwatch
 from effrl.tiny.make import character_tokenizer, new_model, save
-from effrl.types import Float32
+from effrl.types import Float32, Group, Prompt, ReadGroup, Rollout
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 LORA = LoraConfig(rank=4, alpha=12.0)
@@ -152,6 +156,7 @@ async def test_what_is_published_is_what_the_learner_computes_with(
     before = await ranks.first("logprobs", CANARY)
     weights = await published(ranks)
     assert await served() == pytest.approx(before, abs=1e-5)
+    await assert_views(ranks, plain(model, weights))
     kinds = await ranks.first("parameter_kinds")
     assert sum("lora_B" in kind for kind in kinds) == (7 if lora else 0) and len(kinds) == (21 if lora else 14)
     for kind in [kind for kind in kinds if "q_proj" in kind or "embed" in kind]:
@@ -171,6 +176,34 @@ async def test_what_is_published_is_what_the_learner_computes_with(
     assert equal(await published(ranks), weights)
     again = (await step(ranks, "token", 3e-3), await published(ranks))
     assert again[0] == expected[0] and equal(again[1], expected[1]), "a resumed run equals one that was not stopped"
+
+
+async def assert_views(ranks: LearnerGroup, model: torch.nn.Module) -> None:
+    """Compare log-probs and hidden states of groups, from both ranks, with one whole pass per rollout."""
+    config = Config.model_validate({"data": {"train": "tasks:chain"}, "learn": {"micro_batch_tokens": 40}})
+    learner = LearnerService(ranks, config, 1, Stopwatch())
+    groups = [rolled("a", 5, (3, 9, 1)), rolled("b", 2, (17, 4))]
+    views = await learner.view(groups, frozenset({"logprobs", "prompt", "last"}))
+    for read, view in zip(groups, views, strict=True):
+        assert view.logprobs is not None and view.prompt is not None and view.last is not None
+        start = len(read.group.prompt_ids)
+        for rollout, logprobs, last in zip(read.group.rollouts, view.logprobs, view.last, strict=True):
+            ids = np.concatenate([read.group.prompt_ids, rollout.token_ids])
+            with torch.no_grad():
+                tokens = torch.tensor(ids, dtype=torch.long)[None]
+                hidden = model(input_ids=tokens, output_hidden_states=True).hidden_states[-1][0].numpy()
+                assert logprobs == pytest.approx(naive_logprobs(model, ids)[start - 1 :].numpy(), abs=1e-5)
+            assert view.prompt == pytest.approx(hidden[start - 1], abs=1e-5)
+            assert last == pytest.approx(hidden[-1], abs=1e-5)
+
+
+def rolled(name: str, prompt: int, lengths: tuple[int, ...]) -> ReadGroup:
+    random = np.random.default_rng(prompt)
+    rollouts = tuple(
+        Rollout(random.integers(4, 60, length, np.int32), np.zeros(length, np.float32), "", "stop", 0, 0)
+        for length in lengths
+    )
+    return unread(Group(name, Prompt(name, "?"), random.integers(4, 60, prompt, np.int32), rollouts))
 
 
 def naive_values(model: torch.nn.Module, head: dict[str, Tensor], ids: NDArray[np.int32]) -> Tensor:
