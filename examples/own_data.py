@@ -3,7 +3,7 @@
     python examples/own_data.py sums.jsonl
     effrl train quickstart data.train=sums.jsonl "data.eval=sums.jsonl" run.steps=2
 
-Expect a mean outcome of about NUMBER in step 1: the built-in model adds two numbers well.
+Expect a mean outcome of about 0.78 in step 1. The built-in model reads ``12c7`` as 12+12+7, and now and then as 7+7+12.
 """
 
 import json
@@ -13,12 +13,12 @@ from pathlib import Path
 
 
 def main(path: Path, rows: int = 256) -> None:
-    """Write ``rows`` sums of two numbers."""
+    """Write ``rows`` sums of three numbers, of which two are equal."""
     numbers = random.Random(1)
     with path.open("w") as file:
         for index in range(rows):
-            one, other = numbers.randrange(10, 100), numbers.randrange(10, 100)
-            row = {"id": f"sum/{index}", "prompt": f"{one}+{other}=", "label": str(one + other)}
+            one, other = numbers.randrange(31), numbers.randrange(31)
+            row = {"id": f"sum/{index}", "prompt": f"{one}c{other}=", "label": str(2 * one + other)}
             file.write(json.dumps(row) + "\n")
 
 

@@ -1,8 +1,8 @@
-"""A labeller of your own: votes where the majority is large, labels elsewhere, for about a quarter of the groups.
+"""A labeller of your own: votes where the majority is large, labels elsewhere, for at most a quarter of the groups.
 
     effrl train quickstart label.kind=examples.own_labeller:BuyDoubt rollout.refill=0 run.steps=2
 
-Expect about NUMBER labels in step 1.
+Expect about 6 labels in step 1.
 """
 
 from pathlib import Path

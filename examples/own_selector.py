@@ -2,7 +2,7 @@
 
     effrl train quickstart select.kind=examples.own_selector:ShortestFirst run.steps=2
 
-Expect a mean outcome of about NUMBER in step 1; uniform draws begin at 0.46.
+Expect a mean outcome of about 0.50 in step 1; uniform draws begin at 0.46.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ class Refitting:
     """
 
     def __init__(self, embeddings: Float32, how: DotsSelect, seed: int) -> None:
-        """Nothing is fitted.
+        """Start without a fit.
 
         Args:
             embeddings: [N, D] of the pool.

@@ -30,7 +30,7 @@ class ReplayStore:
     """
 
     def __init__(self, capacity: int, fresh: int, seed: int) -> None:
-        """Nothing is stored.
+        """Start without groups.
 
         Args:
             capacity: groups to keep.

@@ -39,7 +39,7 @@ class MixedSelector:
     """
 
     def __init__(self, pools: Pools, seed: int, make: Make) -> None:
-        """Nothing is drawn from any pool.
+        """Start without draws from any pool.
 
         Raises:
             ValueError: a pool has no prompts, or two prompts share an id.

@@ -11,7 +11,7 @@ class PoolSelector(ABC):
     """A :class:`~effrl.protocols.Selector` over one pool of prompts."""
 
     def __init__(self, prompts: Sequence[Prompt], seed: int) -> None:
-        """Nothing is drawn yet.
+        """Start without draws.
 
         Raises:
             ValueError: there are no prompts, or two of them share an id.

@@ -55,7 +55,7 @@ class DotsSelector(RankedSelector):
         recent: int = 1,
         tries: int = 8,
     ) -> None:
-        """Nothing is measured.
+        """Start without measurements.
 
         Args:
             prompts: the pool.

@@ -33,7 +33,7 @@ class UfoSelector(PoolSelector):
         center: Center = "mean",
         rescore_every: int | None = None,
     ) -> None:
-        """Nothing is known.
+        """Start without scores.
 
         Args:
             prompts: the pool.

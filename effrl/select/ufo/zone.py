@@ -1,4 +1,4 @@
-"""UFO-RL: one forward pass per prompt tells how sure the policy is of its answer; train where it is neither nor.
+"""UFO-RL: one forward pass per prompt scores it; train on the prompts whose certainty is nearest the pool's mean.
 
 No rollouts. A prompt's certainty is the geometric mean of its target's token probabilities; the prompts whose
 certainty is nearest to the pool's mean are its zone of proximal development, and RL runs on them alone. Certainties
