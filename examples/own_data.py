@@ -3,7 +3,7 @@
     python examples/own_data.py sums.jsonl
     effrl train quickstart data.train=sums.jsonl "data.eval=sums.jsonl" run.steps=2
 
-Expect a mean outcome of about 0.78 in step 1. The built-in model reads ``12c7`` as 12+12+7, and now and then as 7+7+12.
+Expect a mean outcome of about 0.80 in step 1. The built-in model reads ``12c7`` as 12+12+7, and now and then as 7+7+12.
 """
 
 import json
