@@ -17,6 +17,7 @@ from typer.main import get_command
 from deploy.cli import app
 from effrl.config import load
 from effrl.config.schema import Config
+from tests.unit.test_house_imports import FLOORS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -171,3 +172,9 @@ def test_code_refers_to_invariants_that_exist() -> None:
     files = [file for folder in ("effrl", "actors", "deploy", "tests") for file in (ROOT / folder).rglob("*.py")]
     named = {number for file in files for number in re.findall(r"design\.md, invariants? (\d+)", file.read_text())}
     assert named and named <= known
+
+
+def test_the_floors_are_those_that_imports_are_tested_against() -> None:
+    table = page_of("design.md").partition("<!-- floors -->")[2].partition("<!-- end -->")[0]
+    rows = re.findall(r"^\| \d+ \| (.+) \|$", table, re.MULTILINE)
+    assert [tuple(re.findall(r"`([\w.]+)`", row)) for row in reversed(rows)] == list(FLOORS)

@@ -81,10 +81,11 @@ def test_nothing_changes_after_validation() -> None:
 
 
 def attributes_read() -> set[str]:
-    """Names after a dot in code (not in docstrings); of the config itself only in what others call, not in checks."""
+    """Names after a dot or in a ``case`` in code; of the config itself only in what others call, not in checks."""
     files = [file for folder in ("effrl", "actors", "deploy") for file in (ROOT / folder).rglob("*.py")]
     nodes = [node for file in files for node in _outside_validators(ast.parse(file.read_text()))]
-    return {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    matched = {name for node in nodes if isinstance(node, ast.MatchClass) for name in node.kwd_attrs}
+    return matched | {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
 
 
 def _outside_validators(node: ast.AST) -> Iterator[ast.AST]:
