@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from effrl.config.data import ONE_SOURCE, SEVERAL_SOURCES, Source, one_or_several
+from effrl.config.data import SEVERAL_SOURCES, Source, one_or_several
 from effrl.config.schema import Config
 from effrl.errors import UserError
 
@@ -175,14 +175,17 @@ def _unknown_kind(where: str, kind: str, tags: str) -> str:
 
 
 _PLUGIN = "plugin"
-_TAGS = (
-    *("tasks", "jsonl", "parquet", "folder", "hf", "mix"),
-    *("uniform", "band", "curriculum", "thompson", "ufo", "dots"),
-    *("gold", "vote", "random"),
-    *("math", "exact", "task", "choice", "regex", "sum", "grpo", "rloo", "reinforce_pp", "gae"),
-    *("clipped", "gspo", "cispo", ONE_SOURCE, SEVERAL_SOURCES, _PLUGIN),
-)
-"""Tags of discriminated unions, which pydantic puts into locations."""
+
+
+def _tags_of(schema: object) -> set[str]:
+    """Tags of all discriminated unions, which pydantic puts into locations; read off what it validates with."""
+    if isinstance(schema, Mapping):
+        own = set(schema["choices"]) if schema.get("type") == "tagged-union" else set[str]()
+        return own.union(*map(_tags_of, schema.values()))
+    return set[str]().union(*map(_tags_of, schema)) if isinstance(schema, list | tuple) else set()
+
+
+_TAGS = _tags_of(Config.__pydantic_core_schema__)
 
 
 def _fields_at(location: Sequence[str]) -> list[str]:

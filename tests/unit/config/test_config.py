@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 import effrl
 from effrl.config import load
-from effrl.config.data import JsonlSource, TaskSource
+from effrl.config.data import ONE_SOURCE, SEVERAL_SOURCES, JsonlSource, TaskSource
 from effrl.config.reward import ExactReward, MathReward, PluginReward
 from effrl.config.schema import Config
 from effrl.config.section import Section
@@ -290,3 +290,10 @@ def test_did_you_mean(override: str, meant: str) -> None:
 def test_far_from_every_name_all_are_listed() -> None:
     with pytest.raises(UserError, match="known: every, max_tokens, pass_at, per_prompt, prompts, temperature"):
         loaded("eval.xyz=1")
+
+
+def test_the_tags_of_kinds_are_known_to_messages() -> None:
+    """Pydantic puts them into locations; a new kind whose tag stayed there would make messages name no such key."""
+    kinds = {kind for model, name, field in FIELDS if name == "kind" for kind in get_args(field.annotation)}
+    alone = {"dataset"}  # the only oracle so far: no union, so no tag
+    assert kinds - alone == set(load._TAGS) - {"plugin", ONE_SOURCE, SEVERAL_SOURCES}
