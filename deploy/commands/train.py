@@ -18,7 +18,7 @@ from effrl.report.progress import Progress, duration
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory, claim_existing, claim_new
-from effrl.run.resume import StartPoint, resume_point
+from effrl.run.resume import StartPoint, check_changes, resume_point
 
 LOG_LINES, LINE_WIDTH = 30, 300
 """What is shown of a failed worker's log: its last lines, each cut to this width (vLLM dumps whole batches)."""
@@ -36,7 +36,7 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> Ru
     name = Path(recipe_or_file).stem
     directory, claim = claim_new(config.run.dir or Path("runs") / name)
     try:
-        directory.config.write_text(load.dump(config))
+        directory.write_config(load.dump(config))
         console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
         _attempt(config, directory, found, StartPoint(found.model.path), console)
     except UserError:
@@ -52,13 +52,22 @@ def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirecto
     """Go on with a run from its newest checkpoint; raises as :func:`train` does."""
     directory, claim = claim_existing(path)
     try:
-        config = load.load(str(directory.config), overrides)
+        before, config = load.load(str(directory.config)), load.load(str(directory.config), overrides)
+        check_changes(directory, before, config)
         found = check(config)
         start = resume_point(directory, config, found.model.path)
-        directory.config.write_text(load.dump(config))
+        directory.write_config(load.dump(config))
         console.print(_headline(path.name, config, found), highlight=False, soft_wrap=True)
         console.print(_resumed(start), highlight=False, soft_wrap=True)
-        _attempt(config, directory, found, start, console)
+        try:
+            _attempt(config, directory, found, start, console)
+        except UserError:
+            rows = metrics.read(directory.metrics)
+            if (
+                not rows or rows[-1]["step"] <= start.step
+            ):  # nothing was run: the next resume starts as this one found it
+                directory.write_config(load.dump(before))
+            raise
     finally:
         claim.release()
     return directory

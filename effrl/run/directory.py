@@ -46,6 +46,15 @@ class RunDirectory:
     def log(self, role: str) -> Path:
         return self.path / "logs" / f"{role}.log"
 
+    def write_config(self, text: str) -> None:
+        """Replace the resolved config, whole or not at all: without it nothing of a run can be read any more."""
+        draft = self.path / ".config.yaml.draft"
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.config)
+
 
 class Claim:
     """Exclusive use of a run directory, held until the process ends: a lock that no crash can leave behind."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from effrl.config.resumable import changed_for_good
 from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.run.checkpoint import Checkpoints
@@ -27,6 +28,28 @@ class StartPoint:
     data_state: Mapping[str, Any] = field(default_factory=dict)
     rolled_back: int = 0
     """Groups of the attempt before that were taken back."""
+
+
+def check_changes(directory: RunDirectory, before: Config, after: Config) -> None:
+    """See that a resume changes only what a run may be changed in (:mod:`effrl.config.resumable`).
+
+    Raises:
+        UserError: one line that names the fields, and says what to do.
+    """
+    if not (changed := changed_for_good(before, after)):
+        return
+    told = ", ".join(f"{name} (it is {_short(old)}, not {_short(new)})" for name, (old, new) in changed.items())
+    steps = Checkpoints(directory.checkpoints, before.run.keep).steps()
+    model = directory.checkpoints / f"step_{steps[-1]}" / "hf" if steps else before.model.path
+    raise UserError(
+        f"a run that goes on cannot change {told}: leave it out, or start a new run from here,"
+        f" effrl train {directory.config} model.path={model} …"
+    )
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPoint:

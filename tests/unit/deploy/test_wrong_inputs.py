@@ -17,6 +17,7 @@ import pytest
 from deploy import cli
 from deploy.commands import train as training
 from effrl.config import load
+from effrl.errors import UserError
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory
 
@@ -514,6 +515,45 @@ def test_resume_of_a_finished_run(effrl: Command, run: Path) -> None:
 
 def test_resume_with_another_number_of_ranks(effrl: Command, run: Path) -> None:
     effrl("resume", run, "cluster.learner.per_node=2").says("step_10", "1 learner ranks, not 2", "set cluster.learner")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("select.kind=band", ["select.kind", '"uniform"', '"band"']),
+        ("model.path=tiny", ["model.path", '"tiny"']),
+        ("learn.lr=1e-5", ["learn.lr", "it is 0.0002, not 1e-05"]),
+        ("replay={fresh: 0.5}", ["replay", "it is null"]),
+        ("rollout.prompts=8", ["rollout.prompts", "it is 32, not 8"]),
+        ("run.dir=elsewhere", ["run.dir"]),
+    ],
+)
+def test_resume_with_another_training(effrl: Command, run: Path, override: str, words: list[str]) -> None:
+    """A state of another selector ends in a KeyError; another model would be named in the headline and not trained."""
+    before = (run / "config.yaml").read_text()
+    found = effrl("resume", run, override)
+    found.says("cannot change", *words, "leave it out", f"model.path={run}/checkpoints/step_10/hf")
+    assert (run / "config.yaml").read_text() == before
+
+
+def test_resume_with_what_may_change(effrl: Command, run: Path) -> None:
+    for override in ("run.steps=30", "eval.every=5", "label.budget.total=900", "cluster.rollout.per_node=2"):
+        with pytest.raises(AssertionError, match="about to start"):
+            effrl("resume", run, override)
+    resumed = load.load(str(run / "config.yaml"))
+    assert (resumed.run.steps, resumed.eval.every, resumed.label.budget.total) == (30, 5, 900)
+
+
+def test_resume_that_cannot_start_leaves_the_config_as_it_was(
+    effrl: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> None:
+        raise UserError("the workers of one node need 900 CPUs")
+
+    monkeypatch.setattr(training, "_attempt", too_large)
+    before = load.load(str(run / "config.yaml"))
+    effrl("resume", run, "cluster.rollout.cpus=900").says("need 900 CPUs")
+    assert load.load(str(run / "config.yaml")) == before
 
 
 def test_resume_of_a_corrupted_checkpoint(run: Path) -> None:
