@@ -9,6 +9,7 @@ from itertools import islice
 from actors.cluster import Cluster
 from actors.data.service import ReplayService
 from actors.driver.certainty import CertaintyService
+from actors.driver.drill import Drill
 from actors.driver.evaluation import Evaluation, held_out
 from actors.driver.feedback import FeedbackService
 from actors.driver.journal import RunJournal
@@ -27,6 +28,7 @@ from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.build import labeller
 from effrl.label.parked import NoParking
+from effrl.learn.canary import tolerance
 from effrl.loop import Services, run
 from effrl.preflight.check import Preflight
 from effrl.process.build import process_rewards
@@ -89,10 +91,11 @@ class Driver:
         """Make every part of the run, once."""
         config, cluster, clock, wait_s = self.config, self.cluster, self.clock, self._wait_s
         self.group = LearnerGroup(cluster.learner, wait_s)
-        own = LearnerService(self.group, config, self.start.version, clock)
+        own = LearnerService(self.group, config, self.start.version, clock, self.preflight.context)
         learner: Learner = TakingTurns(own, cluster.rollout, wait_s) if config.cluster.colocate else own
         carry = IpcTransport if config.cluster.colocate else ShmTransport
-        self.sync = WeightSync(carry(self.group, cluster.rollout, wait_s), config.run.sync_tolerance)
+        tolerated = tolerance(config.model.dtype, config.run.sync_tolerance)
+        self.sync = WeightSync(carry(self.group, cluster.rollout, wait_s), tolerated)
         sampler = Sampler(cluster.rollout, wait_s)
         oracle = OracleService(cluster.oracle, wait_s)
         rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.rollout.max_tokens)
@@ -129,7 +132,7 @@ class Driver:
         rendered = self.cluster.rollout["rollout-0"].render.remote(self._drill_prompts())
         prompts = await answer(rendered, self._wait_s, "rendering prompts", "rollout-0")
         began = time.monotonic()
-        kinds, unproven = await sync.drill(self.start.version, prompts)
+        kinds, unproven = await Drill(sync, self.start.version, prompts).run()
         doubt = f", except {', '.join(unproven)}: nothing moves with them" if unproven else ""
         self.progress.note(
             f"weights: {kinds} kinds of parameters perturbed, published and found served in"

@@ -1,6 +1,5 @@
 """Publishing a policy version, and proving that it is served (docs/design.md, invariant 4)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,19 +7,15 @@ import numpy as np
 from actors.driver.transports import Transport
 from actors.wait import answers
 from effrl.errors import WeightsNotServedError
-from effrl.learn.canary import CONCLUSIVE, Reading, over_prompts, read
+from effrl.learn.canary import Reading, Tolerance, read
 from effrl.run.metrics import Stopwatch
 from effrl.types import (
     Canary,
     Float32,
-    Int32,
     Publication,
     Receipt,
     Update,
 )
-
-DRILL_MOVE = 30
-"""How many tolerances a perturbation of the drill must move a log-prob: far more than any disagreement."""
 
 
 @dataclass
@@ -28,7 +23,7 @@ class WeightSync:
     """Hands versions to every rollout worker; all must confirm, and serve what the learner computes."""
 
     transport: Transport
-    tolerance: float
+    tolerance: Tolerance
 
     async def publish(self, update: Update) -> Publication | None:
         """Publish the version of an update, and compare learner and engines on the update's canary.
@@ -41,7 +36,7 @@ class WeightSync:
         assert update.canary is not None and update.canary_before is not None, "a learned update has a canary"
         receipts, size = await self.hand_out(update.version)
         after = await self.transport.learner.first("logprobs", update.canary)
-        readings = await self._read(update.canary, update.canary_before, after, f"version {update.version}")
+        readings = await self.compare(update.canary, update.canary_before, after, f"version {update.version}")
         verdicts = {reading.verified for reading in readings}
         gap = update.canary_before - after
         return Publication(
@@ -55,31 +50,6 @@ class WeightSync:
             },
         )
 
-    async def drill(self, version: int, prompts: Sequence[Int32]) -> tuple[int, list[str]]:
-        """Prove at start-up that every kind of parameter which is published is also served.
-
-        One kind at a time is perturbed until the learner's log-probs move, and published; the engines' log-probs
-        must move to the same values. Then the true weights are published again.
-
-        Returns:
-            How many kinds there are, and those whose perturbation could not move any log-prob: nothing is proven
-            for them.
-        """
-        canary, learner = over_prompts(prompts), self.transport.learner
-        base = await learner.first("logprobs", canary)
-        await self._read(canary, base, base, f"version {version} as loaded")
-        unproven: list[str] = []
-        kinds = await learner.first("parameter_kinds")
-        for kind in kinds:
-            moved = await learner.first("perturb", kind, canary, DRILL_MOVE * self.tolerance)
-            await self.hand_out(version)
-            readings = await self._read(canary, base, moved, f"a perturbed {kind}")
-            unproven += [kind] if any(reading.moved < CONCLUSIVE * self.tolerance for reading in readings) else []
-            await learner.all("undo_perturb")
-        await self.hand_out(version)
-        await self._read(canary, base, base, f"version {version} after the drill")
-        return len(kinds), unproven
-
     async def hand_out(self, version: int) -> tuple[list[Receipt], int]:
         """Give the learner's current weights to every worker as ``version``; receipts, and the bytes of one copy."""
         receipts, manifest = await self.transport.deliver(version)
@@ -88,19 +58,25 @@ class WeightSync:
                 raise WeightsNotServedError(f"{receipt.worker} did not load all of version {version}: {receipt}")
         return receipts, manifest.size
 
-    async def _read(self, canary: Canary, old: Float32, new: Float32, what: str) -> list[Reading]:
-        """One reading per worker; any that contradicts ends the run."""
+    async def compare(self, canary: Canary, old: Float32, new: Float32, what: str, remedy: str = "") -> list[Reading]:
+        """One reading per worker.
+
+        Raises:
+            WeightsNotServedError: one of them contradicts; the error ends with ``remedy``.
+        """
+        served = await self.served(canary)
+        readings = {name: read(old, new, values, self.tolerance) for name, values in served.items()}
+        for name, reading in readings.items():
+            if reading.verified is False:
+                raise WeightsNotServedError(f"{name} does not serve {what}: {reading}{remedy}")
+        return list(readings.values())
+
+    async def served(self, canary: Canary) -> dict[str, Float32]:
+        """The canary's log-probs as each worker serves them now."""
         workers = self.transport.workers
         refs = {name: worker.logprobs.remote(canary) for name, worker in workers.items()}
-        served = await answers(refs, self.transport.wait_s, "the canary's log-probs")
-        readings = [read(old, new, values, self.tolerance) for values in served]
-        for name, reading in zip(workers, readings, strict=True):
-            if reading.verified is False:
-                raise WeightsNotServedError(
-                    f"{name} does not serve {what}: its log-probs differ by {reading.gap:.2g} nats from the learner's"
-                    f" (tolerance {self.tolerance:.2g})"
-                )
-        return readings
+        found = await answers(refs, self.transport.wait_s, "the canary's log-probs")
+        return dict(zip(workers, found, strict=True))
 
 
 @dataclass

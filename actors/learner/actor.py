@@ -18,6 +18,7 @@ from effrl.advantage.gae import at_the_end, gae, value_loss
 from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, Clip
+from effrl.learn.canary import Tolerance
 from effrl.learn.packing import MicroBatch, Size, ends, pad, unweighted
 from effrl.loss.importance import effective_sample_size, importance_sums
 from effrl.loss.policy import k3, policy_loss, token_weights
@@ -39,6 +40,8 @@ PER_TOKEN = {
     "value": "loss/value",
 }
 """Sums over tokens, and the metrics that their means are."""
+AMPLITUDES = 0.05, 100.0
+"""Of the drill's noise, in root mean squares of a tensor: where the search begins, and where it ends."""
 LARGEST = "mismatch/weight_max"
 """The largest importance weight of a token, before it is cut."""
 
@@ -215,26 +218,40 @@ class LearnerRank(Role):
         """The kinds of parameters that the start-up drill perturbs one at a time."""
         return self.engine.parameters.kinds()
 
-    def perturb(self, kind: str, canary: Canary, at_least: float) -> Float32:
-        """Add noise to all parameters of a kind, as much as it takes to move a log-prob by ``at_least`` nats.
+    def perturb(self, kind: str, canary: Canary, before: Float32, tolerance: Tolerance) -> Float32 | None:
+        """Add noise to all parameters of a kind, as much as it takes to move the canary as far as a drill must.
+
+        Kinds that are perturbed already stay so.
+
+        Args:
+            before: the canary's log-probs under the weights of now.
 
         Returns:
-            The canary's log-probs under the perturbed weights.
+            Those under the perturbed weights; None where no noise moves them so far: then nothing is changed.
         """
-        before = self.logprobs(canary)
+        wanted, amplitude = tolerance.drill * tolerance.nats, AMPLITUDES[0]
         self.engine.parameters.save(kind)
-        amplitude = 0.05
-        while True:
+        while amplitude <= AMPLITUDES[1]:
             self.engine.parameters.add_noise(kind, amplitude)
             after = self.logprobs(canary)
-            moved = self.engine.mean_over_ranks(float(np.abs(after - before).max()))  # all must stop together
-            if moved >= at_least or amplitude > 100:
+            moved = self.engine.mean_over_ranks(tolerance.distance(after, before))  # all must stop together
+            if moved >= wanted:
                 return after
-            amplitude *= 4
+            amplitude *= min(16.0, max(2.0, 1.5 * wanted / max(moved, 1e-9)))  # log-probs move about linearly
+        self.engine.parameters.undo_noise(kind)
+        return None
+
+    def logprobs_without(self, kind: str, canary: Canary) -> Float32:
+        """The canary's log-probs if a perturbed kind alone were as it was; it stays perturbed."""
+        self.engine.parameters.swap(kind)
+        logprobs = self.logprobs(canary)
+        self.engine.parameters.swap(kind)
+        return logprobs
 
     def undo_perturb(self) -> None:
         """Undo :meth:`perturb`, to the bit."""
-        self.engine.parameters.undo_perturb()
+        for kind in self.engine.parameters.noisy:
+            self.engine.parameters.undo_noise(kind)
 
     def save(self, directory: Path) -> None:
         """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory."""

@@ -29,6 +29,8 @@ class LearnerService:
     config: Config
     version: int
     clock: Stopwatch
+    context: int
+    """Longest sequence that an engine takes, in tokens."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while one version works: what looks ahead runs beside the loop, and must not see half of an update."""
 
@@ -58,7 +60,7 @@ class LearnerService:
             return Update(step.number, self.version, False, {"policy/staleness_max": staleness})
         async with self._turn:
             with self.clock.stage("learn"):
-                canary = choose([sequence for update in updates for sequence in update])
+                canary = choose([sequence for update in updates for sequence in update], self.context)
                 before = await self.group.first("logprobs", canary)
                 metrics = await self._learn(step, updates)
             self.version += 1

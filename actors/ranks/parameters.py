@@ -45,8 +45,8 @@ class Parameters:
         self.rank = rank
         self.scale = scale
         self.bucket = bucket
-        self.noisy: list[str] = []
-        self.saved: dict[str, Tensor] = {}
+        self.saved: dict[str, dict[str, Tensor]] = {}
+        """Of each perturbed kind, what its parameters were, by name."""
 
     @torch.no_grad()
     def published(self) -> Iterator[tuple[str, Tensor]]:
@@ -70,12 +70,17 @@ class Parameters:
         """
         return list(dict.fromkeys(_kind(name) for name, _ in self._perturbed()))
 
+    @property
+    def noisy(self) -> list[str]:
+        """Kinds that are perturbed."""
+        return list(self.saved)
+
     @torch.no_grad()
     def save(self, kind: str) -> None:
-        """Copy the parameters of a kind, for :meth:`add_noise` and :meth:`undo_perturb`."""
-        self.noisy.append(kind)
-        for chosen in self._whole(kind):
-            self.saved.update((name, tensor.detach().to("cpu", copy=True)) for name, tensor in chosen)
+        """Copy the parameters of a kind to the host, for :meth:`add_noise` and :meth:`undo_noise`."""
+        self.saved[kind] = {
+            name: tensor.detach().to("cpu", copy=True) for chosen in self._whole(kind) for name, tensor in chosen
+        }
 
     @torch.no_grad()
     def add_noise(self, kind: str, amplitude: float) -> None:
@@ -83,19 +88,24 @@ class Parameters:
         generator = torch.Generator().manual_seed(0)
         for chosen in self._whole(kind):
             for name, tensor in chosen:
-                saved = self.saved[name]
+                saved = self.saved[kind][name]
                 size = saved.float().pow(2).mean().sqrt().clamp(min=0.01)
                 noise = torch.randn(saved.shape, generator=generator)
                 tensor.copy_(saved + (amplitude * size * noise).to(saved.dtype))
 
     @torch.no_grad()
-    def undo_perturb(self) -> None:
-        """Undo :meth:`add_noise`, to the bit."""
-        for kind in self.noisy:
-            for chosen in self._whole(kind):
-                for name, tensor in chosen:
-                    tensor.copy_(self.saved[name])
-        self.noisy, self.saved = [], {}
+    def swap(self, kind: str) -> None:
+        """Exchange the parameters of a perturbed kind with what they were; done twice, nothing has happened."""
+        for chosen in self._whole(kind):
+            for name, tensor in chosen:
+                now = tensor.detach().to("cpu", copy=True)
+                tensor.copy_(self.saved[kind][name])
+                self.saved[kind][name] = now
+
+    def undo_noise(self, kind: str) -> None:
+        """Make the parameters of a kind what they were, to the bit."""
+        self.swap(kind)
+        del self.saved[kind]
 
     def _whole(self, kind: str) -> Iterator[list[tuple[str, Tensor]]]:
         """The parameters of a kind, by buckets, to be read and written where they are not empty.

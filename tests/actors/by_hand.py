@@ -15,12 +15,14 @@ from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, ClippedLoss
 
 WAIT_S = 240.0
+CONTEXT = 512
+"""Longest sequence of an engine."""
 
 
-def start_workers(role: type, count: int, model: Path, run_dir: Path) -> dict[str, Any]:
+def start_workers(role: type, count: int, model: Path, run_dir: Path, dtype: str = "float32") -> dict[str, Any]:
     """Rollout workers (not yet ready), four of which fit beside two learners on two cores."""
     environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, **ENGINE_ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-    options = EngineOptions(str(model), "float32", 512, version=0, seed=1, kv_cache_gb=0.25, gpus=0)
+    options = EngineOptions(str(model), dtype, CONTEXT, version=0, seed=1, kv_cache_gb=0.25, gpus=0)
     actor = ray.remote(role).options(num_cpus=0, runtime_env={"env_vars": environment})
     names = [f"rollout-{index}" for index in range(count)]
     return {name: actor.remote(name, run_dir, effrl.__version__, options) for name in names}

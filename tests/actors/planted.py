@@ -39,11 +39,13 @@ class FaultyWorker(RolloutWorker):
 
             def recorded(self, tensors: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
                 for name, tensor in super().recorded(tensors):
-                    # The old value stands in for a tensor that was lost on the way: it is on the receipt all the same.
-                    yield name, self.old[name] if FaultyWorker.fault == "shard" and name == SKIPPED else tensor
-                    self.old.setdefault(name, tensor.clone())
+                    if name == SKIPPED and FaultyWorker.fault == "shard":
+                        yield name, self.old  # lost on the way: it is on the receipt all the same
+                    else:
+                        yield name, tensor
+                        self.old = tensor.clone() if name == SKIPPED else self.old
 
-            old: dict[str, Any] = {}  # noqa: RUF012 - one engine per process
+            old: Any = None
 
         return Faulty
 
@@ -69,12 +71,18 @@ class OpenRank(LearnerRank):
     """Shows the gradient that the optimizer used, and becomes another learner without a new process."""
 
     def become(
-        self, learn: LearnConfig, loss: AnyLoss, dtype: str = "float32", gae: GaeAdvantage | None = None
+        self,
+        learn: LearnConfig,
+        loss: AnyLoss,
+        dtype: str = "float32",
+        gae: GaeAdvantage | None = None,
+        model: Path | None = None,
     ) -> None:
-        """A new engine on the same model, in the same process group."""
+        """A new engine in the same process group, on the same model or another."""
         from actors.ranks.rank import DeepSpeedRank
 
-        self.options = replace(self.options, learn=learn, loss=loss, dtype=dtype, gae=gae)
+        path = str(model or self.options.model)
+        self.options = replace(self.options, model=path, learn=learn, loss=loss, dtype=dtype, gae=gae)
         self.engine = DeepSpeedRank(self.options.model, dtype, learn, value_head=gae is not None)
 
     def minimise(self, loss: AnyLoss) -> None:

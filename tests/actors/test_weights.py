@@ -1,24 +1,33 @@
-"""What is published is what is served: ten publishes, tied and untied, one and two workers, and planted faults."""
+"""What is published is what is served: ten publishes, tied and untied, one and two workers, and planted faults.
 
+Engines start once, and one learner becomes the next one without a new process.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from by_hand import WAIT_S, ready, start_learner, start_workers, stop
-from planted import FaultyWorker, ForgetfulRank
+from by_hand import CONTEXT, WAIT_S, ready, start_learner, start_workers, stop
+from planted import SKIPPED, FaultyWorker, ForgetfulRank, OpenRank
 
+from actors.driver.drill import Drill
 from actors.driver.transports import ShmTransport
 from actors.driver.weights import WeightSync
-from actors.learner.actor import LearnerRank
 from actors.learner.group import LearnerGroup
 from actors.rollout.sampling import Sampler, SampleRequest
 from actors.snapshot import SHM
-from actors.wait import WorkerError, answer
+from actors.wait import WorkerError, answer, answers
 from effrl.config.learn import LearnConfig, LoraConfig
+from effrl.config.loss import ClippedLoss
 from effrl.errors import WeightsNotServedError
-from effrl.learn.canary import choose
+from effrl.learn.canary import choose, tolerance
 from effrl.learn.packing import cut, size_of
+from effrl.models import TINY
 from effrl.seeds import derive
 from effrl.types import Prompt, TrainingSequence, Update
 
@@ -26,6 +35,55 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 PROMPTS = [Prompt(str(n), f"{n}+{n * 7 % 10}=") for n in range(8)]
 LONG = [Prompt("long", "+".join(str(n) for n in range(100, 200)) + "=")]
 """Of 400 tokens: an engine caches whole blocks of a prompt, and the others are shorter than one."""
+DRILL_PROMPTS = [np.arange(first, first + 9, dtype=np.int32) for first in range(5, 53, 6)]
+
+
+@dataclass
+class Pair:
+    """A learner and the engines that it publishes to."""
+
+    learner: LearnerGroup
+    workers: dict[str, Any]
+    dtype: str = "float32"
+
+    def sync(self, count: int = 2) -> WeightSync:
+        """Publish to the first workers."""
+        served = dict(list(self.workers.items())[:count])
+        return WeightSync(ShmTransport(self.learner, served, WAIT_S), tolerance(self.dtype))
+
+    async def plant(self, fault: str) -> None:
+        """Break every engine's way of loading, or mend it."""
+        await answers({name: worker.plant.remote(fault) for name, worker in self.workers.items()}, WAIT_S, "planting")
+
+    async def anew(self, model: Path | None = None) -> None:
+        """The initial weights on both sides, and no faults."""
+        await self.learner.all("become", LearnConfig(), ClippedLoss(), self.dtype, None, model)
+        await self.plant("")
+        await self.sync().hand_out(0)
+
+    async def drill(self) -> tuple[int, list[str]]:
+        return await Drill(self.sync(), 0, DRILL_PROMPTS).run()
+
+
+@contextmanager
+def started(model: Path, run_dir: Path, temperature: float = 1.0) -> Iterator[Pair]:
+    workers = start_workers(FaultyWorker, 2, model, run_dir)
+    learner = asyncio.run(start_learner(OpenRank, 1, model, run_dir, LearnConfig(), temperature=temperature))
+    asyncio.run(ready(workers))
+    yield Pair(learner, workers)
+    stop(workers, dict(learner.ranks))
+
+
+@pytest.fixture(scope="module")
+def tied(local_ray: None, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with started(models["tied"], tmp_path_factory.mktemp("run")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def untied(local_ray: None, models: dict[str, Path], tmp_path: Path) -> Iterator[Pair]:
+    with started(models["untied"], tmp_path, temperature=0.7) as pair:
+        yield pair
 
 
 async def sequences_from(
@@ -48,116 +106,129 @@ async def sequences_from(
 
 async def update(learner: LearnerGroup, sequences: list[TrainingSequence], version: int, lr: float) -> Update:
     """One optimizer step."""
-    canary = choose(sequences)
+    canary = choose(sequences, CONTEXT)
     before = await learner.first("logprobs", canary)
     shares = [[share] for share in cut(sequences, len(learner.ranks), 4096)]
     metrics = await learner.scatter("step", shares, [size_of(sequences, "token", 24)], lr)
     return Update(version, version, True, metrics, canary, before)
 
 
-@pytest.mark.parametrize("head", ["tied", "untied"])
-async def test_ten_publishes_to_one_and_two_workers(
-    local_ray: None, models: dict[str, Path], tmp_path: Path, head: str
-) -> None:
-    workers = start_workers(FaultyWorker, 2, models[head], tmp_path)
-    temperature = 1.0 if head == "tied" else 0.7
-    learner = await start_learner(LearnerRank, 1, models[head], tmp_path, LearnConfig(), temperature=temperature)
-    try:
-        await ready(workers)
-        kinds, unproven = await WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4).drill(
-            0, [np.arange(5, 25, dtype=np.int32), np.arange(30, 50, dtype=np.int32)]
-        )
-        assert kinds == (14 if head == "tied" else 15) and unproven == []
-        version = 0
-        for served in (workers, dict([next(iter(workers.items()))])):
-            sync = WeightSync(ShmTransport(learner, served, WAIT_S), 1e-4)
-            for _ in range(10):
-                version += 1
-                sequences = await sequences_from(served, version, temperature)
-                done = await update(learner, sequences, version, 1e-4)
-                assert done.metrics["mismatch/kl"] < 1e-6, "the engine samples from what the learner holds"
-                publication = await sync.publish(done)
-                assert publication is not None and publication.verified is True
-                assert publication.metrics["sync/gap"] < 1e-4
-                assert {receipt.version for receipt in publication.receipts} == {version}
-        rollouts = (await Sampler(served, WAIT_S)([SampleRequest(PROMPTS[0], (1, 2), 8, 1.0)]))[0].rollouts
-        assert {(rollout.version_min, rollout.version_max) for rollout in rollouts} == {(version, version)}
-    finally:
-        stop(workers, dict(learner.ranks))
+async def publish_ten_times_to_one_and_two_workers(pair: Pair, temperature: float, kinds: int) -> None:
+    assert await pair.drill() == (kinds, [])
+    version = 0
+    for count in (2, 1):
+        sync = pair.sync(count)
+        served = dict(sync.transport.workers)
+        for _ in range(10):
+            version += 1
+            sequences = await sequences_from(served, version, temperature)
+            done = await update(pair.learner, sequences, version, 1e-4)
+            assert done.metrics["mismatch/kl"] < 1e-6, "the engine samples from what the learner holds"
+            publication = await sync.publish(done)
+            assert publication is not None and publication.verified is True
+            assert publication.metrics["sync/gap"] < 1e-4
+            assert {receipt.version for receipt in publication.receipts} == {version}
+    rollouts = (await Sampler(served, WAIT_S)([SampleRequest(PROMPTS[0], (1, 2), 8, 1.0)]))[0].rollouts
+    assert {(rollout.version_min, rollout.version_max) for rollout in rollouts} == {(version, version)}
 
 
-async def test_planted_faults_are_caught(local_ray: None, models: dict[str, Path], tmp_path: Path) -> None:
-    workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
-    [worker] = workers.values()
-    learner = await start_learner(LearnerRank, 1, models["tied"], tmp_path, LearnConfig())
-    sync = WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4)
-    prompts = [np.arange(5, 25, dtype=np.int32)]
-    try:
-        await ready(workers)
-        await sync.drill(0, prompts)
-        for fault in ("head", "shard", "nothing"):
-            await answer(worker.plant.remote(fault), WAIT_S, "planting", "rollout-0")
-            with pytest.raises(WeightsNotServedError, match="rollout-0 does not serve"):
-                await sync.drill(0, prompts)
-            await learner.all("undo_perturb")
-            await answer(worker.plant.remote(""), WAIT_S, "planting", "rollout-0")
-            await sync.hand_out(0)
-            await sync.drill(0, prompts)
-        # The canary of an ordinary step sees a publish that does nothing, even at a learning rate of 1e-6.
-        done = await update(learner, await sequences_from(workers, 1), 1, 1e-6)
-        await answer(worker.plant.remote("nothing"), WAIT_S, "planting", "rollout-0")
-        with pytest.raises(WeightsNotServedError, match="version 1"):
-            await sync.publish(done)
-        data, manifest = await learner.snapshot()
-        with pytest.raises(WorkerError, match="arrived damaged"):
-            await answer(worker.load_torn.remote(data, manifest, 1), WAIT_S, "loading", "rollout-0")
-        assert list(SHM.glob(f"*{manifest.checksum}*")) == [], "a damaged version does not stay in memory"
-    finally:
-        stop(workers, dict(learner.ranks))
+async def test_ten_publishes_to_one_and_two_workers(tied: Pair) -> None:
+    await publish_ten_times_to_one_and_two_workers(tied, temperature=1.0, kinds=14)
 
 
-async def test_no_cached_prefix_outlives_its_version(local_ray: None, models: dict[str, Path], tmp_path: Path) -> None:
+async def test_ten_publishes_of_an_untied_model_that_is_sampled_at_another_temperature(untied: Pair) -> None:
+    await publish_ten_times_to_one_and_two_workers(untied, temperature=0.7, kinds=15)
+
+
+async def faults_are_caught(pair: Pair) -> None:
+    """By the drill, by kind; each time the engine is sound again afterwards."""
+    for fault, kind in (("head", "model.embed_tokens.weight"), ("shard", kind_of(SKIPPED)), ("nothing", "model.norm")):
+        await pair.plant(fault)
+        with pytest.raises(WeightsNotServedError, match=f"rollout-0 does not serve a perturbed .*{kind}"):
+            await pair.drill()
+        await pair.plant("")
+        await pair.sync().hand_out(0)
+    assert await pair.drill() == (14, [])
+
+
+def kind_of(name: str) -> str:
+    return ".".join(part for part in name.split(".") if not part.isdigit())
+
+
+async def test_planted_faults_are_caught(tied: Pair) -> None:
+    await tied.anew()
+    await faults_are_caught(tied)
+    # The canary of an ordinary step sees a publish that does nothing, even at a learning rate of 1e-6.
+    done = await update(tied.learner, await sequences_from(tied.workers, 1), 1, 1e-6)
+    await tied.plant("nothing")
+    with pytest.raises(WeightsNotServedError, match="version 1"):
+        await tied.sync().publish(done)
+    data, manifest = await tied.learner.snapshot()
+    with pytest.raises(WorkerError, match="arrived damaged"):
+        await answer(tied.workers["rollout-0"].load_torn.remote(data, manifest, 1), WAIT_S, "loading", "rollout-0")
+    assert list(SHM.glob(f"*{manifest.checksum}*")) == [], "a damaged version does not stay in memory"
+
+
+async def test_a_rollout_that_fills_the_context_is_published(tied: Pair) -> None:
+    """The engine is asked for one token after those that it scores."""
+    await tied.anew()
+    ids = np.random.default_rng(0).integers(3, 90, CONTEXT).astype(np.int32)
+    full = TrainingSequence(ids, CONTEXT - 24, np.full(24, -4.8, np.float32), np.ones(24, np.float32))
+    publication = await tied.sync().publish(await update(tied.learner, [full], 1, 1e-4))
+    assert publication is not None and publication.verified is True
+
+
+async def test_no_cached_prefix_outlives_its_version(tied: Pair) -> None:
     """What is sampled after a publish is of the new version from the prompt on; without the reset it is not."""
-    workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
-    [worker] = workers.values()
-    learner = await start_learner(LearnerRank, 1, models["tied"], tmp_path, LearnConfig())
-    sync = WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4)
+    await tied.anew()
     mismatch = []
-    try:
-        await ready(workers)
-        for version, fault in enumerate(("", "", "cache", ""), start=1):
-            done = await update(learner, await sequences_from(workers, version, prompts=LONG), version, 3e-3)
-            mismatch.append(done.metrics["mismatch/kl"])
-            await answer(worker.plant.remote(fault), WAIT_S, "planting", "rollout-0")
-            await sync.hand_out(version)
-        assert max(mismatch[:3]) < 1e-6
-        assert mismatch[3] > 1e-4, "the third publish kept the cache"
-    finally:
-        stop(workers, dict(learner.ranks))
+    for version, fault in enumerate(("", "", "cache", ""), start=1):
+        done = await update(tied.learner, await sequences_from(tied.workers, version, prompts=LONG), version, 3e-3)
+        mismatch.append(done.metrics["mismatch/kl"])
+        await tied.plant(fault)
+        await tied.sync().hand_out(version)
+    assert max(mismatch[:3]) < 1e-6
+    assert mismatch[3] > 1e-4, "the third publish kept the cache"
 
 
 async def test_adapters_are_served_merged_and_a_publish_without_them_is_caught(
-    local_ray: None, models: dict[str, Path], tmp_path: Path
+    tied: Pair, models: dict[str, Path], tmp_path: Path
 ) -> None:
     """From two ranks with shards. Adapters start at 0: without a perturbation of their own nothing would be missed."""
-    workers = start_workers(FaultyWorker, 1, models["tied"], tmp_path)
+    await tied.anew()
     learn = LearnConfig(zero=3, lora=LoraConfig(rank=4, alpha=12.0))
-    learner = await start_learner(ForgetfulRank, 2, models["tied"], tmp_path, learn)
-    sync = WeightSync(ShmTransport(learner, workers, WAIT_S), 1e-4)
-    prompts = [np.arange(5, 25, dtype=np.int32)]
+    pair = Pair(await start_learner(ForgetfulRank, 2, models["tied"], tmp_path, learn), tied.workers)
     try:
-        await ready(workers)
-        await learner.all("forget", True)
-        with pytest.raises(WeightsNotServedError, match="lora_B"):
-            await sync.drill(0, prompts)
-        await learner.all("undo_perturb")
-        await learner.all("forget", False)
-        await sync.hand_out(0)
-        assert await sync.drill(0, prompts) == (21, [])
+        await pair.learner.all("forget", True)
+        with pytest.raises(WeightsNotServedError, match="lora_B") as error:
+            await pair.drill()
+        assert str(error.value).count("lora_B") == 7 and "layernorm" not in str(error.value)
+        await pair.learner.all("forget", False)
+        await pair.sync().hand_out(0)
+        assert await pair.drill() == (21, [])
         for version in (1, 2):
-            publication = await sync.publish(
-                await update(learner, await sequences_from(workers, version), version, 1e-3)
-            )
+            sequences = await sequences_from(pair.workers, version)
+            publication = await pair.sync().publish(await update(pair.learner, sequences, version, 1e-3))
             assert publication is not None and publication.verified is True
     finally:
-        stop(workers, dict(learner.ranks))
+        stop(dict(pair.learner.ranks))
+
+
+async def test_bfloat16_starts_publishes_and_catches_each_planted_fault(tied: Pair, tmp_path: Path) -> None:
+    """On the built-in model: two right implementations differ by far more there than on one that knows nothing."""
+    pair = Pair(tied.learner, start_workers(FaultyWorker, 1, TINY, tmp_path, "bfloat16"), "bfloat16")
+    try:
+        await ready(pair.workers)
+        await pair.anew(TINY)
+        await faults_are_caught(pair)
+        small = await update(pair.learner, await sequences_from(pair.workers, 1), 1, 1e-6)
+        publication = await pair.sync().publish(small)
+        assert publication is not None and publication.verified is None, "smaller than the noise: it proves nothing"
+        large = await update(pair.learner, await sequences_from(pair.workers, 2), 2, 3e-3)
+        publication = await pair.sync().publish(large)
+        assert publication is not None and publication.verified is True
+        await pair.plant("nothing")
+        with pytest.raises(WeightsNotServedError, match="version 3"):
+            await pair.sync().publish(await update(pair.learner, await sequences_from(pair.workers, 3), 3, 3e-3))
+    finally:
+        stop(pair.workers)

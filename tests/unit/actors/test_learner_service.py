@@ -77,7 +77,7 @@ def group(tokens: int, version: int) -> ScoredGroup:
 
 def service(run: Config) -> tuple[LearnerService, Ranks]:
     ranks = Ranks()
-    return LearnerService(ranks, run, 0, Stopwatch()), ranks  # type: ignore[arg-type]
+    return LearnerService(ranks, run, 0, Stopwatch(), 512), ranks  # type: ignore[arg-type]
 
 
 async def test_updates_reach_every_rank_and_make_one_version() -> None:
@@ -178,7 +178,7 @@ def seen(name: str, prompt: int, *lengths: int) -> ReadGroup:
 
 async def test_a_view_has_what_is_wanted_of_each_group_and_nothing_costs_nothing() -> None:
     ranks = Seeing()
-    learner = LearnerService(ranks, config(rollout={"temperature": 0.7, "max_tokens": 10}), 3, Stopwatch())  # type: ignore[arg-type]
+    learner = LearnerService(ranks, config(rollout={"temperature": 0.7, "max_tokens": 10}), 3, Stopwatch(), 512)  # type: ignore[arg-type]
     groups = [seen("a", 2, 3, 1), seen("b", 4, 2, 0)]
     assert await learner.view(groups, frozenset()) == [View(), View()] and ranks.calls == []
     logprobs = await learner.view(groups, frozenset({"logprobs"}))
@@ -193,7 +193,7 @@ async def test_a_view_has_what_is_wanted_of_each_group_and_nothing_costs_nothing
 
 async def test_one_version_scores_a_whole_pool_although_a_step_waits_to_be_learned() -> None:
     ranks, run = Seeing(), config()
-    learner = LearnerService(ranks, run, 0, Stopwatch())  # type: ignore[arg-type]
+    learner = LearnerService(ranks, run, 0, Stopwatch(), 512)  # type: ignore[arg-type]
     texts = [Continuation(np.arange(4, dtype=np.int32), 2)] * (2 * CHUNK + 1)
     scoring = asyncio.create_task(learner.logprobs(texts))
     await asyncio.sleep(0)

@@ -115,7 +115,7 @@ class Run:
         self.oracle, self.sampling, self.tokeniser = oracle, Sampling(), Tokeniser()
         self.ranks = {f"learner-{rank}": Rank() for rank in range(ranks)}
         self.data = Pool(UfoSelector(POOL, 1, ratio=0.5))
-        learner = LearnerService(LearnerGroup(self.ranks, 5.0), self.config, 3, Stopwatch())
+        learner = LearnerService(LearnerGroup(self.ranks, 5.0), self.config, 3, Stopwatch(), 512)
         self.scout = Scout(
             self.data,
             self.sampling,  # type: ignore[arg-type]
