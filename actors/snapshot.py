@@ -1,16 +1,16 @@
 """A policy version in transit: its bytes, what they should contain, and the file they land in on a node."""
 
+import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
@@ -23,6 +23,7 @@ TensorEntry = tuple[str, tuple[int, ...], int]
 """(dtype, shape, CRC-32 of the bytes) of one tensor."""
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,28 @@ def entry(tensor: torch.Tensor) -> TensorEntry:
     return str(tensor.dtype), tuple(tensor.shape), zlib.crc32(data.numpy().data)
 
 
-def pack(tensors: dict[str, torch.Tensor]) -> tuple[NDArray[np.uint8], Manifest]:
-    """Serialise tensors as safetensors, and list them."""
-    data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    return np.frombuffer(data, np.uint8), replace(manifest_of(tensors), size=len(data))
+def pack(tensors: Mapping[str, torch.Tensor]) -> tuple[NDArray[np.uint8], Manifest]:
+    """Serialise tensors as safetensors, and list them.
+
+    Each is copied once, to its place; the library's ``save`` copies all of them twice. Wide types come first, so that
+    every tensor is aligned.
+    """
+    header: dict[str, dict[str, Any]] = {}
+    end = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    head = len(text).to_bytes(8, "little") + text
+    data = np.empty(len(head) + end, np.uint8)
+    data[: len(head)] = np.frombuffer(head, np.uint8)
+    body, entries = torch.from_numpy(data)[len(head) :], {}
+    for name, described in header.items():
+        tensor, (start, end) = tensors[name], described["data_offsets"]
+        place = body[start:end].view(tensor.dtype).view(tensor.shape).copy_(tensor.detach())
+        entries[name] = entry(place)
+    return data, Manifest(entries, len(data))
 
 
 def manifest_of(tensors: Mapping[str, torch.Tensor]) -> Manifest:
@@ -81,7 +100,7 @@ def verify(path: Path, manifest: Manifest) -> None:
     names = arrived.keys() | manifest.tensors.keys()
     wrong = sorted(name for name in names if arrived.get(name) != manifest.tensors.get(name))
     if wrong:
-        raise RunError(f"the weights in {path.name} arrived damaged: {', '.join(wrong[:3])}")
+        raise RunError(f"the weights of a version arrived damaged: {', '.join(wrong[:3])}")
 
 
 def mapped(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -115,12 +134,20 @@ class Landing:
         return SHM / f"effrl-{self.run}-{manifest.checksum}.safetensors"
 
     def land(self, data: NDArray[np.uint8], manifest: Manifest) -> Path:
-        """Write a version into memory; the first worker of the node does it, the others find it there."""
+        """Write a version into memory and check it; the first worker of the node does it, the others find it there.
+
+        Raises:
+            RunError: what arrived is not what was sent; nothing of it stays in memory.
+        """
         path = self.path(manifest)
         if not path.exists():
             part = path.with_suffix(f".{os.getpid()}")
-            part.write_bytes(data.data)
-            part.rename(path)
+            try:
+                part.write_bytes(data.data)
+                verify(part, manifest)
+                part.rename(path)
+            finally:
+                part.unlink(missing_ok=True)
         return path
 
     def drop(self, manifest: Manifest) -> None:

@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from actors.snapshot import mapped
+from actors import snapshot
+from actors.snapshot import Landing, Manifest, entry, mapped, pack
+from effrl.errors import RunError
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -59,3 +62,43 @@ def test_weights_are_floats(tmp_path: Path) -> None:
     safetensors.torch.save_file({"w": torch.ones(3, dtype=torch.int64)}, path)
     with pytest.raises(KeyError, match="I64"):
         dict(mapped(path))
+
+
+@given(st.lists(st.tuples(st.sampled_from(FLOATS), st.lists(st.integers(0, 5), max_size=3)), max_size=6))
+def test_what_is_packed_is_read_by_the_library(kinds: list) -> None:
+    torch.manual_seed(1)
+    tensors = {f"w{n}": torch.randn(shape).to(dtype) for n, (dtype, shape) in enumerate(kinds)}
+    data, manifest = pack(tensors)
+    found = safetensors.torch.load(data.tobytes())
+    assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert manifest == Manifest({name: entry(tensor) for name, tensor in tensors.items()}, len(data))
+
+
+def test_views_and_transposed_tensors_are_packed_as_they_read() -> None:
+    base = torch.arange(12.0).reshape(3, 4)
+    data, manifest = pack({"t": base.T, "row": base[1]})
+    found = safetensors.torch.load(data.tobytes())
+    assert torch.equal(found["t"], base.T) and torch.equal(found["row"], base[1])
+    assert manifest.tensors["t"] == entry(base.T.contiguous())
+
+
+@pytest.fixture
+def landing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Landing:
+    monkeypatch.setattr(snapshot, "SHM", tmp_path)
+    return Landing("run")
+
+
+def test_a_version_is_checked_before_anyone_can_find_it(landing: Landing, tmp_path: Path) -> None:
+    data, manifest = pack({"w": torch.ones(300), "v": torch.zeros(3)})
+    torn = data.copy()
+    torn[-1] ^= 1
+    with pytest.raises(RunError, match=r"arrived damaged: [vw]$"):
+        landing.land(torn, manifest)
+    with pytest.raises(RunError, match=r"arrived damaged: u, v, w$"):
+        landing.land(pack({"u": torch.ones(3)})[0], manifest)
+    assert list(tmp_path.iterdir()) == [], "or a second attempt would find it, and the node's memory would keep it"
+    path = landing.land(data, manifest)
+    assert [*tmp_path.iterdir()] == [path]
+    assert landing.land(np.empty(0, np.uint8), manifest) == path, "the second worker of a node finds it"
+    landing.drop(manifest)
+    assert not path.exists()
