@@ -27,7 +27,7 @@ from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.config.loss import ClippedLoss, Reduce
 from effrl.config.schema import Config
 from effrl.errors import UserError
-from effrl.learn.canary import over_prompts
+from effrl.learn.canary import Tolerance, largest, over_prompts
 from effrl.learn.packing import MicroBatch, pad, size_of
 from effrl.run.metrics import Stopwatch
 from effrl.tiny.make import character_tokenizer, new_model, save
@@ -145,7 +145,7 @@ async def test_the_gradient_is_that_of_one_naive_pass(
 async def test_what_is_published_is_what_the_learner_computes_with(
     ranks: LearnerGroup, model: Path, tmp_path: Path, zero: int, lora: LoraConfig | None
 ) -> None:
-    """After a step, while each kind is perturbed, when that is undone, after a restore, and in the exported model."""
+    """After a step, while kinds are perturbed, when that is undone, after a restore, and in the exported model."""
     await ranks.all("become", learn(zero, lora), ClippedLoss())
 
     async def served() -> Float32:
@@ -159,11 +159,16 @@ async def test_what_is_published_is_what_the_learner_computes_with(
     await assert_views(ranks, plain(model, weights))
     kinds = await ranks.first("parameter_kinds")
     assert sum("lora_B" in kind for kind in kinds) == (7 if lora else 0) and len(kinds) == (21 if lora else 14)
+    moved, found = before, []
     for kind in [kind for kind in kinds if "q_proj" in kind or "embed" in kind]:
-        moved = await ranks.first("perturb", kind, CANARY, 0.1)
-        assert np.abs(moved - before).max() >= 0.1
-        assert await served() == pytest.approx(moved, abs=1e-5)
-        await ranks.all("undo_perturb")
+        found.append((kind, moved))
+        moved = await ranks.first("perturb", kind, CANARY, moved, Tolerance(1e-3, largest, drill=100))
+        assert np.abs(moved - found[-1][1]).max() >= 0.1, "on top of what is perturbed already"
+    assert await served() == pytest.approx(moved, abs=1e-5)
+    last, without = found[-1]
+    assert await ranks.first("logprobs_without", last, CANARY) == pytest.approx(without, abs=1e-5)
+    assert (await ranks.first("logprobs", CANARY)).tolist() == moved.tolist(), "it stays perturbed"
+    await ranks.all("undo_perturb")
     assert equal(await published(ranks), weights), "to the bit"
     assert (await ranks.first("logprobs", CANARY)).tolist() == before.tolist()
 
@@ -181,7 +186,7 @@ async def test_what_is_published_is_what_the_learner_computes_with(
 async def assert_views(ranks: LearnerGroup, model: torch.nn.Module) -> None:
     """Compare log-probs and hidden states of groups, from both ranks, with one whole pass per rollout."""
     config = Config.model_validate({"data": {"train": "tasks:chain"}, "learn": {"micro_batch_tokens": 40}})
-    learner = LearnerService(ranks, config, 1, Stopwatch())
+    learner = LearnerService(ranks, config, 1, Stopwatch(), context=512)
     groups = [rolled("a", 5, (3, 9, 1)), rolled("b", 2, (17, 4))]
     views = await learner.view(groups, frozenset({"logprobs", "prompt", "last"}))
     for read, view in zip(groups, views, strict=True):
