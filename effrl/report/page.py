@@ -12,9 +12,10 @@ from effrl.errors import UserError
 from effrl.report.charts import charts, known
 from effrl.report.plots import compact
 from effrl.report.progress import duration
-from effrl.report.show import GroupRecord, group_steps, printable, read_groups
+from effrl.report.show import GroupRecord, printable, read_groups
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
+from effrl.run.groups import settled_steps
 from effrl.run.metrics import PHASES
 
 _NONE = "—"
@@ -205,7 +206,7 @@ def _publishes(run: Run) -> tuple[str, str]:
 
 def _samples(run: Path) -> list[Sample]:
     """The first groups of the first, the middle and the last step; trained ones first, as they show a contrast."""
-    steps = group_steps(run)
+    steps = settled_steps(run / "groups")
     chosen = sorted({steps[0], steps[len(steps) // 2], steps[-1]}) if steps else []
     return [Sample(step, _sample_groups(read_groups(run, step))) for step in chosen]
 

@@ -15,11 +15,20 @@ from rich.text import Text
 
 from effrl.errors import UserError
 from effrl.run import metrics
+from effrl.run.groups import rolled_back_file, rolled_back_steps, settled_file, settled_steps
 from effrl.select.ufo.records import certainties
 
 _COLOURS = {"trained": "green", "filtered": "yellow", "dropped": "magenta", "failed": "red", "rolled_back": "blue"}
 _TEXT_LIMIT = 320
 """Characters of a prompt or completion that are shown; the middle of a longer one is left out."""
+_UNREAD: dict[str, object] = {
+    "prompt": "",
+    "reason": "lost before it was read",
+    "label_source": None,
+    "answer": None,
+    "rollouts": [],
+}
+"""What is missing of a group that was taken back before its step committed."""
 
 
 class RolloutRecord(TypedDict):
@@ -50,15 +59,10 @@ class GroupRecord(TypedDict):
     rollouts: list[RolloutRecord]
 
 
-def group_steps(run: Path) -> list[int]:
-    """Steps of which groups were kept, in order."""
-    return sorted(int(path.stem.removeprefix("step_")) for path in (run / "groups").glob("step_*.jsonl"))
-
-
 def read_groups(run: Path, step: int) -> list[GroupRecord]:
     """The groups of a step, then those that a resume rolled back."""
-    settled = metrics.read(_groups_file(run, step))
-    return [*cast(list[GroupRecord], settled), *(group for group in _rolled_back(run) if group["step"] == step)]
+    files = (settled_file(run / "groups", step), rolled_back_file(run / "groups", step))
+    return [cast(GroupRecord, {**_UNREAD, **group}) for file in files for group in metrics.read(file)]
 
 
 def printable(text: str) -> str:
@@ -91,14 +95,6 @@ def show_groups(
         _show_group(group, certainty.get(group["prompt_id"]), console)
 
 
-def _groups_file(run: Path, step: int) -> Path:
-    return run / "groups" / f"step_{step:06}.jsonl"
-
-
-def _rolled_back(run: Path) -> list[GroupRecord]:
-    return cast(list[GroupRecord], metrics.read(run / "groups" / "rolled_back.jsonl"))
-
-
 def _visible(character: str) -> str:
     # What Python does not call printable (controls, direction overrides, lone surrogates) is shown as its code.
     if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs":
@@ -113,7 +109,7 @@ def _neighbours(run: Path) -> str:
 
 
 def _no_such_step(run: Path, step: int) -> str:
-    steps = sorted({*group_steps(run), *(group["step"] for group in _rolled_back(run))})
+    steps = sorted({*settled_steps(run / "groups"), *rolled_back_steps(run / "groups")})
     if not steps:
         return f"{run} has no groups yet: its first step is not committed"
     return f"{run} has no groups of step {step}: it has {_ranges(steps)}"

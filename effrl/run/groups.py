@@ -1,19 +1,23 @@
 """The group store of a run: every group that was rolled out for training, and the one fate of each.
 
 ``groups/rolled.jsonl`` is written when groups come into being, and is never rewritten; ``groups/step_N.jsonl`` when a
-step commits; ``groups/rolled_back.jsonl`` when a resume takes an attempt back. So the first always equals the sum of
-the others, which :func:`tally` counts apart.
+step commits; ``groups/rolled_back/step_N.jsonl`` when a resume takes an attempt at a step back. So the first always
+equals the sum of the others, which :func:`tally` counts apart. A resume reads what is of the steps that it takes back,
+and of the others their lines in the first, which are short.
 """
 
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from effrl.batch import Settled
 from effrl.types import Fate, Group, Rollout, Score
+
+ROLLED_BACK = "rolled_back"
 
 
 class GroupStore:
@@ -21,11 +25,9 @@ class GroupStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ROLLED_BACK).mkdir(parents=True, exist_ok=True)
         self._rolled = directory / "rolled.jsonl"
-        self._rolled_back = directory / "rolled_back.jsonl"
-        for path in (self._rolled, self._rolled_back):
-            _trim(path)
+        _trim(self._rolled)
 
     def rolled(self, step: int, groups: Sequence[Group]) -> None:
         """Record that groups exist, before anything else can happen to them."""
@@ -34,11 +36,11 @@ class GroupStore:
     def given_up(self, step: int, groups: Sequence[Group]) -> None:
         """Record groups that were sampled ahead for a step that did not come: they exist, and are taken back."""
         self.rolled(step, groups)
-        _append(self._rolled_back, [{**_entry(step, group), "fate": Fate.ROLLED_BACK} for group in groups])
+        self._take_back(step, [_entry(step, group) for group in groups])
 
     def commit(self, step: int, settled: Sequence[Settled]) -> None:
         """Record the fate of every group of a step, with its rollouts; all or nothing."""
-        path = self._step(step)
+        path = settled_file(self.directory, step)
         part = path.with_suffix(".part")
         _append(part, [_record(step, entry) for entry in settled])
         part.rename(path)
@@ -46,30 +48,63 @@ class GroupStore:
     def roll_back(self, after: int) -> int:
         """Take back everything after step ``after``; returns how many groups that were rolled out are lost.
 
-        Safe to repeat after a crash: a group that is already recorded as rolled back is not recorded again.
+        What was rolled out for ``after`` or an earlier step has its fate: its step committed, or an earlier resume took
+        it back before this run went on. Safe to repeat after a crash: a group that is already recorded as rolled back
+        is not recorded again.
         """
         for path in self.directory.glob("*.part"):
             path.unlink()
-        later = [path for path in self._steps() if _step_of(path) > after]
-        records = {record["id"]: record for path in later for record in _read(path)}
-        known = {record["id"] for path in self._steps() if _step_of(path) <= after for record in _read(path)}
-        known |= {record["id"] for record in _read(self._rolled_back)}
-        lost = [records.get(entry["id"], entry) for entry in _read(self._rolled) if entry["id"] not in known]
-        _append(self._rolled_back, [{**record, "fate": Fate.ROLLED_BACK} for record in lost])
-        for path in later:
-            path.unlink()
+        later: dict[int, list[dict[str, Any]]] = {}
+        for entry in _read(self._rolled):
+            if entry["step"] > after:
+                later.setdefault(entry["step"], []).append(entry)
+        lost = sum(self._roll_back_step(step, entries) for step, entries in later.items())
+        for step in settled_steps(self.directory):
+            if step > after:
+                settled_file(self.directory, step).unlink()
+        return lost
+
+    def last_attempt(self) -> int:
+        """The attempt that rolled out the last group, with whose number its id begins; 0 where there is no group."""
+        last = _last_line(self._rolled)
+        return int(json.loads(last)["id"].split("/")[0]) if last else 0
+
+    def _roll_back_step(self, step: int, entries: Sequence[dict[str, Any]]) -> int:
+        _trim(rolled_back_file(self.directory, step))
+        known = {record["id"] for record in _read(rolled_back_file(self.directory, step))}
+        settled = {record["id"]: record for record in _read(settled_file(self.directory, step))}
+        lost = [settled.get(entry["id"], entry) for entry in entries if entry["id"] not in known]
+        self._take_back(step, lost)
         return len(lost)
 
-    def _step(self, step: int) -> Path:
-        return self.directory / f"step_{step:06d}.jsonl"
+    def _take_back(self, step: int, records: Sequence[dict[str, Any]]) -> None:
+        path = rolled_back_file(self.directory, step)
+        _append(path, [{**record, "fate": Fate.ROLLED_BACK} for record in records])
 
-    def _steps(self) -> list[Path]:
-        return sorted(self.directory.glob("step_*.jsonl"))
+
+def settled_file(directory: Path, step: int) -> Path:
+    """Where the groups are that a step settled."""
+    return directory / f"step_{step:06d}.jsonl"
+
+
+def rolled_back_file(directory: Path, step: int) -> Path:
+    """Where the groups are that were rolled out for a step and taken back, of all attempts at it."""
+    return directory / ROLLED_BACK / f"step_{step:06d}.jsonl"
+
+
+def settled_steps(directory: Path) -> list[int]:
+    """Steps that settled groups, in order."""
+    return sorted(_step_of(path) for path in directory.glob("step_*.jsonl"))
+
+
+def rolled_back_steps(directory: Path) -> list[int]:
+    """Steps of which groups were taken back, in order."""
+    return settled_steps(directory / ROLLED_BACK)
 
 
 def tally(directory: Path) -> tuple[int, Counter[Fate]]:
     """Groups that were rolled out, and how many ended in each fate; the sum of the fates is the first number."""
-    settled = (*sorted(directory.glob("step_*.jsonl")), directory / "rolled_back.jsonl")
+    settled = (*sorted(directory.glob("step_*.jsonl")), *(directory / ROLLED_BACK).glob("step_*.jsonl"))
     # By id: a group that one step parked has its last fate in the step in which its label came.
     fates = {record["id"]: Fate(record["fate"]) for path in settled for record in _read(path)}
     return len(_read(directory / "rolled.jsonl")), Counter(fates.values())
@@ -131,9 +166,19 @@ def _append(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 def _trim(path: Path) -> None:
     """Cut off the torn last line of a write that a crash interrupted, or the next record would be glued to it."""
-    if path.exists():
-        whole = path.read_bytes().rfind(b"\n") + 1
+    if path.exists() and path.stat().st_size > 0:
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            whole = content.rfind(b"\n") + 1
         os.truncate(path, whole)
+
+
+def _last_line(path: Path) -> bytes:
+    """The last whole line, without the file before it; empty where there is none."""
+    if not path.exists() or path.stat().st_size == 0:
+        return b""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        end = content.rfind(b"\n")
+        return content[content.rfind(b"\n", 0, max(end, 0)) + 1 : max(end, 0)]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

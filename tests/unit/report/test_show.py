@@ -42,9 +42,19 @@ def test_failures_shaped_rewards_and_missing_labels_are_visible(tmp_path: Path) 
 
 def test_rolled_back_groups_follow_the_settled_ones(tmp_path: Path) -> None:
     run = write_run(tmp_path / "demo", 2)
-    write_lines(run / "groups" / "rolled_back.jsonl", [group(2, 99, "rolled_back"), group(3, 99, "rolled_back")])
+    (run / "groups" / "rolled_back").mkdir()
+    for step in (2, 3):
+        write_lines(run / "groups" / "rolled_back" / f"step_00000{step}.jsonl", [group(step, 99, "rolled_back")])
     assert "9 groups: 4 trained, 4 filtered, 1 rolled back" in shown(run, 2)
     assert "1 group: 1 rolled back" in shown(run, 3)
+
+
+def test_a_group_that_was_lost_before_it_was_read_has_no_more_to_show(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "demo", 1)
+    (run / "groups" / "rolled_back").mkdir()
+    lost = {"id": "1/2/p", "step": 2, "prompt_id": "chain/02", "tokens": 8, "fate": "rolled_back"}
+    write_lines(run / "groups" / "rolled_back" / "step_000002.jsonl", [lost])
+    assert "chain/02  rolled back · no label · lost before it was read" in shown(run, 2)
 
 
 def test_what_a_model_writes_cannot_act_on_the_terminal(tmp_path: Path) -> None:
