@@ -292,6 +292,7 @@ class SavedFile:
     size: int
     """In bytes."""
     digest: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,16 @@ from effrl.config.schema import Config
 from effrl.data.reader import pools, prompts_of
 from effrl.protocols import Explains, LookAhead, LooksAhead
 from effrl.replay.store import ReplayStore
+from effrl.run.files import read_state, write_state, written
 from effrl.select.build import selector
-from effrl.types import Observation, Pick, Prompt
+from effrl.types import Observation, Pick, Prompt, Saved
 
 Lease = tuple[str, int]
 """Id of a prompt that is being rolled out, and how many rollouts it gets."""
-REPLAY = "replay"
-"""Folder of a checkpoint."""
+FOLDER = "data"
+"""Of a checkpoint."""
+STATE = f"{FOLDER}/state.json.gz"
+REPLAY = f"{FOLDER}/replay"
 
 
 @dataclass(slots=True)
@@ -104,7 +107,7 @@ class DataActor(Role):
         return {**metrics, "replay/stored": len(self.store.groups)}
 
     def state(self) -> dict[str, Any]:
-        """JSON-serialisable state for a checkpoint."""
+        """What a checkpoint holds, but for the groups to replay; JSON-serialisable."""
         return {
             "selector": self.selector.state(),
             "prompts": {prompt_id: asdict(state) for prompt_id, state in self.states.items()},
@@ -115,19 +118,21 @@ class DataActor(Role):
         """Go on from a checkpoint's state."""
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
+        self.leased = {}
         self.returned = [(name, rollouts) for name, rollouts in state["leased"]]
 
-    def save(self, checkpoint: Path) -> dict[str, Any]:
-        """Write the groups to replay into a checkpoint; returns the rest of the state, for its manifest."""
+    def save(self, checkpoint: Path) -> Saved:
+        """Write the state and the groups to replay into a checkpoint."""
+        write_state(checkpoint / STATE, self.state())
         if self.store is not None:
             self.store.save(checkpoint / REPLAY)
-        return self.state()
+        return Saved(written(checkpoint, (path for path in (checkpoint / FOLDER).rglob("*") if path.is_file())), {})
 
-    def load(self, checkpoint: Path, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`save` wrote and returned; without stored groups where the run had no replay then."""
+    def load(self, checkpoint: Path) -> None:
+        """Go on from what :meth:`save` wrote; without stored groups where the run had no replay then."""
         if self.store is not None and (checkpoint / REPLAY).is_dir():
             self.store.load(checkpoint / REPLAY)
-        self.restore(state)
+        self.restore(read_state(checkpoint / STATE))
 
 
 def _store(config: Config) -> ReplayStore | None:

@@ -1,15 +1,31 @@
-"""The data actor as the loop sees it: groups to replay."""
+"""The data actor as the loop sees it: groups to replay, and a part of a checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from actors.wait import answer
 from effrl.batch import Stored
 from effrl.protocols import Oracle, Rewards
 from effrl.replay.rescore import rescored
-from effrl.types import (
-    Step,
-)
+from effrl.types import Saved, Step
+
+
+@dataclass
+class DataPart:
+    """The :class:`~effrl.protocols.Part` of selector, prompts and replay, which are the data actor's."""
+
+    data: Any
+    wait_s: float
+    name = "data"
+
+    async def save(self, into: Path) -> Saved:
+        saved: Saved = await answer(self.data.save.remote(into), self.wait_s, "saving its state", "data")
+        return saved
+
+    async def load(self, path: Path, state: Mapping[str, Any]) -> None:
+        await answer(self.data.load.remote(path), self.wait_s, "restoring its state", "data")
 
 
 @dataclass

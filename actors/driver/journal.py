@@ -1,10 +1,10 @@
 """The journal of a run: metrics, fates and checkpoints, committed once per step."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.learner.group import LearnerGroup
 from actors.wait import answer, answers
 from effrl.batch import Batch
 from effrl.run.metrics import Stopwatch
@@ -22,8 +22,9 @@ import math
 
 from actors.driver.scout import Scout
 from effrl.config.schema import RunConfig
+from effrl.protocols import Part
 from effrl.report.progress import Progress
-from effrl.run.checkpoint import ACCURACY, Checkpoints
+from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import Metrics
 from effrl.types import Fate
@@ -44,8 +45,8 @@ class RunJournal:
     checkpoints: Checkpoints
     progress: Progress
     clock: Stopwatch
-    learner: LearnerGroup
-    data: Any
+    parts: Sequence[Part]
+    """What a checkpoint is made of."""
     scout: Scout
     oracle: Any
     actors: Mapping[str, Any]
@@ -98,11 +99,10 @@ class RunJournal:
         """Write a checkpoint of the last committed step, unless there is one: nothing that was learned is lost."""
         if self._unsaved is None:
             return
-        draft = self.checkpoints.begin(self._unsaved.step)
-        await self.learner.all("save", draft)
-        state = await answer(self.data.save.remote(draft), self.wait_s, "state", "data")
-        manifest = {"version": self._unsaved.version, "ranks": len(self.learner.ranks), "data": state}
-        self.checkpoints.seal(draft, self._unsaved.step, {**manifest, ACCURACY: self._accuracy})
+        step = self._unsaved.step
+        draft = await asyncio.to_thread(self.checkpoints.begin, step)
+        saved = {part.name: await part.save(draft.absolute()) for part in self.parts}  # a worker's folder is another
+        await asyncio.to_thread(self.checkpoints.seal, draft, Checkpoint(step, saved, self._accuracy))
         self._unsaved = None
 
     def _count_silence(self, update: Update, mean: float | None) -> None:

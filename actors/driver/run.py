@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from actors.cluster import Cluster
-from actors.data.service import ReplayService
+from actors.data.service import DataPart, ReplayService
 from actors.driver.certainty import CertaintyService
 from actors.driver.drill import Drill
 from actors.driver.evaluation import Evaluation, held_out
@@ -32,7 +32,7 @@ from effrl.learn.canary import tolerance
 from effrl.loop import Services, run
 from effrl.preflight.check import Preflight
 from effrl.process.build import process_rewards
-from effrl.protocols import Learner
+from effrl.protocols import Learner, Part
 from effrl.report.progress import Progress
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory
@@ -75,7 +75,8 @@ class Driver:
         for line in (ready, *await answer(self.cluster.data.notes.remote(), self._wait_s, "notes", "data")):
             self.progress.note(line)
         services = self._build()
-        await self._restore()
+        await self.group.all("sees", self.directory.config.absolute())
+        await self.start.restore(self.parts)
         if self.cluster.took_over:
             await self.sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(self.sync)
@@ -104,28 +105,22 @@ class Driver:
         scout = Scout(cluster.data, sampler, rewards, oracle, config, clock, certainty, records)
         self.rollouts = RolloutService(cluster.data, sampler, config, self.start.attempt, clock, scout)
         self.labeller = TimedLabeller(labeller(config, oracle), clock)
+        parked, process = NoParking(), process_rewards(config)
+        self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, parked, process)
         self.journal = self._journal(scout)
         return Services(
             stages=OneStage(TrainingStage(config, self.labeller, self.start.step + 1, self._go_on)),
             rollouts=self.rollouts,
             rewards=rewards,
-            parked=NoParking(),
+            parked=parked,
             replay=ReplayService(cluster.data, oracle, rewards, wait_s),
-            process=process_rewards(config),
+            process=process,
             learner=learner,
             weights=WeightService(self.sync, clock),
             feedback=FeedbackService(cluster.data, config.replay is not None, clock, wait_s),
             evaluate=Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock),
             journal=self.journal,
         )
-
-    async def _restore(self) -> None:
-        """Bring every part back to where the checkpoint has it; nothing where there is none."""
-        if self.start.checkpoint is None:
-            return
-        await self.group.all("restore", self.start.checkpoint)
-        restored = self.cluster.data.load.remote(self.start.checkpoint, self.start.data_state)
-        await answer(restored, self._wait_s, "restoring its state", "data")
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""
@@ -152,8 +147,7 @@ class Driver:
             checkpoints=Checkpoints(directory.checkpoints, self.config.run.keep),
             progress=self.progress,
             clock=self.clock,
-            learner=self.group,
-            data=self.cluster.data,
+            parts=self.parts,
             scout=scout,
             oracle=self.cluster.oracle,
             actors=self.cluster.actors,

@@ -18,12 +18,15 @@ from effrl.advantage.gae import at_the_end, gae, value_loss
 from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, Clip
+from effrl.errors import UserError
 from effrl.learn.canary import Tolerance
 from effrl.learn.packing import MicroBatch, Size, ends, pad, unweighted
 from effrl.loss.importance import effective_sample_size, importance_sums
 from effrl.loss.policy import k3, policy_loss, token_weights
 from effrl.loss.tokens import Tokens
-from effrl.types import Canary, Float32, Int32
+from effrl.run.checkpoint import MODEL
+from effrl.run.files import written
+from effrl.types import Canary, Float32, Int32, SavedFile
 
 if TYPE_CHECKING:
     from actors.ranks.rank import DeepSpeedRank, FrozenModel, LossSums
@@ -42,6 +45,8 @@ PER_TOKEN = {
 """Sums over tokens, and the metrics that their means are."""
 AMPLITUDES = 0.05, 100.0
 """Of the drill's noise, in root mean squares of a tensor: where the search begins, and where it ends."""
+FOLDER = "learner"
+"""Of a checkpoint, beside the exported model."""
 LARGEST = "mismatch/weight_max"
 """The largest importance weight of a token, before it is cut."""
 
@@ -253,14 +258,30 @@ class LearnerRank(Role):
         for kind in self.engine.parameters.noisy:
             self.engine.parameters.undo_noise(kind)
 
-    def save(self, directory: Path) -> None:
-        """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory."""
-        self.engine.save(directory)
-        self.engine.export(directory / "hf")
+    def save(self, checkpoint: Path) -> dict[str, SavedFile]:
+        """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory.
 
-    def restore(self, directory: Path) -> None:
+        Returns:
+            The files that this rank wrote, as its node sees them.
+        """
+        files = [*self.engine.save(checkpoint / FOLDER), *self.engine.export(checkpoint / MODEL)]
+        return written(checkpoint, files)
+
+    def restore(self, checkpoint: Path) -> None:
         """Load model, optimizer and random states of a checkpoint."""
-        self.engine.restore(directory)
+        self.engine.restore(checkpoint / FOLDER)
+
+    def sees(self, path: Path) -> None:
+        """Look for a file that the driver wrote.
+
+        Raises:
+            UserError: it is not there, so that what is written here could not be seen there.
+        """
+        if not path.is_file():
+            raise UserError(
+                f"{path} of the driver is not seen on {socket.gethostname()}, where {self.name} runs:"
+                " put run.dir on storage that all nodes share"
+            )
 
 
 def standardised(

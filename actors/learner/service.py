@@ -1,8 +1,10 @@
 """The learner as the loop sees it: batches in, policy versions out; and what the present policy makes of texts."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from effrl.learn.canary import choose
 from effrl.learn.packing import MicroBatch, cut, layout, pad, size_of, unweighted, weightless
 from effrl.learn.schedule import learning_rate
 from effrl.run.metrics import Stopwatch
-from effrl.types import Continuation, Float32, Group, ReadGroup, Step, TrainingSequence, Update, View, Want
+from effrl.types import Continuation, Float32, Group, ReadGroup, Saved, Step, TrainingSequence, Update, View, Want
 
 CHUNK = 1024
 """Texts that are scored together: what a wait lasts for, and what a message may hold."""
@@ -33,6 +35,23 @@ class LearnerService:
     """Longest sequence that an engine takes, in tokens."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while one version works: what looks ahead runs beside the loop, and must not see half of an update."""
+    name = "learner"
+
+    async def save(self, into: Path) -> Saved:
+        """Have every rank write what it has of the policy, its optimizer and its random states.
+
+        Raises:
+            RunError: a rank says that it wrote nothing.
+        """
+        written = dict(zip(self.group.ranks, await self.group.all("save", into), strict=True))
+        if silent := [rank for rank, files in written.items() if not files]:
+            raise RunError(f"{', '.join(silent)} wrote nothing into {into}: the checkpoints before it stay")
+        files = {name: file for own in written.values() for name, file in own.items()}
+        return Saved(files, {"version": self.version, "ranks": len(self.group.ranks)})
+
+    async def load(self, path: Path, state: Mapping[str, Any]) -> None:
+        await self.group.all("restore", path)
+        self.version = state["version"]
 
     async def view(self, groups: Sequence[ReadGroup], wants: frozenset[Want]) -> list[View]:
         if not wants:

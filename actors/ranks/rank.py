@@ -8,6 +8,7 @@ is a sum over tokens divided by one global count; so accumulation is left to us
 import ctypes
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ from actors.ranks.parameters import Parameters  # noqa: E402
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LossSums = dict[str, Tensor]
 """``loss`` (with gradient) and statistics: sums over the tokens of a micro-batch, and ``…_max`` the largest of them."""
-SETTINGS = "learner/settings.json"
+SETTINGS = "settings.json"
 FIXED = {"zero", "lora"}
 """Fields of ``learn`` that a checkpoint's format depends on."""
 
@@ -139,44 +140,50 @@ class DeepSpeedRank:
         """The same number on every rank, for decisions that all must make alike."""
         return self.sum_over_ranks([value])[0] / self.world_size
 
-    def save(self, directory: Path) -> None:
-        """Write this rank's part of a checkpoint; called on all ranks. With LoRA the frozen model is left out."""
-        self.engine.save_checkpoint(
-            str(directory / "learner"),
-            tag="state",
-            save_latest=False,
-            exclude_frozen_parameters=self.config.lora is not None,
-        )
-        if self.rank == 0:
-            (directory / SETTINGS).write_text(json.dumps(self._settings()))
+    def save(self, folder: Path) -> list[Path]:
+        """Write this rank's part of a checkpoint, and return its files; called on all ranks.
 
-    def export(self, directory: Path) -> None:
-        """Write an ordinary Hugging Face directory, tokenizer included, adapters merged; called on all ranks."""
+        With LoRA the frozen model is left out.
+        """
+        self.engine.save_checkpoint(
+            str(folder), tag="state", save_latest=False, exclude_frozen_parameters=self.config.lora is not None
+        )
+        torch.save(_random_states(), folder / f"random_pp_rank_{self.rank}.pt")
+        if self.rank == 0:
+            (folder / SETTINGS).write_text(json.dumps(self._settings()))
+        return [path for path in folder.rglob("*") if path.is_file() and _writer(path) == self.rank]
+
+    def export(self, folder: Path) -> list[Path]:
+        """Write an ordinary Hugging Face directory, tokenizer included, adapters merged; called on all ranks.
+
+        Returns:
+            The files that this rank wrote: all of them on rank 0, none on the others.
+        """
         state = dict(self.parameters.published())
         if self.rank > 0:
-            return
+            return []
         config = self.language_model.config
         with torch.device("meta"):  # a model as it was before adapters and shards: it knows how its files are written
             plain = AutoModelForCausalLM.from_config(config, dtype=self.language_model.dtype)
         plain.generation_config = self.language_model.generation_config
-        plain.save_pretrained(directory, state_dict=state)
-        self.tokenizer.save_pretrained(directory)
+        plain.save_pretrained(folder, state_dict=state)
+        self.tokenizer.save_pretrained(folder)
+        return [path for path in folder.rglob("*") if path.is_file()]
 
-    def restore(self, directory: Path) -> None:
+    def restore(self, folder: Path) -> None:
         """Load model, optimizer and random states from :meth:`save`; called on all ranks.
 
         Raises:
             UserError: it was written under another ``learn.zero`` or ``learn.lora``, or with or without a value head.
         """
-        written = json.loads((directory / SETTINGS).read_text())
+        written = json.loads((folder / SETTINGS).read_text())
         for name, value in self._settings().items():
             if written[name] != value:
-                raise UserError(f"{directory} was written with {name}={json.dumps(written[name])}: set it back")
-        path, _ = self.engine.load_checkpoint(
-            str(directory / "learner"), tag="state", load_module_strict=self.config.lora is None
-        )
+                raise UserError(f"{folder} was written with {name}={json.dumps(written[name])}: set it back")
+        path, _ = self.engine.load_checkpoint(str(folder), tag="state", load_module_strict=self.config.lora is None)
         if path is None:
-            raise RunError(f"the learner's state in {directory} could not be loaded")
+            raise RunError(f"the state in {folder} could not be loaded")
+        _set_random_states(torch.load(folder / f"random_pp_rank_{self.rank}.pt", weights_only=True))
 
     def _settings(self) -> dict[str, Any]:
         fixed = self.config.model_dump(mode="json", include=FIXED)
@@ -210,6 +217,24 @@ def _language_model(model: str, dtype: str, config: LearnConfig) -> Any:
             if isinstance(layer, GradientCheckpointingLayer):
                 layer.training = True  # of this module alone: it recomputes only while training
     return module
+
+
+def _writer(path: Path) -> int:
+    """The rank that wrote a file of :meth:`DeepSpeedRank.save`: the one in its name, else the first."""
+    named = re.search(r"pp_rank_(\d+)", path.name)
+    return int(named[1]) if named else 0
+
+
+def _random_states() -> dict[str, Tensor]:
+    """Of the generators that a model may draw from."""
+    states = {"cpu": torch.get_rng_state()}
+    return {**states, "cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
+
+
+def _set_random_states(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 def _inputs(batch: MicroBatch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

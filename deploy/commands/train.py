@@ -16,7 +16,7 @@ from effrl.preflight.check import Preflight, check
 from effrl.report.page import write_report
 from effrl.report.progress import Progress, duration
 from effrl.run import metrics
-from effrl.run.checkpoint import Checkpoints
+from effrl.run.checkpoint import MODEL, Checkpoints
 from effrl.run.directory import RunDirectory, claim_existing, claim_new
 from effrl.run.resume import StartPoint, check_changes, resume_point
 
@@ -145,7 +145,7 @@ def _summary(config: Config, directory: RunDirectory, seconds: float) -> str:
     told = " · ".join(fact for fact in facts if fact)
     lines = [f"{ended} in {duration(seconds)}: {told}", f"report  {directory.report}"]
     if step > 0:
-        model = directory.checkpoints / f"step_{step}" / "hf"
+        model = directory.checkpoints / f"step_{step}" / MODEL
         lines.append(f"model   {model}     look: effrl show {directory.path} {step}")
     if best := Checkpoints(directory.checkpoints, config.run.keep).best():
         lines.append(

@@ -1,18 +1,19 @@
 """Going on with a run: the newest whole checkpoint, and everything after it taken back (but never the ledger)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from effrl.config.resumable import changed_for_good
 from effrl.config.schema import Config
 from effrl.errors import UserError
-from effrl.run.checkpoint import Checkpoints
+from effrl.protocols import Part
+from effrl.run.checkpoint import MODEL, Checkpoint, Checkpoints
 from effrl.run.directory import RunDirectory
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import truncate_after
+from effrl.types import Saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,16 @@ class StartPoint:
     attempt: int = 1
     """Numbers the attempts at one run, so that no two of them can give two groups the same id."""
     checkpoint: Path | None = None
-    data_state: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Saved] = field(default_factory=dict)
+    """What each part wrote into the checkpoint."""
     rolled_back: int = 0
     """Groups of the attempt before that were taken back."""
+
+    async def restore(self, parts: Iterable[Part]) -> None:
+        """Bring every part back to where the checkpoint has it; a part that it has not starts anew."""
+        for part in parts:
+            if self.checkpoint is not None and part.name in self.parts:
+                await part.load(self.checkpoint, self.parts[part.name].state)
 
 
 def check_changes(directory: RunDirectory, before: Config, after: Config) -> None:
@@ -40,7 +48,7 @@ def check_changes(directory: RunDirectory, before: Config, after: Config) -> Non
         return
     told = ", ".join(f"{name} (it is {_short(old)}, not {_short(new)})" for name, (old, new) in changed.items())
     steps = Checkpoints(directory.checkpoints, before.run.keep).steps()
-    model = directory.checkpoints / f"step_{steps[-1]}" / "hf" if steps else before.model.path
+    model = directory.checkpoints / f"step_{steps[-1]}" / MODEL if steps else before.model.path
     raise UserError(
         f"a run that goes on cannot change {told}: leave it out, or start a new run from here,"
         f" effrl train {directory.config} model.path={model} …"
@@ -56,37 +64,32 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
     """Verify the newest checkpoint, and take back groups and metrics after it.
 
     Raises:
-        UserError: the checkpoint is damaged or was made by another number of ranks, or the run is finished.
+        UserError: the checkpoint is damaged, of another format, or made by another number of ranks; or the run is
+            finished.
     """
     found = Checkpoints(directory.checkpoints, config.run.keep).latest()
-    path, manifest = found if found else (None, dict[str, Any](step=0, version=0, data={}))
-    step: int = manifest["step"]
-    if step >= config.run.steps:
+    path, manifest = (found[0].absolute(), found[1]) if found else (None, Checkpoint(0, {}))
+    if manifest.step >= config.run.steps:
         raise UserError(
-            f"{directory.path} is finished at step {step}: to go on, effrl resume {directory.path} run.steps={2 * step}"
+            f"{directory.path} is finished at step {manifest.step}:"
+            f" to go on, effrl resume {directory.path} run.steps={2 * manifest.step}"
         )
-    if path and manifest["ranks"] != config.cluster.ranks:
+    learner = manifest.parts["learner"].state if path else {"version": 0, "ranks": config.cluster.ranks}
+    if learner["ranks"] != config.cluster.ranks:
         raise UserError(
-            f"{path} was written by {manifest['ranks']} learner ranks, not {config.cluster.ranks}:"
+            f"{path} was written by {learner['ranks']} learner ranks, not {config.cluster.ranks}:"
             " set cluster.learner back"
         )
-    rolled_back = GroupStore(directory.groups).roll_back(step)
+    groups = GroupStore(directory.groups)
+    rolled_back = groups.roll_back(manifest.step)
     for log in (directory.metrics, directory.scores):
-        truncate_after(log, step if path else -1)
+        truncate_after(log, manifest.step if path else -1)
     return StartPoint(
-        model=path / "hf" if path else base,
-        step=step,
-        version=manifest["version"],
-        attempt=_last_attempt(directory.groups / "rolled.jsonl") + 1,
+        model=path / MODEL if path else base,
+        step=manifest.step,
+        version=learner["version"],
+        attempt=groups.last_attempt() + 1,
         checkpoint=path,
-        data_state=manifest["data"],
+        parts=manifest.parts,
         rolled_back=rolled_back,
     )
-
-
-def _last_attempt(rolled: Path) -> int:
-    """Group ids begin with the attempt that made them; 0 where nothing was rolled out."""
-    if not rolled.exists():
-        return 0
-    lines = rolled.read_text(encoding="utf-8").split("\n")[:-1]
-    return int(json.loads(lines[-1])["id"].split("/")[0]) if lines else 0

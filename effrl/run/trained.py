@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effrl.errors import UserError
-from effrl.run.checkpoint import MANIFEST, Checkpoints, verify
+from effrl.run.checkpoint import MANIFEST, MODEL, Checkpoints, verify
 from effrl.run.directory import RunDirectory
 
 
@@ -20,7 +20,7 @@ class Trained:
     @property
     def model(self) -> Path:
         """Its Hugging Face directory."""
-        return self.checkpoint / "hf"
+        return self.checkpoint / MODEL
 
     @property
     def name(self) -> str:
@@ -35,9 +35,9 @@ def find(path: Path) -> Trained | None:
     The files of its model are compared with its manifest. None where ``path`` is neither a run nor a checkpoint.
 
     Raises:
-        UserError: the run has no checkpoint yet, or a file is damaged.
+        UserError: the run has no checkpoint yet, a file is damaged, or the checkpoint is of another format.
     """
-    if path.name == "hf" and (path.parent / MANIFEST).is_file():
+    if path.name == MODEL and (path.parent / MANIFEST).is_file():
         path = path.parent
     if (path / MANIFEST).is_file():
         found = Trained(RunDirectory(path.parent.parent), path)
@@ -45,7 +45,7 @@ def find(path: Path) -> Trained | None:
         found = _chosen(RunDirectory(path))
     else:
         return None
-    verify(found.checkpoint, "hf/")
+    verify(found.checkpoint, f"{MODEL}/")
     return found
 
 

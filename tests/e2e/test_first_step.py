@@ -43,7 +43,9 @@ def test_quickstart_without_a_compiler(effrl: Any, tmp_path: Path) -> None:
     assert rolled == first["groups/rolled"] == sum(fates.values())
     assert len(groups(run, 1)) == rolled
     manifest = json.loads((run / "checkpoints" / "step_1" / "manifest.json").read_text())
-    assert manifest["version"] == 1 and "hf/model.safetensors" in manifest["files"]
+    learner = manifest["parts"]["learner"]
+    assert learner["state"] == {"version": 1, "ranks": 1} and "hf/model.safetensors" in learner["files"]
+    assert "data/state.json.gz" in manifest["parts"]["data"]["files"]
     assert "</svg>" in (run / "report.html").read_text() and list((run / "tensorboard").iterdir())
     output = command.output()
     assert "every publish verified" in output and "Traceback" not in output and "Triton" not in output

@@ -1,13 +1,33 @@
 """A checkpoint as a run writes it, with little in it."""
 
+import json
+from hashlib import blake2b
 from pathlib import Path
 
-from effrl.run.checkpoint import Checkpoints
+from effrl.run.checkpoint import MANIFEST, Checkpoint, Checkpoints
+from effrl.run.files import written
+from effrl.types import Saved
 
 
 def write(checkpoints: Checkpoints, step: int, accuracy: float | None = None) -> Path:
     draft = checkpoints.begin(step)
-    (draft / "hf").mkdir()
-    (draft / "hf" / "model.safetensors").write_bytes(b"weights %d" % step)
-    (draft / "state.pt").write_bytes(b"state")
-    return checkpoints.seal(draft, step, {"version": step, "ranks": 1, "data": {"epoch": 0}, "accuracy": accuracy})
+    return checkpoints.seal(draft, Checkpoint(step, parts(draft, step), accuracy))
+
+
+def parts(draft: Path, step: int, ranks: int = 1) -> dict[str, Saved]:
+    """What a learner and a data actor say of the files that they write into a draft."""
+    files = {"hf/model.safetensors": b"weights %d" % step, "learner/state.pt": b"state", "data/state.json.gz": b"data"}
+    for name, content in files.items():
+        (draft / name).parent.mkdir(parents=True, exist_ok=True)
+        (draft / name).write_bytes(content)
+    model, state, data = (draft / name for name in files)
+    learner = Saved(written(draft, [model, state]), {"version": step, "ranks": ranks})
+    return {"learner": learner, "data": Saved(written(draft, [data]), {})}
+
+
+def as_before(checkpoint: Path) -> None:
+    """Give a checkpoint a manifest of the first format, which had no number."""
+    digests = {str(file.relative_to(checkpoint)): "" for file in checkpoint.rglob("*") if file.name != MANIFEST}
+    old = {"step": 10, "version": 10, "ranks": 1, "data": {}, "accuracy": 0.5, "files": digests}
+    digest = blake2b(json.dumps(old, sort_keys=True).encode(), digest_size=16).hexdigest()
+    (checkpoint / MANIFEST).write_text(json.dumps({**old, "digest": digest}))

@@ -10,6 +10,7 @@ import pytest
 from fake_actor import Method
 from reads import answered, step_of
 from test_batch import GRPO, scored
+from written import parts
 
 import effrl
 from actors import role
@@ -21,7 +22,7 @@ from effrl.config.schema import Config
 from effrl.label.stateless import Stateless
 from effrl.replay.rescore import rescored
 from effrl.reward.reading import membership
-from effrl.run.checkpoint import Checkpoints
+from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.metrics import Stopwatch
 from effrl.types import Decision, Fate, Judged, Score, ScoredGroup, Status, Step, Supervision
 
@@ -117,11 +118,11 @@ async def test_a_checkpoint_has_the_store(data: Callable[..., DataActor], tmp_pa
         actor.replay(step, 2)
         await feed(actor, batch(step, *letters))
     draft = checkpoints.begin(3)
-    checkpoints.seal(draft, 3, {"version": 3, "ranks": 1, "data": actor.save(draft)})
+    checkpoints.seal(draft, Checkpoint(3, {**parts(draft, 3), "data": actor.save(draft)}))
     found = checkpoints.latest()
-    assert found is not None and (found[0] / "replay" / "groups.npz").is_file()
+    assert found is not None and "data/replay/groups.npz" in found[1].files
     resumed = data(replay=REPLAY)
-    resumed.load(found[0], found[1]["data"])
+    resumed.load(found[0])
     for step, letters in ((4, "ij"), (5, "kl")):
         one, other = actor.replay(step, 2), resumed.replay(step, 2)
         assert [(s.prompt_id, s.step, s.uses) for s in one] == [(s.prompt_id, s.step, s.uses) for s in other]
@@ -130,14 +131,13 @@ async def test_a_checkpoint_has_the_store(data: Callable[..., DataActor], tmp_pa
 
 
 async def test_replay_may_begin_and_end_with_a_resume(data: Callable[..., DataActor], tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    state = data().save(tmp_path / "plain")
-    assert list((tmp_path / "plain").iterdir()) == []
+    assert data().save(tmp_path / "plain").files.keys() == {"data/state.json.gz"}
     begun = data(replay=REPLAY)
-    begun.load(tmp_path / "plain", state)
+    begun.load(tmp_path / "plain")
     assert begun.replay(2, 2) == []
     await feed(begun, batch(2, "a"))
-    data().load(tmp_path / "replaying", begun.save(tmp_path / "replaying"))
+    begun.save(tmp_path / "replaying")
+    data().load(tmp_path / "replaying")
 
 
 # --- labels that were bought since

@@ -26,9 +26,10 @@ from effrl.reward.sandbox.messages import ScoringTask
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory
+from effrl.run.files import written
 from effrl.run.groups import tally
 from effrl.run.resume import StartPoint, resume_point
-from effrl.types import Publication, Rollout, Score, Status, Update
+from effrl.types import Publication, Rollout, SavedFile, Score, Status, Update
 
 STEPS = 5
 
@@ -90,11 +91,18 @@ class Rank:
     def logprobs(self, canary: Any) -> Any:
         return np.zeros(1, np.float32)
 
-    def restore(self, directory: Path) -> None:
-        assert (directory / "learner.txt").read_text() == "weights"
+    def sees(self, path: Path) -> None:
+        assert path.is_absolute(), "on another node a relative path names another file"
 
-    def save(self, directory: Path) -> None:
-        (directory / "learner.txt").write_text("weights")
+    def restore(self, checkpoint: Path) -> None:
+        assert (checkpoint / "hf" / "learner.txt").read_text() == "weights"
+
+    def save(self, checkpoint: Path) -> dict[str, SavedFile]:
+        assert checkpoint.is_absolute()
+        file = checkpoint / "hf" / "learner.txt"
+        file.parent.mkdir()
+        file.write_text("weights")
+        return written(checkpoint, [file])
 
     def rss_mb(self) -> float:
         return 0.0
@@ -127,7 +135,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint) ->
     found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model))
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
     services = driver._build()
-    await driver._restore()
+    await start.restore(driver.parts)
     await loop.run(replace(services, weights=engine))  # type: ignore[arg-type]  # engines here have no weights
 
 
@@ -153,4 +161,6 @@ async def test_a_run_and_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     rolled, fates = tally(cut.groups)
     assert rolled == sum(fates.values()) == 6 + 4 * 3
     found = Checkpoints(cut.checkpoints, 2).latest()
-    assert found is not None and (found[0] / "replay" / "groups.npz").is_file()
+    assert found is not None and (found[0] / "data" / "replay" / "groups.npz").is_file()
+    assert found[1].parts["learner"].state == {"version": rows[-1]["policy/version"], "ranks": 1}
+    assert not found[1].parts["data"].state, "what grows with the data is in a file"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import written
 
 from deploy import cli
 from deploy.commands import train as training
@@ -480,11 +481,7 @@ def run(tmp_path: Path, random_model: Path) -> Path:
     directory = RunDirectory(tmp_path / "run")
     directory.path.mkdir()
     directory.config.write_text(load.dump(load.load("quickstart", (*base(random_model), "run.steps=20"))))
-    checkpoints = Checkpoints(directory.checkpoints, keep=2)
-    draft = checkpoints.begin(10)
-    (draft / "hf").mkdir()
-    (draft / "hf" / "model.safetensors").write_bytes(b"weights")
-    checkpoints.seal(draft, 10, {"version": 10, "ranks": 1, "data": {}})
+    written.write(Checkpoints(directory.checkpoints, keep=2), 10)
     return directory.path
 
 
@@ -554,6 +551,12 @@ def test_resume_that_cannot_start_leaves_the_config_as_it_was(
     before = load.load(str(run / "config.yaml"))
     effrl("resume", run, "cluster.rollout.cpus=900").says("need 900 CPUs")
     assert load.load(str(run / "config.yaml")) == before
+
+
+def test_resume_of_a_checkpoint_of_an_earlier_version(effrl: Command, run: Path) -> None:
+    path = run / "checkpoints" / "step_10"
+    written.as_before(path)
+    effrl("resume", run).says(f"{path} is a checkpoint of format 1", "model.path=", "the version that wrote it")
 
 
 def test_resume_of_a_corrupted_checkpoint(run: Path) -> None:

@@ -48,7 +48,7 @@ def test_what_is_neither(run: Path, tmp_path: Path) -> None:
 
 def test_damage_of_the_model_is_found_and_no_other_file_is_read(run: Path) -> None:
     checkpoint = run / "checkpoints" / "step_10"
-    (checkpoint / "state.pt").write_bytes(b"other")
+    (checkpoint / "learner" / "state.pt").write_bytes(b"other")
     assert find(run) is not None
     (checkpoint / "hf" / "model.safetensors").write_bytes(b"other")
     with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
