@@ -17,6 +17,7 @@ from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
 from effrl.reward.reading import Grade
 from effrl.reward.sandbox.messages import ScoringTask
+from effrl.reward.words import spelled
 from effrl.types import Row, Score
 
 SLOT = "{answer}"
@@ -34,6 +35,8 @@ FORMS = (
 _TRIAL_ROWS = 4
 """Rows on which the forms are tried."""
 _NUMBER = re.compile(r"-?[0-9][0-9,]*(?:\.[0-9]+)?")
+_WORD = re.compile(r"(?<![\w\\])[^\W\d_]{2,}")
+r"""Letters side by side that are no LaTeX command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ PROBES: tuple[Probe, ...] = (
     Probe("empty", False, lambda case, put: "", tolerated=0.0),
     Probe("the prompt again", False, lambda case, put: case.prompt),
     Probe("off by one digit or letter", False, lambda case, put: put(case.wrong)),
+    Probe("anagram", False, lambda case, put: _if_words(case, put, _anagram), tolerated=0.0),
     Probe("sign flipped", False, lambda case, put: _if_number(case, put, _flipped)),
     Probe("gold, then a wrong answer", False, lambda case, put: f"{put(case.gold)}\n{put(case.wrong)}"),
     Probe("gold or a wrong answer", False, lambda case, put: put(f"{case.gold} or {case.wrong}")),
@@ -231,6 +235,21 @@ def _off_by_one(answer: str) -> str:
 def _if_number(case: Case, put: Put, change: Callable[[str], str | None]) -> str | None:
     changed = change(case.gold) if _NUMBER.fullmatch(case.gold) else None
     return None if changed is None or changed == case.gold else put(changed)
+
+
+def _if_words(case: Case, put: Put, change: Callable[[str], str | None]) -> str | None:
+    changed = None if spelled(case.gold) is None else change(case.gold)
+    return None if changed is None else put(changed)
+
+
+def _anagram(answer: str) -> str | None:
+    """``cat`` becomes ``act``: two letters of its last word change places. None where all of them are equal."""
+    for word in reversed(list(_WORD.finditer(answer))):
+        for place in range(word.start(), word.end() - 1):
+            first, second = answer[place], answer[place + 1]
+            if first.casefold() != second.casefold():
+                return f"{answer[:place]}{second}{first}{answer[place + 2 :]}"
+    return None
 
 
 def _flipped(number: str) -> str | None:

@@ -29,6 +29,7 @@ from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
 from effrl.reward.sandbox.messages import Question
 from effrl.reward.verdict import checked
+from effrl.reward.words import spelled
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES
 from effrl.types import Status
@@ -135,22 +136,36 @@ def in_format(completion: str, label: str | None, meta: Mapping[str, Any], *, pa
 
 @lru_cache(maxsize=4096)  # the rollouts of a group share their label and mostly their answers
 def equivalent(answer: str, gold: str) -> bool:
-    """Whether two answers are the same value.
+    """Whether two answers are the same value: what can be told at once, else math-verify's judgement.
 
-    Everything is math-verify's judgement but for two refusals: an answer longer than :data:`_LONGEST` (or twice the
+    Raises:
+        ValueError: the label cannot be read.
+    """
+    answer, gold = answer.rstrip(" ."), gold.rstrip(" .")
+    told = told_at_once(answer, gold)
+    if told is not None:
+        return told
+    if not (parsed := _parse(gold)):
+        raise ValueError(f"the label {gold!r} cannot be read as mathematics")
+    return _verified(parsed, answer)
+
+
+def told_at_once(answer: str, gold: str) -> bool | None:
+    """Whether two answers are equal, where no mathematics is needed to tell; else None.
+
+    Texts and whole numbers are compared as such, and so are words, whose letters math-verify would multiply
+    (:func:`effrl.reward.words.spelled`). Two answers are refused: one longer than :data:`_LONGEST` (or twice the
     label), and one that leaves the arithmetic of a plain number to the verifier. ``12+34`` equals 46, and a policy
     that may answer so learns to repeat the question.
     """
-    answer, gold = answer.rstrip(" ."), gold.rstrip(" .")
     if answer == gold:
         return True
     if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
         return int(answer) == int(gold)
     if len(answer) > max(_LONGEST, 2 * len(gold)) or _leaves_work(answer, gold):
         return False
-    if not (parsed := _parse(gold)):
-        raise ValueError(f"the label {gold!r} cannot be read as mathematics")
-    return _verified(parsed, answer)
+    words = spelled(answer)
+    return words == spelled(gold) if words is not None and spelled(gold) is not None else None
 
 
 def functions(config: AnyReward) -> dict[Question, Reward]:

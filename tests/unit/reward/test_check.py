@@ -120,6 +120,7 @@ def test_mutations_by_hand() -> None:
         "label as it stands": [],
         "gold of another row": ["-19", "1200"],
         "off by one digit or letter": ["1201", "-10"],
+        "anagram": [],
         "sign flipped": ["-1200", "19"],
         "gold, then a wrong answer": ["1200\n1201", "-19\n-10"],
         "gold or a wrong answer": ["1200 or 1201", "-19 or -10"],
@@ -131,6 +132,20 @@ def test_mutations_by_hand() -> None:
         "gold with thousands separators": ["1,200"],
         "gold as LaTeX text": ["\\text{1200}", "\\text{-19}"],
     }
+
+
+def test_an_anagram_of_a_label_of_letters_must_not_pass() -> None:
+    """Read as mathematics, letters side by side are a product, in any order."""
+    labels = ("cat", "\\text{Rome}", "noon", "no", "aa", "x", "46", "2xy")
+
+    def product(text: str, label: str | None, meta: Any) -> float:
+        return float(sorted(text.lower()) == sorted(f"\\boxed{{{label}}}".lower()))
+
+    found = checked(product, labels, form="\\boxed{{answer}}")
+    written = [trial.completion for trial in found.of(PROBE["anagram"])]
+    assert written == ["\\boxed{act}", "\\boxed{\\text{oRme}}", "\\boxed{onon}", "\\boxed{on}"]
+    assert "anagram: 4 of 4 are not wrong" in found.failures()
+    assert checked(verifiers.math, labels, MathReward()).failures() == []
 
 
 def test_rows_with_the_same_answer_are_not_shuffled() -> None:
