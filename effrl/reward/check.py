@@ -146,7 +146,7 @@ def check(reward: AnyReward, rows: Sequence[Row], grade: Grade, form: str | None
             which most golds are right.
 
     Raises:
-        RunError: the reward judges nothing at all.
+        RunError: the reward judges nothing at all, or hangs all the time.
     """
     cases = _cases(reward, rows)
     used = form or _understood(cases[:_TRIAL_ROWS], grade)
@@ -178,7 +178,7 @@ def _understood(cases: Sequence[Case], grade: Grade) -> str:
 
 
 def _task(case: Case, completion: str) -> ScoringTask:
-    return ScoringTask(completion, case.label, case.meta, truncated=False)
+    return ScoringTask(completion, case.label, case.meta, truncated=False, prompt_id=case.id)
 
 
 def _cases(reward: AnyReward, rows: Sequence[Row]) -> list[Case]:

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from math_verify import parse, verify
+from sympy import Expr, UnevaluatedExpr
 
 from effrl import plugins
 from effrl.config.reward import (
@@ -27,7 +28,7 @@ from effrl.config.reward import (
 from effrl.protocols import Reward, Verdict
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
-from effrl.reward.sandbox.messages import Question
+from effrl.reward.sandbox.messages import ScoringQuestion
 from effrl.reward.verdict import checked
 from effrl.reward.words import spelled
 from effrl.tasks import gym
@@ -41,6 +42,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?\\?\$?[0-9][0-9,]*(?:\.[0-9]*)?")
 _POWER_OF_TEN = re.compile(r"(?:\\times|\\cdot|[*\u00d7])\s*10\s*\^\s*\{?-?[0-9]+\}?")
 _OPERATION = re.compile(r"[0-9)}]\s*(?:[-+*\u00d7\u00f7\u2212]|\\(?:times|cdot|div)\b)+\s*[-({$]*(?:[0-9]|\\[a-z])")
+_RELATION = re.compile(r"[=<>\u2208\u2248\u2260-\u2265]|\\(?:le|ge|lt|gt|ne|in|approx|equiv|sim)")
+"""What may be an equation, an inequality or a membership; ``\\left`` and ``\\infty`` are taken for one too."""
 _LONGEST = 500
 """Characters of an answer that is worth parsing: longer ones take seconds each, and are never a plain answer."""
 
@@ -141,13 +144,11 @@ def equivalent(answer: str, gold: str) -> bool:
     Raises:
         ValueError: the label cannot be read.
     """
-    answer, gold = answer.rstrip(" ."), gold.rstrip(" .")
-    told = told_at_once(answer, gold)
-    if told is not None:
+    if (told := told_at_once(answer, gold)) is not None:
         return told
-    if not (parsed := _parse(gold)):
+    if not _parse(_trimmed(gold)):
         raise ValueError(f"the label {gold!r} cannot be read as mathematics")
-    return _verified(parsed, answer)
+    return _verified(_trimmed(gold), _trimmed(answer))
 
 
 def told_at_once(answer: str, gold: str) -> bool | None:
@@ -158,21 +159,53 @@ def told_at_once(answer: str, gold: str) -> bool | None:
     label), and one that leaves the arithmetic of a plain number to the verifier. ``12+34`` equals 46, and a policy
     that may answer so learns to repeat the question.
     """
+    answer, gold = _trimmed(answer), _trimmed(gold)
     if answer == gold:
         return True
     if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
         return int(answer) == int(gold)
     if len(answer) > max(_LONGEST, 2 * len(gold)) or _leaves_work(answer, gold):
         return False
-    words = spelled(answer)
-    return words == spelled(gold) if words is not None and spelled(gold) is not None else None
+    words = spelled(answer), spelled(gold)
+    return None if None in words else words[0] == words[1]
 
 
-def functions(config: AnyReward) -> dict[Question, Reward]:
+def same_at_once(one: str, other: str) -> bool | None:
+    """:func:`told_at_once`, whichever of two answers is taken for the label."""
+    told = told_at_once(one, other), told_at_once(other, one)
+    return True if True in told else None if None in told else False
+
+
+def same(completion: str, label: str | None, meta: Mapping[str, Any]) -> float:
+    """1 where two answers are the same value, whichever is taken for the label; what cannot be read equals nothing."""
+    assert label is not None, "two answers are compared"
+    ways = [(completion, label), (label, completion)]
+    told = [told_at_once(*way) for way in ways]
+    if told == [None, None] and not _RELATION.search(completion + label):
+        ways.pop()  # math-verify takes sides with relations alone
+    return float(any(_equal(*way) for way in ways))
+
+
+def _equal(answer: str, gold: str) -> bool:
+    try:
+        return equivalent(answer, gold)
+    except MemoryError:
+        raise
+    except Exception:  # neither is a label, which somebody could mend
+        return False
+
+
+def _trimmed(answer: str) -> str:
+    return answer.rstrip(" .")
+
+
+def functions(config: AnyReward) -> dict[ScoringQuestion, Reward]:
     """What a worker runs for each question that it may be asked; raises as :func:`load` does."""
-    found: dict[Question, Reward] = {"outcome": load(config)}
+    found: dict[ScoringQuestion, Reward] = {"outcome": load(config)}
     if (verifier := answering(config)) is not None:
         found["answer"] = load(verifier)
+    if isinstance(verifier, MathVerifier):
+        found["same"] = same
     if config.terms.format is not None:
         found["format"] = partial(in_format, pattern=config.terms.format.pattern)
     return found
@@ -221,9 +254,30 @@ def _parse(answer: str) -> list[Any]:
     return list(parse(f"\\boxed{{{answer}}}", parsing_timeout=None, raise_on_error=True))
 
 
-def _verified(gold: list[Any], answer: str) -> bool:
+@lru_cache(maxsize=4096)
+def _value(answer: str) -> complex | None:
+    """The number that an answer is, roughly; None where it is none, and of percentages, which are two numbers."""
     try:
-        return bool(verify(gold, _parse(answer), timeout_seconds=None, raise_on_error=True))
+        found, *_ = _parse(answer)
+        if isinstance(found, Expr) and found.is_number and not found.has(UnevaluatedExpr):
+            return complex(found.evalf())
+    except MemoryError:
+        raise
+    except Exception:  # it has no value, or sympy cannot find it: math-verify decides
+        return None
+    return None
+
+
+def _far_apart(one: complex | None, other: complex | None) -> bool:
+    """Whether two numbers cannot be equal: math-verify would simplify their difference for milliseconds to find out."""
+    return one is not None and other is not None and abs(one - other) > 1e-5 * max(1.0, abs(one), abs(other))
+
+
+def _verified(gold: str, answer: str) -> bool:
+    try:
+        if _far_apart(_value(gold), _value(answer)):
+            return False
+        return bool(verify(_parse(gold), _parse(answer), timeout_seconds=None, raise_on_error=True))
     except MemoryError:
         raise
     except Exception:

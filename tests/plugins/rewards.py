@@ -99,6 +99,14 @@ def scribble(completion: str, label: str | None, meta: Meta) -> float:
     return 1.0
 
 
+def hostile(completion: str, label: str | None, meta: Meta) -> float:
+    """Writes on the worker's own line what the completion names, and then judges as if nothing had happened."""
+    import hostile
+
+    hostile.send(completion, meta["witness"])
+    return 0.5
+
+
 def fork(completion: str, label: str | None, meta: Meta) -> float:
     """A child that returns into the worker's loop, and so answers the same request a second time."""
     return 1.0 if os.fork() else 0.0

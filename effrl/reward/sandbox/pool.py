@@ -4,6 +4,7 @@ A hang costs its own rollout and nothing else: each worker has one completion at
 """
 
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,20 @@ from types import TracebackType
 from typing import Self
 
 from effrl.config.reward import AnyReward
-from effrl.errors import UserError
+from effrl.errors import RunError, UserError
 from effrl.reward.sandbox.messages import Reply, ScoringTask, Started
 from effrl.reward.sandbox.process import START_SECONDS, WorkerProcess
 from effrl.types import Score, Status
 
-__all__ = ["Sandbox", "ScoringTask"]
+__all__ = ["Sandbox", "ScoringTask", "patience"]
+
+HANGS_IN_A_ROW = 32
+"""Completions in a row, of more than one prompt, without a verdict in time: then the reward is taken to be broken."""
+
+
+def patience(config: AnyReward, tasks: int) -> float:
+    """Seconds in which a sandbox is done with so many completions, even if each hangs and its worker starts anew."""
+    return math.ceil(tasks / config.workers) * (config.timeout_s + START_SECONDS)
 
 
 class Sandbox:
@@ -30,6 +39,7 @@ class Sandbox:
 
     Raises:
         UserError: the reward function cannot be loaded, or a worker does not start; from here or from :meth:`score`.
+        RunError: from :meth:`score`, the reward function hangs for :data:`HANGS_IN_A_ROW` completions in a row.
     """
 
     def __init__(self, config: AnyReward, search_path: Sequence[str]) -> None:
@@ -38,6 +48,8 @@ class Sandbox:
         self._search_path = tuple(search_path)
         self._numbers = itertools.count()
         self._workers: list[WorkerProcess] = []
+        self._hung: list[str] = []
+        """Prompts of the latest completions, as far back as all of them hung."""
         try:
             for _ in range(config.workers):
                 self._workers.append(self._start())
@@ -98,7 +110,9 @@ class Sandbox:
         message = worker.receive()
         if worker.number is None:
             self._check_start(worker, message)
-        elif isinstance(message, Reply) and message.number == worker.number:
+            return
+        self._hung.clear()
+        if isinstance(message, Reply) and message.number == worker.number:
             yield worker.number, message.score
             if message.score.status is Status.MEMORY:
                 self._replace(place)  # what it failed to free would count against the next completions
@@ -114,7 +128,20 @@ class Sandbox:
                 f"reward.kind {self._config.kind!r} is not ready within {START_SECONDS:g} s; does importing it hang?"
             )
         yield worker.number, Score(None, None, Status.TIMEOUT, detail=f"no verdict within {self._config.timeout_s:g} s")
+        self._hung.append(worker.prompt_id)
+        self._check_hangs()
         self._replace(place)
+
+    def _check_hangs(self) -> None:
+        """One prompt may hang with all of its rollouts, and then its group fails; with several the reward is broken."""
+        if len(self._hung) < HANGS_IN_A_ROW or len(set(self._hung)) == 1:
+            return
+        count, prompt_id = len(self._hung), self._hung[-1]
+        self._hung.clear()
+        raise RunError(
+            f"reward.kind {self._config.kind!r} hangs: {count} completions in a row, the last of prompt {prompt_id!r},"
+            f" had no verdict within {self._config.timeout_s:g} s; mend the reward, or raise reward.timeout_s"
+        )
 
     def _check_start(self, worker: WorkerProcess, message: Started | Reply | None) -> None:
         """One failed start is final: a reward that cannot be loaded now would be started again for ever."""

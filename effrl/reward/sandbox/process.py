@@ -22,6 +22,8 @@ START_SECONDS = 60.0
 _TRANSFER_SECONDS = 10
 """Deadline of one read or write, so that a worker that stops in the middle of a message blocks nobody."""
 _KILL_SECONDS = 30.0
+_BEYOND_REQUEST = 2**20
+"""Bytes by which a reply may be longer than its request, which holds the completion that the answer is from."""
 
 
 class WorkerProcess:
@@ -49,6 +51,9 @@ class WorkerProcess:
         self.starting = True
         self.number: int | None = None
         """Number of the request that it works on."""
+        self.prompt_id = ""
+        """Prompt of that request."""
+        self._longest_reply = _BEYOND_REQUEST
         self.deadline = time.monotonic() + START_SECONDS
 
     @property
@@ -65,17 +70,19 @@ class WorkerProcess:
 
     def give(self, number: int, task: ScoringTask, timeout_s: float) -> None:
         """Hand over a completion; its clock starts now."""
+        request = Request(number, task).pack()
         with suppress(OSError):  # it has died, or does not read: the wait for its answer finds out
-            self.connection.send(Request(number, task))
-        self.number, self.deadline = number, time.monotonic() + timeout_s
+            self.connection.send_bytes(request)
+        self._longest_reply = len(request) + _BEYOND_REQUEST
+        self.number, self.prompt_id, self.deadline = number, task.prompt_id, time.monotonic() + timeout_s
 
     def receive(self) -> Started | Reply | None:
-        """Read one message; None where the worker hung up, or where something else wrote on the line."""
+        """Read one message; None where the worker hung up, or wrote anything but what is due."""
         try:
-            message = self.connection.recv()
-        except Exception:  # besides EOFError: what user code wrote there unpickles to anything
+            message = self.connection.recv_bytes(self._longest_reply)
+        except (EOFError, OSError):  # the latter: it stopped in the middle, or announced too much
             return None
-        return message if isinstance(message, Started | Reply) else None
+        return Started.unpack(message) if self.starting else Reply.unpack(message)
 
     def rest(self) -> None:
         """Become idle: it is ready, or its answer is in."""

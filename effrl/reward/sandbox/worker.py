@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from effrl.config.reward import AnyReward
 from effrl.errors import UserError, one_line
 from effrl.protocols import Reward
-from effrl.reward.sandbox.messages import Question, Reply, Request, ScoringTask, Started
+from effrl.reward.sandbox.messages import Reply, Request, ScoringQuestion, ScoringTask, Started
 from effrl.reward.verdict import checked
 from effrl.reward.verifiers import functions
 from effrl.types import Score, Status
@@ -41,24 +41,24 @@ def main(arguments: Sequence[str]) -> None:
     try:
         asked = functions(config)
     except UserError as error:
-        connection.send(Started(str(error)))
+        connection.send_bytes(Started(str(error)).pack())
         return
     except BaseException as error:  # also SystemExit, from a script that was not meant to be imported
-        connection.send(Started(f"reward.kind {config.kind!r}: importing it fails, {one_line(error)}"))
+        connection.send_bytes(Started(f"reward.kind {config.kind!r}: importing it fails, {one_line(error)}").pack())
         return
     _limit_memory(config.memory_mb)
-    connection.send(Started())
+    connection.send_bytes(Started().pack())
     serve(connection, asked)
 
 
-def serve(connection: Connection, asked: Mapping[Question, Reward]) -> None:
+def serve(connection: Connection, asked: Mapping[ScoringQuestion, Reward]) -> None:
     """Answer requests, in order, until the other side closes the connection."""
     while True:
         try:
-            request: Request = connection.recv()
+            request = Request.unpack(connection.recv_bytes())
         except EOFError:
             return
-        connection.send(Reply(request.number, judge(asked[request.task.question], request.task)))
+        connection.send_bytes(Reply(request.number, judge(asked[request.task.question], request.task)).pack())
 
 
 def judge(reward: Reward, task: ScoringTask) -> Score:

@@ -121,11 +121,60 @@ def test_the_fast_path_says_what_the_library_says(answer: str, gold: str, same: 
     assert verifiers.equivalent(answer, gold) == _judged_by_the_library(answer, gold)
 
 
+NUMBERS = st.one_of(
+    st.integers(-99, 99).map(str),
+    st.builds("{}/{}".format, st.integers(-20, 20), st.integers(0, 9)),
+    st.builds("\\frac{{{}}}{{{}}}".format, st.integers(-20, 20), st.integers(1, 9)),
+    st.builds("{}\\sqrt{{{}}}".format, st.integers(1, 9), st.integers(0, 50)),
+    st.floats(-2, 2).map("{:.6f}".format),
+    st.builds("{}\\%".format, st.integers(0, 120)),
+    st.builds("{}^{{{}}}".format, st.integers(-3, 9), st.integers(-3, 6)),
+    st.sampled_from(["\\pi", "e", "i", "3.141593", "2.718282", "\\infty", "0.5", "50", "1/0", "2i", "\\frac{2x}{x}"]),
+)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(NUMBERS, NUMBERS, st.booleans())
+def test_numbers_that_are_far_apart_are_what_the_library_calls_different(answer: str, gold: str, same: bool) -> None:
+    gold = answer if same else gold
+    if verifiers.told_at_once(answer, gold) is None:
+        assert verifiers.equivalent(answer, gold) == _judged_by_the_library(answer, gold)
+
+
 @patiently
 @given(st.text("0123456789.,-$%/x()= ", min_size=1, max_size=12), st.integers(-999, 999))
 def test_any_answer_is_judged(answer: str, gold: int) -> None:
     """A policy must not get a rollout left out by writing what upsets the verifier."""
     assert verifiers.equivalent(answer, str(gold)) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("12+34", "46", 1),  # in one direction it leaves the work to the verifier
+        ("1/2", "0.5", 1),
+        ("1/2", "1/3", 0),
+        ("x=3", "3", 1),
+        ("2x+z=1", "1", 1),  # of an answer the right side counts, of a label the equation
+        ("x<2", "(-\\infty,2)", 1),
+        ("act", "cat", 0),
+        ("\\frac{", "7", 0),
+        ("\\frac{", "\\frac{", 1),
+    ],
+)
+def test_two_answers_are_the_same_whichever_is_the_label(one: str, other: str, expected: float) -> None:
+    assert verifiers.same(one, other, {}) == verifiers.same(other, one, {}) == expected
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    NUMBERS | st.sampled_from(["(1,2)", "[1,2]", "\\{1,2\\}", "1,2", "x+1", "1+x", "5 apples", "\\text{cat}", "cat"]),
+    NUMBERS | st.sampled_from(["(1,2)", "[1,2]", "\\{2,1\\}", "2,1", "x+1", "2x", "5", "\\emptyset", "act"]),
+)
+def test_without_a_relation_the_library_takes_no_side(one: str, other: str) -> None:
+    """So that one direction is enough."""
+    if verifiers.told_at_once(one, other) is None and verifiers.told_at_once(other, one) is None:
+        assert verifiers.equivalent(one, other) == verifiers.equivalent(other, one)
 
 
 @pytest.mark.parametrize("label", ["B", "b", "(B)", "B. Paris", "It is Paris.\n#### B"])
@@ -223,7 +272,7 @@ def test_a_sum_of_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
     own = PluginVerifier(kind="rewards:constant")
     config = SumReward(parts=(SumPart(reward=own, weight=1), SumPart(reward=MathReward(), weight=3)))
     asked = verifiers.functions(config)
-    assert asked.keys() == {"outcome", "answer"}
+    assert asked.keys() == {"outcome", "answer", "same"}
     assert asked["outcome"]("#46", "46", {}) == Verdict(0.875, "46")
     assert asked["answer"]("#46", "46", {}) == Verdict(1.0, "46"), "votes are about the part that tells answers"
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,10 @@ from effrl.config.reward import (
     SumPart,
     SumReward,
 )
-from effrl.errors import UserError
+from effrl.errors import RunError, UserError
 from effrl.reward.sandbox import pool as sandbox
 from effrl.reward.sandbox import process
-from effrl.reward.sandbox.messages import Question, ScoringTask
+from effrl.reward.sandbox.messages import ScoringQuestion, ScoringTask
 from effrl.reward.sandbox.pool import Sandbox
 from effrl.types import Score, Status
 
@@ -35,7 +36,7 @@ def task(
     completion: str,
     label: str | None = "46",
     truncated: bool = False,
-    question: Question = "outcome",
+    question: ScoringQuestion = "outcome",
     **meta: object,
 ) -> ScoringTask:
     return ScoringTask(completion, label, meta, truncated, question)
@@ -237,6 +238,59 @@ def test_no_process_is_left_after_close() -> None:
     assert children() == before
     with pytest.raises(RuntimeError, match="closed"):
         pool.score([task("constant")])
+
+
+def test_what_a_worker_writes_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code in the worker, the reward's or what it imports, must not run where scores are collected."""
+    witness = tmp_path / "executed"
+    monkeypatch.setattr(process, "_TRANSFER_SECONDS", 1)
+    written = ["pickle", "garbage", "too_long", "half", "stray"]
+    with Sandbox(plugin("hostile"), [PLUGINS]) as pool:
+        scores = pool.score([task(told, witness=str(witness)) for told in [*written, "nothing"]])
+    assert not witness.exists(), "the parent ran the worker's code"
+    assert [(score.outcome, score.status) for score in scores[:-1]] == [(None, Status.CRASHED)] * len(written)
+    assert scores[-1] == OK, "the next completion has a new worker"
+
+
+def test_a_worker_cannot_start_with_code_of_its_own(tmp_path: Path) -> None:
+    """It imports the user's module before it says that it is ready."""
+    witness = tmp_path / "executed"
+    (tmp_path / "evil.py").write_text(f"import hostile\n\nhostile.send('pickle', {str(witness)!r})\n")
+    with pytest.raises(UserError, match="its worker died while it started"):
+        Sandbox(PluginReward(kind="evil:f"), [str(tmp_path), PLUGINS])
+    assert not witness.exists()
+
+
+def test_hangs_in_a_row_stop_with_the_prompts_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "HANGS_IN_A_ROW", 4)
+    with Sandbox(plugin("by_name", timeout_s=0.2), [PLUGINS]) as pool:
+        hanging = [replace(task("sleep"), prompt_id=f"train:{n}") for n in range(9)]
+        message = (
+            "reward.kind 'rewards:by_name' hangs: 4 completions in a row, the last of prompt 'train:3', had no verdict"
+        )
+        with pytest.raises(RunError, match=message) as caught:
+            pool.score(hanging)
+        assert "\n" not in str(caught.value)
+        assert pool.score([task("constant")]) == [OK], "and leave nothing behind"
+
+
+def test_hangs_among_other_verdicts_cost_their_own_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row ends with any verdict and with a crash, and one prompt alone makes none."""
+    monkeypatch.setattr(sandbox, "HANGS_IN_A_ROW", 2)
+    names = ["sleep", "constant", "sleep", "exit_at_once", "sleep", "fail", "gives_up", "gives_up"]
+    mixed = [replace(task(name), prompt_id=f"train:{n}") for n, name in enumerate(names)]
+    with Sandbox(plugin("by_name", timeout_s=0.3), [PLUGINS]) as pool:
+        assert [score.status is Status.TIMEOUT for score in pool.score(mixed)] == [*[True, False] * 3, True, True]
+        one = [replace(task("sleep"), prompt_id="train:9")] * 3
+        assert [score.status for score in pool.score(one)] == [Status.TIMEOUT] * 3
+
+
+def test_patience_follows_the_work() -> None:
+    """Each completion may hang until its deadline, and then a worker starts anew; workers share them."""
+    start = process.START_SECONDS
+    assert sandbox.patience(plugin("loop", timeout_s=5), 257) == 257 * (5 + start)
+    assert sandbox.patience(plugin("loop", timeout_s=5, workers=4), 257) == 65 * (5 + start)
+    assert sandbox.patience(plugin("loop"), 0) == 0
 
 
 def test_what_a_reward_started_is_killed_with_it(tmp_path: Path) -> None:
