@@ -143,7 +143,8 @@ class ReadGroup:
     answers: tuple[str | None, ...]
     """One per rollout; None where there is none, or where the reward cannot tell answers."""
     clusters: tuple[int | None, ...]
-    """Number of each answer's equivalence class, 0 being the largest (of equals, the one that occurs first)."""
+    """Number of each answer's equivalence class, 0 being the largest (of equals, the one that occurs first). Answers of
+    one value are equivalent; where the labeller does not read clusters, equal texts alone."""
 
     def size(self, cluster: int) -> int:
         """Rollouts whose answer is of the cluster."""

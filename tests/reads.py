@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from effrl.questions import Label, Question, Refused, Reply
-from effrl.reward.reading import cluster
+from effrl.reward.reading import by_text, clusters
 from effrl.types import Group, Prompt, ReadGroup, Rollout, Step
 
 ROLLOUT = Rollout(np.array([1], np.int32), np.zeros(1, np.float32), "", "stop", 0, 0)
@@ -40,4 +40,4 @@ def answered(name: str, *answers: str | None) -> ReadGroup:
         for answer in answers
     )
     group = Group(name, Prompt(name, "?"), np.array([4], np.int32), rollouts)
-    return ReadGroup(group, answers, cluster(answers, str.__eq__))
+    return ReadGroup(group, answers, *clusters([(name, answers)], by_text))

@@ -88,7 +88,7 @@ async def evaluate(
     tell("starting the engines")
     await cluster.start(found.model.path, found.model.path, found.context, version=0)
     clock, wait_s = Stopwatch(), config.cluster.wait_s
-    rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.eval_max_tokens)
+    rewards = RewardService(cluster.reward, clock, wait_s, config.reward, config.eval_max_tokens)
     sampler = Sampler(cluster.rollout, wait_s)
     evaluation = Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock)
     return await evaluation.grade(tell)

@@ -99,7 +99,8 @@ class Driver:
         self.sync = WeightSync(carry(self.group, cluster.rollout, wait_s), tolerated)
         sampler = Sampler(cluster.rollout, wait_s)
         oracle = OracleService(cluster.oracle, wait_s)
-        rewards = RewardService(cluster.reward, clock, wait_s, config.reward.terms, config.rollout.max_tokens)
+        reads_clusters, longest = config.label.reads_clusters, config.rollout.max_tokens
+        rewards = RewardService(cluster.reward, clock, wait_s, config.reward, longest, reads_clusters)
         certainty = CertaintyService(learner, cluster.rollout["rollout-0"], self.preflight.context, wait_s)
         records = ScoreRecords(self.directory.scores, self.preflight.model.path)
         scout = Scout(cluster.data, sampler, rewards, oracle, config, clock, certainty, records)

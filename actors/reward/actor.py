@@ -1,12 +1,11 @@
 """The reward actor: reads and scores completions; verifiers run in worker processes that can be killed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from actors.role import Role
 from effrl.config.reward import AnyReward, answering
-from effrl.reward.reading import answers_of, cluster, equivalence
+from effrl.reward.reading import Completions, answers_of, by_text, clusters, equality
 from effrl.reward.sandbox.messages import ScoringTask
 from effrl.reward.sandbox.pool import Sandbox
 from effrl.types import Score
@@ -19,20 +18,16 @@ class RewardActor(Role):
         super().__init__(name, run_dir, version)
         self.verifier = answering(config)
         self.sandbox = Sandbox(config, search_path)
+        self.equal = equality(self.verifier, self.sandbox.score)
 
     def read(
-        self, groups: Sequence[tuple[Sequence[str], Mapping[str, Any]]]
+        self, groups: Sequence[Completions], compare: bool
     ) -> list[tuple[tuple[str | None, ...], tuple[int | None, ...]]]:
-        """Answers and clusters of each group, from its completions and its prompt's meta."""
+        """Answers and clusters of each group; unless asked to ``compare`` values, equal texts alone are one cluster."""
         answers = answers_of(self.verifier, groups, self.sandbox.score)
-        relations = equivalence(self.verifier, answers, self.sandbox.score)
-        return [(found, cluster(found, same)) for found, same in zip(answers, relations, strict=True)]
+        named = [(group.prompt_id, found) for group, found in zip(groups, answers, strict=True)]
+        return list(zip(answers, clusters(named, self.equal if compare else by_text), strict=True))
 
     def score(self, tasks: Sequence[ScoringTask]) -> list[Score]:
         """One score per task, in order; no task can stop the others."""
         return self.sandbox.score(tasks)
-
-    def formatted(self, completions: Sequence[str]) -> list[bool]:
-        """Whether each completion has the format of ``reward.terms.format``; what cannot be matched in time has not."""
-        tasks = [ScoringTask(completion, None, {}, False, "format") for completion in completions]
-        return [score.outcome == 1.0 for score in self.sandbox.score(tasks)]

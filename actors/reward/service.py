@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.wait import answer
-from effrl.config.reward import RewardTerms
-from effrl.reward.reading import LOST, membership
-from effrl.reward.sandbox.messages import ScoringTask
+from effrl.config.reward import AnyReward
+from effrl.reward.reading import LOST, Completions, membership
+from effrl.reward.sandbox.messages import ScoringQuestion, ScoringTask
+from effrl.reward.sandbox.pool import patience
 from effrl.reward.terms import shaped
 from effrl.run.metrics import Stopwatch
 from effrl.types import (
     Group,
     Judged,
-    Prompt,
     ReadGroup,
-    Rollout,
     Score,
     ScoredGroup,
 )
@@ -25,17 +24,24 @@ T = TypeVar("T")
 
 @dataclass
 class RewardService:
-    """Reads and scores rollouts in the reward actor."""
+    """Reads and scores rollouts in the reward actor.
+
+    Any completion may hang until its worker is killed and replaced. So work goes to the actor in parts that are done
+    within ``wait_s`` even if all of a part hangs (or of one completion per worker, one group to read): the deadline
+    follows the work, and no wait is longer than what a part can take.
+    """
 
     actor: Any
     clock: Stopwatch
     wait_s: float
-    terms: RewardTerms
+    config: AnyReward
     max_tokens: int
+    reads_clusters: bool = True
+    """Whether the labeller looks at which answers are the same in value."""
 
     async def read(self, groups: Sequence[Group]) -> list[ReadGroup]:
         with self.clock.stage("read"):
-            return await self.answers(groups)
+            return await self._read(groups, self.reads_clusters)
 
     async def outcome(self, judged: Sequence[Judged]) -> list[ScoredGroup]:
         """Grade what has a label; whoever is supervised by a pseudo-label is rewarded for its cluster."""
@@ -46,41 +52,79 @@ class RewardService:
             scored = [ScoredGroup(entry, scores.get(entry.group.id, membership(entry))) for entry in judged]
             formatted = await self._formatted([entry.group for entry in judged])
         return [
-            shaped(group, self.terms, self.max_tokens, formats)
+            shaped(group, self.config.terms, self.max_tokens, formats)
             for group, formats in zip(scored, formatted, strict=True)
         ]
 
-    async def _formatted(self, groups: Sequence[Group]) -> list[list[bool]]:
-        """Whether each rollout of each group has the format that is asked for; empty lists where none is."""
-        if self.terms.format is None:
-            return [[] for _ in groups]
-        texts = [rollout.text for group in groups for rollout in group.rollouts]
-        found = iter(await answer(self.actor.formatted.remote(texts), self.wait_s, "formats", "reward"))
-        return [[next(found) for _ in group.rollouts] for group in groups]
-
     async def answers(self, groups: Sequence[Group]) -> list[ReadGroup]:
         """The final answers of each group, and which are equivalent."""
-        texts = [(tuple(r.text for r in group.rollouts if not r.failed), group.prompt.meta) for group in groups]
-        read = await answer(self.actor.read.remote(texts), self.wait_s, "answers", "reward")
-        pairs = zip(groups, read, strict=True)
-        return [ReadGroup(group, *(_in_place(group, iter(found), None) for found in both)) for group, both in pairs]
+        return await self._read(groups, compare=True)
 
     async def score(self, groups: Sequence[tuple[Group, str | None]]) -> list[tuple[Score, ...]]:
         """One score per rollout of each (group, label); what the engine failed is not sent to the verifier."""
-        tasks = [
-            _task(group.prompt, rollout, label)
-            for group, label in groups
-            for rollout in group.rollouts
-            if not rollout.failed
-        ]
-        scores = iter(await answer(self.actor.score.remote(tasks), self.wait_s, "scores", "reward"))
+        scores = await self._judged([task for group, label in groups for task in _tasks(group, label)], "scores")
         return [_in_place(group, scores, LOST) for group, _ in groups]
+
+    async def _formatted(self, groups: Sequence[Group]) -> list[list[bool]]:
+        """Whether each rollout of each group has the format that is asked for; empty lists where none is."""
+        if self.config.terms.format is None:
+            return [[] for _ in groups]
+        tasks = [task for group in groups for task in _tasks(group, None, "format")]
+        scores = await self._judged(tasks, "formats")
+        return [[score.outcome == 1.0 for score in _in_place(group, scores, LOST)] for group in groups]
+
+    async def _read(self, groups: Sequence[Group], compare: bool) -> list[ReadGroup]:
+        tasks = max((_tasks_to_read(group, compare) for group in groups), default=1)
+        read: list[ReadGroup] = []
+        for part in _parts(groups, self._at_once // tasks):
+            deadline = self._deadline(len(part) * tasks)
+            asked = self.actor.read.remote([_completions(group) for group in part], compare)
+            pairs = zip(part, await answer(asked, deadline, "answers", "reward"), strict=True)
+            read += [
+                ReadGroup(group, *(_in_place(group, iter(found), None) for found in both)) for group, both in pairs
+            ]
+        return read
+
+    async def _judged(self, tasks: Sequence[ScoringTask], what: str) -> Iterator[Score]:
+        """One score per task, in order."""
+        scores: list[Score] = []
+        for part in _parts(tasks, self._at_once):
+            scores += await answer(self.actor.score.remote(part), self._deadline(len(part)), what, "reward")
+        return iter(scores)
+
+    @property
+    def _at_once(self) -> int:
+        """Tasks that are done within ``wait_s`` even if each of them hangs; at least one per worker."""
+        return self.config.workers * max(1, int(self.wait_s / patience(self.config, 1)))
+
+    def _deadline(self, tasks: int) -> float:
+        return max(self.wait_s, patience(self.config, tasks))
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    size = max(1, size)
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _completions(group: Group) -> Completions:
+    texts = tuple(rollout.text for rollout in group.rollouts if not rollout.failed)
+    return Completions(group.prompt.id, texts, group.prompt.meta)
+
+
+def _tasks_to_read(group: Group, compare: bool) -> int:
+    """At most: one per answer, and one per pair of different answers."""
+    count = len(group.rollouts)
+    return count + compare * count * (count - 1) // 2
+
+
+def _tasks(group: Group, label: str | None, question: ScoringQuestion = "outcome") -> list[ScoringTask]:
+    prompt, rollouts = group.prompt, [rollout for rollout in group.rollouts if not rollout.failed]
+    return [
+        ScoringTask(rollout.text, label, prompt.meta, rollout.finish_reason == "length", question, prompt.id)
+        for rollout in rollouts
+    ]
 
 
 def _in_place(group: Group, found: Iterator[T], lost: T) -> tuple[T, ...]:
     """One value per rollout: the next that was found, and ``lost`` for a rollout that does not exist."""
     return tuple(lost if rollout.failed else next(found) for rollout in group.rollouts)
-
-
-def _task(prompt: Prompt, rollout: Rollout, label: str | None) -> ScoringTask:
-    return ScoringTask(rollout.text, label, prompt.meta, truncated=rollout.finish_reason == "length")

@@ -45,6 +45,11 @@ class LabelConfig(Section):
         return False
 
     @property
+    def reads_clusters(self) -> bool:
+        """Whether the labeller looks at which answers are the same in value; else their texts alone are compared."""
+        return self.votes
+
+    @property
     def share_per_step(self) -> float | None:
         """Labels that a step may buy, as a share of its prompts; None where only the total is limited."""
         return self.budget.per_step if isinstance(self.budget, StepBudget) else None
@@ -88,6 +93,10 @@ class PluginLabel(LabelConfig):
     kind: ImportPath
     """Import path of your own labeller (see :class:`effrl.protocols.Labeller`)."""
     budget: StepBudget = StepBudget()
+
+    @property
+    def reads_clusters(self) -> bool:
+        return True
 
 
 AnyLabel = Annotated[

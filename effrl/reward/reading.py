@@ -1,17 +1,17 @@
 """Final answers of a group and their equivalence classes, before anybody looks at a label (RLAVR/CARE, section 1.1)."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from effrl.config.reward import AnyVerifier, ChoiceVerifier, MathVerifier, RegexVerifier, TaskVerifier
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
 from effrl.reward.sandbox.messages import ScoringTask
-from effrl.reward.verifiers import task_answer
+from effrl.reward.verifiers import same_at_once, task_answer
 from effrl.types import Judged, Rollout, Score, Status
 
-Same = Callable[[str, str], bool]
 Grade = Callable[[Sequence[ScoringTask]], Sequence[Score]]
 
 LOST = Score(None, None, Status.ENGINE, detail="the engine failed the request")
@@ -21,22 +21,46 @@ _ANY_LABEL = "?"
 """A verifier wants a label, but what it finds as the answer does not depend on it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """What the rollouts of a prompt say: ``Completions("chain/3f2a", ("12+34=46;#46", "12+"), {"level": 2})``."""
+
+    prompt_id: str
+    texts: tuple[str, ...]
+    meta: Mapping[str, Any]
+    """The prompt's."""
+
+
+class AnswerPair(NamedTuple):
+    """Two answers to one prompt, of different texts."""
+
+    prompt_id: str
+    one: str
+    other: str
+
+
+Equal = Callable[[Sequence[AnswerPair]], Sequence[bool]]
+"""Which of the pairs are the same answer. All at once, since verifiers work side by side."""
+
+
 def answers_of(
-    verifier: AnyVerifier | None, groups: Sequence[tuple[Sequence[str], Mapping[str, Any]]], grade: Grade
+    verifier: AnyVerifier | None, groups: Sequence[Completions], grade: Grade
 ) -> list[tuple[str | None, ...]]:
-    """The final answers of each group, from its completions and its prompt's meta; all None without a verifier.
+    """The final answers of each group; all None without a verifier.
 
     A pattern of the user's own may never end: it runs in ``grade``, where it can be killed. Then there is no answer.
     """
     if verifier is None:
-        return [(None,) * len(completions) for completions, _ in groups]
+        return [(None,) * len(group.texts) for group in groups]
     if not isinstance(verifier, RegexVerifier):
-        return [tuple(_answer(verifier, text, meta) for text in completions) for completions, meta in groups]
+        return [tuple(_answer(verifier, text, group.meta) for text in group.texts) for group in groups]
     tasks = [
-        ScoringTask(text, _ANY_LABEL, meta, False, "answer") for completions, meta in groups for text in completions
+        ScoringTask(text, _ANY_LABEL, group.meta, False, "answer", group.prompt_id)
+        for group in groups
+        for text in group.texts
     ]
     scores = iter(grade(tasks))
-    return [tuple(next(scores).answer for _ in completions) for completions, _ in groups]
+    return [tuple(next(scores).answer for _ in group.texts) for group in groups]
 
 
 def _answer(verifier: AnyVerifier, completion: str, meta: Mapping[str, Any]) -> str | None:
@@ -49,41 +73,90 @@ def _answer(verifier: AnyVerifier, completion: str, meta: Mapping[str, Any]) -> 
             return final_answer(completion)
 
 
-def equivalence(verifier: AnyVerifier | None, groups: Sequence[Sequence[str | None]], grade: Grade) -> list[Same]:
-    """One relation per group. Texts that differ are the same answer only to math-verify, which may hang.
+def by_text(pairs: Sequence[AnswerPair]) -> list[bool]:
+    """Texts that differ are different answers."""
+    return [False] * len(pairs)
 
-    Hence ``grade``, which runs the verifier where it can be killed; a pair that it cannot judge is not equivalent.
+
+def equality(verifier: AnyVerifier | None, grade: Grade) -> Equal:
+    """What makes two answers the same: only to math-verify can texts that differ be equal."""
+    return _MathEquality(grade) if isinstance(verifier, MathVerifier) else by_text
+
+
+class _MathEquality:
+    """Equality by math-verify, whichever of two answers is taken for the label; every pair of texts is judged once.
+
+    What needs mathematics runs in ``grade``, since it may hang; a pair that it cannot judge is not equal.
     """
-    if not isinstance(verifier, MathVerifier):
-        return [str.__eq__] * len(groups)
-    pairs = [list(combinations(dict.fromkeys(a for a in group if a is not None), 2)) for group in groups]
-    tasks = [ScoringTask(f"\\boxed{{{b}}}", a, {}, False, "answer") for group in pairs for a, b in group]
-    scores = iter(grade(tasks))
-    return [_relation({pair for pair in group if next(scores).outcome == 1.0}) for group in pairs]
+
+    MOST = 20_000
+    """Verdicts that are remembered: the latest ones."""
+
+    def __init__(self, grade: Grade) -> None:
+        self._grade = grade
+        self._judged: dict[tuple[str, str], bool] = {}
+
+    def __call__(self, pairs: Sequence[AnswerPair]) -> list[bool]:
+        told = [same_at_once(pair.one, pair.other) for pair in pairs]
+        hard = {_texts(pair): pair for pair, known in zip(pairs, told, strict=True) if known is None}
+        unknown = {texts: pair for texts, pair in hard.items() if texts not in self._judged}
+        tasks = [ScoringTask(pair.one, pair.other, {}, False, "same", pair.prompt_id) for pair in unknown.values()]
+        verdicts = [score.outcome == 1.0 for score in self._grade(tasks)] if tasks else []
+        self._judged |= dict(zip(unknown, verdicts, strict=True))
+        found = [
+            self._judged[_texts(pair)] if known is None else known for pair, known in zip(pairs, told, strict=True)
+        ]
+        self._forget()
+        return found
+
+    def _forget(self) -> None:
+        for texts in list(self._judged)[: -self.MOST]:
+            del self._judged[texts]
 
 
-def _relation(equal: set[tuple[str, str]]) -> Same:
-    return lambda a, b: a == b or (a, b) in equal or (b, a) in equal
+def _texts(pair: AnswerPair) -> tuple[str, str]:
+    """The pair as one key, in whichever order it comes."""
+    return (pair.one, pair.other) if pair.one <= pair.other else (pair.other, pair.one)
 
 
-def cluster(answers: Sequence[str | None], same: Same) -> tuple[int | None, ...]:
-    """Number the equivalence classes: the largest is 0, of equals the one that occurs first.
+def clusters(groups: Sequence[tuple[str, Sequence[str | None]]], equal: Equal) -> list[tuple[int | None, ...]]:
+    """Number the equivalence classes of the answers of each group, which is a prompt's id and its rollouts' answers.
 
-    Greedy, in the order of the rollouts: an answer joins the first class whose first member it equals, so that a
-    relation that is not transitive (a rounding verifier's) still gives one result.
+    The largest class is 0; of classes of one size, the one that occurs first (RLAVR/CARE, section 1.1).
+
+    Which answers belong together does not depend on the order of the rollouts, even where ``equal`` is not transitive,
+    as a verifier that rounds is not. The texts of a group are taken by their number of rollouts, of equals
+    alphabetically, and each joins the first class whose *first text* it equals: classes do not grow along chains of
+    answers each of which equals the next.
+
+    Example: ``clusters([("p", ("46", "45", None, "46"))], by_text) == [(0, 1, None, 0)]``.
     """
-    classes: list[list[int]] = []
-    for place, answer in enumerate(answers):
-        if answer is None:
-            continue
-        home = next((members for members in classes if same(str(answers[members[0]]), answer)), None)
-        if home is None:
-            classes.append([place])
-        else:
-            home.append(place)
-    classes.sort(key=lambda members: (-len(members), members[0]))
-    number = {place: index for index, members in enumerate(classes) for place in members}
-    return tuple(number.get(place) for place in range(len(answers)))
+    waiting = [_by_votes(answers) for _, answers in groups]
+    homes: list[dict[str, str]] = [{} for _ in groups]
+    while any(waiting):  # one class more of each group, all groups side by side
+        pairs = [
+            AnswerPair(name, texts[0], text)
+            for (name, _), texts in zip(groups, waiting, strict=True)
+            for text in texts[1:]
+        ]
+        same = iter(equal(pairs))
+        for home, texts in zip(homes, waiting, strict=True):
+            members = {text: texts[0] for text in texts[:1]} | {text: texts[0] for text in texts[1:] if next(same)}
+            home |= members
+            texts[:] = [text for text in texts if text not in members]
+    return [_numbered(answers, home) for (_, answers), home in zip(groups, homes, strict=True)]
+
+
+def _by_votes(answers: Sequence[str | None]) -> list[str]:
+    """The distinct texts, the most frequent one first."""
+    votes = Counter(answer for answer in answers if answer is not None)
+    return sorted(votes, key=lambda text: (-votes[text], text))
+
+
+def _numbered(answers: Sequence[str | None], home: Mapping[str, str]) -> tuple[int | None, ...]:
+    sizes = Counter(home[answer] for answer in answers if answer is not None)
+    number = {first: place for place, (first, _) in enumerate(sizes.most_common())}  # of equals, the first one seen
+    return tuple(None if answer is None else number[home[answer]] for answer in answers)
 
 
 def membership(judged: Judged) -> tuple[Score, ...]:

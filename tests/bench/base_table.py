@@ -16,7 +16,7 @@ import typer
 
 from actors.rollout.sampling import EngineOptions, SampleRequest
 from effrl.models import locate
-from effrl.reward.reading import cluster
+from effrl.reward.reading import by_text, clusters
 from effrl.reward.verifiers import task_answer
 from effrl.seeds import derive
 from effrl.tasks.problem import Problem, reflection
@@ -44,7 +44,8 @@ class Asked:
 
     @property
     def clusters(self) -> tuple[int | None, ...]:
-        return cluster(self.answers, str.__eq__)
+        [found] = clusters([(self.problem.prompt, self.answers)], by_text)
+        return found
 
     @property
     def share(self) -> float:

@@ -67,8 +67,7 @@ class Bench:
         self.config, self.cluster, self.prefix, self.samples = config, cluster, prefix, samples
         self.wait_s = config.cluster.wait_s
         self.sampler = Sampler(cluster.rollout, self.wait_s)
-        terms, longest = config.reward.terms, config.rollout.max_tokens
-        self.rewards = RewardService(cluster.reward, Stopwatch(), self.wait_s, terms, longest)
+        self.rewards = RewardService(cluster.reward, Stopwatch(), self.wait_s, config.reward, config.rollout.max_tokens)
 
     async def measure(self, name: str, rows: Sequence[Row]) -> Timed:
         single_pass_s, (texts, certainties) = await _timed(lambda: self.single_pass(rows))

@@ -21,7 +21,7 @@ from actors.rollout.sampling import Sampled, SampleRequest
 from effrl import loop
 from effrl.config.schema import Config
 from effrl.report.progress import Progress
-from effrl.reward.reading import cluster
+from effrl.reward.reading import Completions, by_text, clusters
 from effrl.reward.sandbox.messages import ScoringTask
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
@@ -70,9 +70,9 @@ class Engine:
 class Grader:
     """Stands in for the reward actor, whose workers are processes: an answer is what follows the sign."""
 
-    def read(self, groups: Sequence[tuple[Sequence[str], Any]]) -> list[tuple[Any, Any]]:
-        answers = [tuple(text[1:] for text in texts) for texts, _ in groups]
-        return [(found, cluster(found, str.__eq__)) for found in answers]
+    def read(self, groups: Sequence[Completions], compare: bool) -> list[tuple[Any, Any]]:
+        answers = [(group.prompt_id, tuple(text[1:] for text in group.texts)) for group in groups]
+        return [(found, marks) for (_, found), marks in zip(answers, clusters(answers, by_text), strict=True)]
 
     def score(self, tasks: Sequence[ScoringTask]) -> list[Score]:
         outcomes = [float(task.completion[1:] == task.label) for task in tasks]

@@ -8,8 +8,10 @@ from fake_actor import Method
 from reads import answered
 
 from actors.reward.service import RewardService
+from actors.wait import answer
 from effrl.batch import fate_of
-from effrl.config.reward import RewardTerms
+from effrl.config.reward import Format, MathReward, RewardTerms
+from effrl.reward.sandbox.pool import patience
 from effrl.run.metrics import Stopwatch
 from effrl.types import Decision, Fate, Group, Judged, ReadGroup, Rollout, Score, Status, Supervision
 
@@ -19,17 +21,24 @@ class Verifier:
 
     def __init__(self) -> None:
         self.read, self.score = Method(self._read), Method(self._score)
+        self.parts: list[int] = []
+        self.compared: list[bool] = []
+        self.questions: set[str] = set()
 
-    def _read(self, groups: Any) -> Any:
-        return [(tuple(texts), tuple(0 for _ in texts)) for texts, _ in groups]
+    def _read(self, groups: Any, compare: bool) -> Any:
+        self.parts.append(len(groups))
+        self.compared.append(compare)
+        return [(tuple(group.texts), tuple(0 for _ in group.texts)) for group in groups]
 
     def _score(self, tasks: Any) -> list[Score]:
+        self.parts.append(len(tasks))
+        self.questions |= {task.question for task in tasks}
         return [Score(float(task.completion == "46"), 0.0, Status.OK, task.completion) for task in tasks]
 
 
 @pytest.fixture
 def service() -> RewardService:
-    return RewardService(Verifier(), Stopwatch(), 5.0, RewardTerms(), 24)
+    return RewardService(Verifier(), Stopwatch(), 5.0, MathReward(), 24)
 
 
 def group(*texts: str | None) -> Group:
@@ -76,3 +85,70 @@ async def test_the_fate_of_its_group(
     [scored] = await service.outcome([judged])
     assert fate_of(scored) is fate
     assert [score.status is Status.ENGINE for score in scored.scores] == [text is None for text in texts]
+
+
+@pytest.fixture
+def deadlines(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of every wait."""
+    found: list[float] = []
+
+    async def noting(ref: Any, seconds: float, what: str, role: str) -> Any:
+        found.append(seconds)
+        return await answer(ref, seconds, what, role)
+
+    monkeypatch.setattr("actors.reward.service.answer", noting)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("workers", "wait_s", "parts"),
+    [
+        (1, 1800.0, [27] * 18 + [26]),  # 27 hang for 5 s each, and 27 workers may take a minute to start
+        (4, 1800.0, [108] * 4 + [80]),
+        (2, 10.0, [2] * 256),  # one completion per worker takes longer than that
+    ],
+)
+async def test_the_deadline_follows_the_work(
+    deadlines: list[float], workers: int, wait_s: float, parts: list[int]
+) -> None:
+    """An evaluation of 128 x 4 whose every completion hangs: 512 times 5 s, and a worker to start after each."""
+    config = MathReward(workers=workers)
+    made = RewardService(Verifier(), Stopwatch(), wait_s, config, 24)
+    scores = await made.score([(group(*"1234"), "46")] * 128)
+    assert [len(found) for found in scores] == [4] * 128
+    assert made.actor.parts == parts
+    for size, seconds in zip(parts, deadlines, strict=True):
+        assert patience(config, size) <= seconds <= max(wait_s, patience(config, workers))
+
+
+async def test_so_does_that_of_reading(deadlines: list[float]) -> None:
+    """Of a group of 8, each answer may hang, and each of 28 comparisons."""
+    config = MathReward(workers=4)
+    made = RewardService(Verifier(), Stopwatch(), 1800.0, config, 24)
+    read = await made.answers([group(*"12345678")] * 7)
+    assert [found.answers for found in read] == [tuple("12345678")] * 7
+    assert made.actor.parts == [3, 3, 1]
+    assert all(seconds >= patience(config, size * 36) for size, seconds in zip([3, 3, 1], deadlines, strict=True))
+
+
+async def test_one_group_that_takes_longer_than_any_wait_is_waited_for(deadlines: list[float]) -> None:
+    config = MathReward()
+    await RewardService(Verifier(), Stopwatch(), 100.0, config, 24).answers([group(*"12345678")] * 2)
+    assert deadlines == [patience(config, 36)] * 2
+
+
+@pytest.mark.parametrize("reads_clusters", [False, True])
+async def test_values_are_compared_where_somebody_looks(reads_clusters: bool) -> None:
+    made = RewardService(Verifier(), Stopwatch(), 5.0, MathReward(), 24, reads_clusters)
+    await made.read([group("1", "2")])
+    await made.answers([group("1", "2")])
+    assert made.actor.compared == [reads_clusters, True], "in training the labeller decides; a vote is asked for"
+
+
+async def test_a_format_is_asked_of_every_rollout_that_exists() -> None:
+    terms = RewardTerms(format=Format(pattern="4.", weight=0.5))
+    made = RewardService(Verifier(), Stopwatch(), 5.0, MathReward(terms=terms), 24)
+    read = ReadGroup(group("46", None, "45"), ("46", None, "45"), (0, None, 1))
+    [scored] = await made.outcome([Judged(read, Decision.USE, Supervision("gold", "46"))])
+    assert made.actor.questions == {"outcome", "format"}
+    assert [score.terms for score in scored.scores] == [{"format": 0.5}, {}, {"format": 0.0}]

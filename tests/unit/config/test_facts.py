@@ -26,6 +26,20 @@ def test_labellers(label: dict[str, Any], buys: bool, buys_all: bool, votes: boo
     assert (found.buys, found.buys_all, found.votes, found.share_per_step) == (buys, buys_all, votes, share)
 
 
+@pytest.mark.parametrize(
+    ("label", "reads"),
+    [
+        ({"kind": "gold"}, False),
+        ({"kind": "vote"}, True),
+        ({"kind": "random"}, True),
+        ({"kind": "random", "rest": "drop"}, False),
+        ({"kind": "my.module:labeller"}, True),
+    ],
+)
+def test_who_looks_at_clusters(label: dict[str, Any], reads: bool) -> None:
+    assert config(label=label).label.reads_clusters is reads
+
+
 def test_a_labeller_that_does_not_vote_needs_no_answers() -> None:
     own = {"kind": "my.rewards:score"}
     assert not config(label={"kind": "random", "rest": "drop"}, reward=own).label.votes

@@ -113,7 +113,7 @@ LETTERS = "ABCD"
         ("Answer:\n\nC. Rome", "C"),
         ("### Answer\nB", "B"),
         ("## Answer: B", "B"),
-        ("ScoringQuestion?\nA. x\nB. y\nC. z\nD. w\nSo B.", "B"),
+        ("Question?\nA. x\nB. y\nC. z\nD. w\nSo B.", "B"),
         ("the answer is (c).", "C"),
         ("The answer is A.\n\nExplanation: B is correct only when", "B"),
         ("Reasoning\n</think>\nC", "C"),
