@@ -137,7 +137,7 @@ class Cluster:
         if self.learning:
             self.data = self._control(DataActor, "data", config, [os.getcwd()])
         train = config.data.train if self.learning else None
-        self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label.budget)
+        self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label)
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 
     def _start_rollout(self, group: PlacementGroup, model: Path, context: int, version: int) -> None:

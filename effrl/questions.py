@@ -1,4 +1,4 @@
-"""What an oracle is asked for a label, and how it replies: at once, later or never."""
+"""What an oracle is asked for a label, how it replies (at once, later or never), and how its account stands."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,11 @@ class Refused:
     """An oracle's reply: there will be no answer, and nothing is charged."""
 
     reason: str
+    """Why, in words that go on from "no label: ": :data:`BUDGET_SPENT`, :data:`UNLABELLED`, or an oracle's own."""
+
+
+BUDGET_SPENT = "the budget is spent"
+UNLABELLED = "the data have none for this prompt"
 
 
 Reply = Label | Asked | Refused
@@ -44,3 +49,37 @@ class Answer:
     query: str
     prompt_id: str
     answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an oracle has sold by the end of a step.
+
+    Later steps do not count: an attempt that a resume took back may have made them already, and a look ahead may be
+    paying for the next one. So a step that is repeated has the account that it had the first time.
+    """
+
+    bought: int
+    """Labels that the step bought."""
+    bought_total: int
+    """Labels that were bought up to the step."""
+    open: int
+    """Queries up to the step whose answer has not come."""
+    budget_left: float | None
+    """What committed and open purchases up to the step leave of the budget; None without a limit."""
+    price: float
+    """Of one label."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget buys no other label."""
+        return self.budget_left is not None and self.budget_left + ROUNDING < self.price
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is no label to learn from, and none will come: nothing is owned, asked for or affordable."""
+        return self.spent and self.bought_total + self.open == 0
+
+
+ROUNDING = 1e-9
+"""Tolerance of sums of costs: ten labels of 0.1 fit into a budget of 1."""

@@ -1,33 +1,23 @@
 """The journal of a run: metrics, fates and checkpoints, committed once per step."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from actors.driver.labelling import BudgetWatch, account_metrics, all_dropped
+from actors.driver.scout import Scout
 from actors.wait import answer, answers
 from effrl.batch import Batch
-from effrl.run.metrics import Stopwatch
-from effrl.types import (
-    Group,
-    Publication,
-    Step,
-    Update,
-)
-
-if TYPE_CHECKING:
-    from actors.driver.scout import Scout
-
-import math
-
-from actors.driver.scout import Scout
 from effrl.config.schema import RunConfig
 from effrl.protocols import Part
+from effrl.questions import Account
 from effrl.report.progress import Progress
 from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.groups import GroupStore
-from effrl.run.metrics import Metrics
-from effrl.types import Fate
+from effrl.run.metrics import Metrics, Stopwatch
+from effrl.types import Group, Publication, Step, Update
 
 SILENT_STEPS = 5
 
@@ -53,13 +43,14 @@ class RunJournal:
     wait_s: float
     has_dev_set: bool
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
-    label_budget_spent: bool = False
-    """Whether the last step got no label at all, and no later one can get any."""
     _silent: int = 0
     """Steps in a row that learned nothing."""
     _unsaved: Update | None = None
     _accuracy: float | None = None
     """Of the unsaved update, on the dev set."""
+
+    def __post_init__(self) -> None:
+        self.budget = BudgetWatch(self.progress.note)
 
     def rolled(self, step: Step, groups: Sequence[Group]) -> None:
         self.groups.rolled(step.number, groups)
@@ -84,16 +75,16 @@ class RunJournal:
     ) -> None:
         with self.clock.stage("commit"):
             self.groups.commit(step.number, [*batch.joined, *batch.settled])
-            account = await answer(self.oracle.account.remote(step.number), self.wait_s, "accounts", "oracle")
+            account: Account = await answer(self.oracle.account.remote(step.number), self.wait_s, "accounts", "oracle")
             row = {"step": step.number, **batch.metrics(), **self.scout.metrics(step.number), **learned}
-            row |= {**update.metrics, **account, **evaluation, "policy/version": update.version}
-            await self._write({**row, **_sync_metrics(publication)})
-            self._count_silence(update, row["reward/outcome_mean"])
+            row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}
+            await self._write({**row, **evaluation, "policy/version": update.version})
+            self.budget.step(step, batch, update.learned, account)
+            if not all_dropped(batch):  # which says nothing of the prompts or the reward
+                self._count_silence(update, row["reward/outcome_mean"])
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
             if step.number % self.config.save_every == 0:
                 await self.save()
-        everything_dropped = batch.fates()[Fate.DROPPED] == len(batch.settled)
-        self.label_budget_spent = everything_dropped and account["label/budget_left"] == 0
 
     async def save(self) -> None:
         """Write a checkpoint of the last committed step, unless there is one: nothing that was learned is lost."""

@@ -1,14 +1,15 @@
-"""The run's labeller, with its time on the clock."""
+"""The run's labeller, with its time on the clock, and what becomes of a run whose label budget is spent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effrl.batch import Settled
+from effrl.batch import Batch, Settled
 from effrl.protocols import Labeller
+from effrl.questions import Account
 from effrl.run.metrics import Stopwatch
-from effrl.types import Judged, ReadGroup, Saved, Step, View, Want
+from effrl.types import Fate, Judged, ReadGroup, Saved, Step, View, Want
 
 
 @dataclass
@@ -38,3 +39,40 @@ class TimedLabeller:
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
         await self.labeller.load(path, state)
+
+
+@dataclass
+class BudgetWatch:
+    """Says once that the budget is spent, and finds out when nothing is left to learn from.
+
+    A spent budget alone ends no run: what is owned goes on to supervise the groups of its prompts.
+    """
+
+    say: Callable[[str], None]
+    exhausted: bool = False
+    """Whether the last step taught nothing, since no group of it had a label, and no later one can have any: none is
+    owned, none is asked for, and the budget buys none."""
+    _told: bool = False
+
+    def step(self, step: Step, batch: Batch, learned: bool, account: Account) -> None:
+        """Take note of a step that is over."""
+        if account.spent and step.place < step.of and not self._told:
+            self._told = True
+            self.say(
+                f"the label budget is spent: {account.bought_total} labels are owned, and no other can be bought;"
+                " raise label.budget.total for more"
+            )
+        self.exhausted = account.exhausted and not learned and all_dropped(batch)
+
+
+def all_dropped(batch: Batch) -> bool:
+    """Whether no group of the step had any supervision."""
+    return batch.fates()[Fate.DROPPED] == len(batch.settled)
+
+
+def account_metrics(account: Account) -> dict[str, float | None]:
+    return {
+        "label/bought": account.bought,
+        "label/bought_total": account.bought_total,
+        "label/budget_left": account.budget_left,
+    }

@@ -157,11 +157,11 @@ class Driver:
         )
 
     def _go_on(self, step: Step) -> bool:
-        """Whether to do another step: not where somebody asked to stop, or no label can be had any more."""
+        """Whether to do another step: not where somebody asked to stop, or no group can have a label any more."""
         if self.stopping:
             return False
-        if self.journal.label_budget_spent:
-            self.progress.note("the label budget is spent: stopping; raise label.budget.total to go on")
+        if self.journal.budget.exhausted:
+            self.progress.note("no label is owned, and the budget buys none: stopping; raise label.budget.total")
             return False
         self.progress.start(step.number)
         self.stepping = True

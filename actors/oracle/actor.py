@@ -1,16 +1,22 @@
 """The oracle actor: the only process that holds labels, and the ledger of every label that leaves it."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from actors.role import Role
 from effrl.config.data import Source
-from effrl.config.label import Budget
+from effrl.config.label import LabelConfig
 from effrl.data.reader import read
+from effrl.label.oracle.address import open_ledger
 from effrl.label.oracle.ledger import Ledger
 from effrl.label.oracle.vault import LabelVault
-from effrl.questions import Answer, Label, Question, Refused, Reply
+from effrl.questions import Account, Answer, Question, Reply
+from effrl.run.directory import RunDirectory
 from effrl.types import Step
+
+SOURCE = "dataset"
+"""Who sells, and who answers."""
 
 
 class OracleActor(Role):
@@ -23,22 +29,32 @@ class OracleActor(Role):
         version: str,
         train: Source | None,
         held_out: Mapping[str, Source],
-        budget: Budget,
+        config: LabelConfig,
     ) -> None:
-        """``train`` is None where nothing is trained."""
+        """``train`` is None where nothing is trained: then nothing is sold, and there is no ledger."""
         super().__init__(name, run_dir, version)
+        self.sells = train is not None
         self.vault = LabelVault(read(train) if train else ())
         self.held_out = {name: LabelVault(read(source)) for name, source in held_out.items()}
-        self.ledger = Ledger(run_dir / "ledger.sqlite")
-        self.budget = budget
+        self.config = config
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return open_ledger(RunDirectory(self.run_dir), self.config.ledger)
+
+    def ready(self) -> None:
+        """Return once the ledger is open.
+
+        Raises:
+            UserError: it cannot be opened. (A constructor that raises is a dead actor, whose error has lost its kind.)
+        """
+        if self.sells:
+            self.ledger.spent()
 
     def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         """One reply per question, in order: a data set answers at once, or never."""
-        ids = [question.prompt.id for question in questions]
-        labels = self.ledger.buy_all(
-            step.stage, step.number, ids, "dataset", self.vault.buy, "dataset", budget_total=self.budget.total
-        )
-        return [Refused("the budget is spent") if label is None else Label(label) for label in labels]
+        ids, total = [question.prompt.id for question in questions], self.config.budget.total
+        return self.ledger.buy_all(step.stage, step.number, ids, SOURCE, self.vault.buy, SOURCE, budget_total=total)
 
     def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
         """The labels among these that were bought before the step; the ledger alone is asked, not the vault."""
@@ -56,8 +72,6 @@ class OracleActor(Role):
         """Labels of an evaluation set's prompts: they are only ever compared with answers for metrics."""
         return self.held_out[name].monitor(prompt_ids)
 
-    def account(self, step: int) -> dict[str, float | None]:
-        """Labels bought in a step and in all, and what the budget still allows (None without a limit)."""
-        total = self.ledger.bought()
-        left = None if self.budget.total is None else self.budget.total - self.ledger.spent()
-        return {"label/bought": self.ledger.bought(step), "label/bought_total": total, "label/budget_left": left}
+    def account(self, step: int) -> Account:
+        """How the account stands at the end of a step."""
+        return self.ledger.account(step, budget_total=self.config.budget.total)

@@ -1,11 +1,21 @@
 """``label``: what supervises each group, and what may be spent on it."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import AfterValidator, Discriminator, Tag
 
 from effrl.config.section import ImportPath, PositiveInt, Section, Share
 from effrl.config.section import kind_or as _kind
+
+
+def _absolute(address: str) -> str:
+    """The same file wherever a resume starts."""
+    if "://" not in address:
+        return str(Path(address).expanduser().absolute())
+    if not address.startswith("sqlite:////"):
+        raise ValueError(f"{address}: a ledger is an SQLite file; write its path, or sqlite:////path/to/ledger.sqlite")
+    return address
 
 
 class Budget(Section):
@@ -28,6 +38,9 @@ class LabelConfig(Section):
 
     budget: Budget = Budget()
     oracle: DatasetOracle = DatasetOracle()
+    ledger: Annotated[str, AfterValidator(_absolute)] | None = None
+    """File for what was bought, on a local disk of the driver's machine; ``ledger.sqlite`` in the run directory by
+    default. Needed where the run directory is on a network drive, on which SQLite cannot write safely."""
 
     @property
     def buys(self) -> bool:

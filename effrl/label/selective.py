@@ -50,7 +50,8 @@ class SelectiveLabeller(Stateless):
         vote = majority(read) if self.rest == "vote" else None
         if vote is not None:
             return Judged(read, Decision.USE, vote)
-        return Judged(read, Decision.DROP, reason=_why(read, self.rest))
+        no_vote = "no answer to vote on, and " if self.rest == "vote" else ""
+        return Judged(read, Decision.DROP, reason=f"{no_vote}no label: {reply.reason if reply else 'not chosen'}")
 
 
 def allowance(share: float, step: int, groups: int) -> int:
@@ -65,9 +66,3 @@ def allowance(share: float, step: int, groups: int) -> int:
 def at_random(seed: int) -> Rank:
     """Random scores, the same for the same seed, step and prompt."""
     return lambda step, groups: [derive(seed, "label", step.number, read.group.prompt.id) for read in groups]
-
-
-def _why(read: ReadGroup, rest: str) -> str:
-    if rest == "vote":
-        return "no label and no answer to vote on"
-    return "no label: it was not chosen, or the budget is spent"

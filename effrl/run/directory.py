@@ -24,7 +24,13 @@ class RunDirectory:
 
     @property
     def ledger(self) -> Path:
+        """The labels that were bought, unless ``label.ledger`` names another place."""
         return self.path / "ledger.sqlite"
+
+    @property
+    def ledger_note(self) -> Path:
+        """Says where the ledger was made, where that is another place."""
+        return self.path / "ledger.txt"
 
     @property
     def groups(self) -> Path:

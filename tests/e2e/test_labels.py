@@ -22,7 +22,7 @@ def test_unbought_labels_can_be_poisoned(effrl: Any, tmp_path: Path) -> None:
     settings = (*SMALL, f"data.train={data}", f"label.budget.total={BUDGET}", "rollout.refill=0", "run.steps=4")
 
     assert (clean := effrl("train", "quickstart", *settings, f"run.dir={tmp_path / 'clean'}")).end() == 0
-    assert "label budget is spent" in clean.output()
+    assert f"the label budget is spent: {BUDGET} labels are owned" in clean.output()
     with sqlite3.connect(tmp_path / "clean" / "ledger.sqlite") as connection:
         owned = {prompt_id for (prompt_id,) in connection.execute("select prompt_id from purchases")}
     assert len(owned) == BUDGET
@@ -33,13 +33,13 @@ def test_unbought_labels_can_be_poisoned(effrl: Any, tmp_path: Path) -> None:
     one, other = rows(tmp_path / "clean"), rows(tmp_path / "poisoned")
     assert [deterministic(row) for row in one] == [deterministic(row) for row in other]
     assert one[1]["groups/trained"] > 0, "otherwise nothing could have leaked"
-    assert [row["label/bought_total"] for row in one[1:]] == [8, BUDGET, BUDGET]
-    assert one[2]["groups/dropped"] == 4 and one[3]["groups/dropped"] == 8
+    assert [row["label/bought_total"] for row in one[1:]] == [8, *[BUDGET] * 3], "it goes on with what is owned"
+    assert [row["groups/dropped"] for row in one[1:]] == [0, 4, 8, 8]
     for run in ("clean", "poisoned"):
         rolled, fates = tally(tmp_path / run / "groups")
-        assert rolled == sum(fates.values()) == 24 and fates[Fate.DROPPED] == 12
+        assert rolled == sum(fates.values()) == 32 and fates[Fate.DROPPED] == 20
         assert all(
             (entry["fate"] == "dropped") == (entry["answer"] is None)
-            for step in (1, 2, 3)
+            for step in (1, 2, 3, 4)
             for entry in groups(tmp_path / run, step)
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import create_engine, event, func, select
+from sqlalchemy import case, create_engine, event, func, select
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
@@ -34,9 +34,12 @@ from effrl.label.oracle.purchases import (
     purchases,
     total_cost,
 )
+from effrl.questions import Account, Reply
 from effrl.types import LOOK_AHEAD
 
 __all__ = ["Ledger", "LedgerError", "Outcome", "Purchase", "Reservation", "State", "query_id"]
+
+_REMEDY = "label.ledger names another place for it, on a local disk, such as label.ledger=/var/tmp/NAME.sqlite"
 
 
 def query_id(stage: str, step: int, prompt_id: str) -> str:
@@ -71,7 +74,7 @@ class Ledger:
             with self._transaction() as connection:
                 metadata.create_all(connection)
         except DatabaseError as error:
-            raise UserError(f"{self._name}: cannot be opened as a ledger ({error.orig})") from error
+            raise UserError(f"{self._name}: cannot be opened as a ledger ({error.orig}); {_REMEDY}") from error
 
     def reserve(
         self, query_id: str, prompt_id: str, source: str, step: int, *, budget_total: int | None, cost: float = 1.0
@@ -130,7 +133,7 @@ class Ledger:
         *,
         budget_total: int | None,
         cost: float = 1.0,
-    ) -> list[str | None]:
+    ) -> list[Reply]:
         """Buy from a source that answers at once, all prompts in one transaction: a crash leaves all or nothing.
 
         Args:
@@ -138,7 +141,7 @@ class Ledger:
                 cost is reserved, with the write lock held: it must be quick. If it raises, nothing is bought.
 
         Returns:
-            One label per prompt, in order; None where the budget is spent or the prompt has no label.
+            A label or a refusal per prompt, in order. The same call again has the same replies, and changes nothing.
 
         Raises:
             ValueError, LedgerError: as in :meth:`reserve`.
@@ -147,21 +150,23 @@ class Ledger:
         wanted = {query_id(stage, step, prompt_id): prompt_id for prompt_id in prompt_ids}
         with self._books() as books:
             books.load_for(terms, wanted)
-            labels = {name: books.buy(terms, query, name, answer, answered_by) for query, name in wanted.items()}
-        return [labels[prompt_id] for prompt_id in prompt_ids]
+            replies = {name: books.buy(terms, query, name, answer, answered_by) for query, name in wanted.items()}
+        return [replies[prompt_id] for prompt_id in prompt_ids]
 
     def spent(self) -> float:
         """Cost of committed and reserved purchases."""
         with self._engine.connect() as connection:
             return total_cost(connection)
 
-    def bought(self, step: int | None = None) -> int:
-        """Labels that were bought: committed purchases, of one step or of all."""
-        query = select(func.count()).where(purchases.c.state == State.COMMITTED)
-        if step is not None:
-            query = query.where(purchases.c.step == step)
+    def account(self, step: int, *, budget_total: int | None, price: float = 1.0) -> Account:
+        """How the account stands at the end of a step; what a later step has bought or asked does not count."""
+        bought = purchases.c.state == State.COMMITTED
+        conditions = (bought & (purchases.c.step == step), bought, ~bought)
+        columns = (*(func.count(case((condition, 1))) for condition in conditions), func.sum(purchases.c.cost))
         with self._engine.connect() as connection:
-            return connection.execute(query).scalar_one()
+            row = connection.execute(select(*columns).where(charged, purchases.c.step <= step)).one()
+        left = None if budget_total is None else budget_total - (row[3] or 0.0)
+        return Account(row[0], row[1], row[2], left, price)
 
     def owned(self, prompt_ids: Sequence[str], step: int | None = None) -> dict[str, str]:
         """Answers of those prompts whose label was bought; of several sources, the latest answer.
@@ -215,6 +220,15 @@ class Ledger:
             ) from error
 
 
+def file_of(url_or_path: str | Path) -> Path:
+    """The file that a ledger is in.
+
+    Raises:
+        UserError: it is a URL of something else.
+    """
+    return Path(str(_url(url_or_path).database))
+
+
 def _url(url_or_path: str | Path) -> URL:
     text = str(url_or_path)
     if "://" not in text:
@@ -237,7 +251,7 @@ def _engine(url: URL, timeout_s: float) -> Engine:
         connection.isolation_level = None  # the "begin" hook opens transactions, not the driver
         mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":  # such as a network drive without shared memory: two writers would overspend there
-            raise UserError(f"{url.database}: SQLite's WAL does not work on this file system; use a local disk")
+            raise UserError(f"{url.database}: SQLite's WAL does not work on this file system; {_REMEDY}")
         connection.execute("PRAGMA synchronous=FULL")  # a commit survives power loss, not only a killed process
 
     @event.listens_for(engine, "begin")

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Row
 
 from effrl.errors import RunError
+from effrl.questions import BUDGET_SPENT, ROUNDING, UNLABELLED, Label, Refused
 
 
 class LedgerError(RunError):
@@ -107,7 +108,7 @@ purchases = Table(
     Column("query_id", Text, primary_key=True),
     Column("prompt_id", Text, nullable=False),
     Column("source", Text, nullable=False),
-    Column("step", Integer, nullable=False, index=True),
+    Column("step", Integer, nullable=False),
     Column("state", String(9), CheckConstraint("state in ('reserved', 'committed', 'refunded')"), nullable=False),
     Column("cost", Float, CheckConstraint("cost >= 0"), nullable=False),
     Column("answer", Text),
@@ -119,10 +120,8 @@ purchases = Table(
 # Spelled out, because SQLite uses a partial index only where it sees the same condition, not a parameter.
 charged = purchases.c.state != literal_column("'refunded'")
 Index("charged_once", purchases.c.prompt_id, purchases.c.source, unique=True, sqlite_where=charged)
-Index("charged_cost", purchases.c.cost, purchases.c.state, sqlite_where=charged)  # the sum reads this alone
-
-_ROUNDING = 1e-9
-"""Tolerance of sums of costs: ten labels of 0.1 fit into a budget of 1."""
+# The sums of an account read this alone.
+Index("charged_by_step", purchases.c.step, purchases.c.state, purchases.c.cost, sqlite_where=charged)
 
 
 class Books:
@@ -158,7 +157,7 @@ class Books:
         if (held := self._charged.get((prompt_id, terms.source))) is not None:
             answer = self._lines[held].answer
             return Reservation(Outcome.PENDING if answer is None else Outcome.OWNED, held, answer)
-        if terms.budget_total is not None and self._spent + terms.cost > terms.budget_total + _ROUNDING:
+        if terms.budget_total is not None and self._spent + terms.cost > terms.budget_total + ROUNDING:
             return Reservation(Outcome.EXHAUSTED, query_id)
         who = (query_id, prompt_id, terms.source, terms.step)
         self._change(Purchase(*who, State.RESERVED, terms.cost, None, None, _now(), None))
@@ -188,17 +187,19 @@ class Books:
 
     def buy(
         self, terms: PurchaseTerms, query_id: str, prompt_id: str, answer: Callable[[str], str | None], answered_by: str
-    ) -> str | None:
+    ) -> Label | Refused:
         """Reserve, ask, and commit or refund: one prompt of :meth:`effrl.label.oracle.ledger.Ledger.buy_all`."""
         reservation = self.reserve(terms, query_id, prompt_id)
-        if reservation.outcome in (Outcome.OWNED, Outcome.EXHAUSTED):
-            return reservation.answer
-        label = answer(prompt_id)
-        if label is None:
+        if reservation.answer is not None:
+            return Label(reservation.answer)
+        if reservation.outcome is Outcome.EXHAUSTED:
+            asked_before = query_id in self._lines  # by the same step, which got its money back
+            return Refused(UNLABELLED if asked_before else BUDGET_SPENT)
+        if (label := answer(prompt_id)) is None:
             self.refund(reservation.query_id)
-        else:
-            self.commit(reservation.query_id, label, answered_by)
-        return label
+            return Refused(UNLABELLED)
+        self.commit(reservation.query_id, label, answered_by)
+        return Label(label)
 
     def flush(self) -> None:
         """Write every changed line."""

@@ -127,7 +127,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint) ->
     engine = Engine(start.version)
     place = (directory.path, effrl.__version__)
     data = Handle(DataActor("data", *place, config, []))
-    oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label.budget))
+    oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label))
     control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
     learner = {"learner-0": Handle(Rank())}
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, actors=control)

@@ -96,7 +96,13 @@ async def test_what_is_owned_leaves_the_ranking_and_costs_nothing() -> None:
 async def test_a_spent_budget_leaves_votes() -> None:
     judged = await SelectiveLabeller(Shop(stock=0), by_name, share=1.0, rest="vote").assign(STEP, GROUPS, VIEWS)
     assert told(judged) == [("vote", "1"), ("vote", "3"), ("drop", None)]
-    assert judged[2].decision is Decision.DROP and "no answer to vote on" in judged[2].reason
+    assert judged[2].decision is Decision.DROP
+    assert judged[2].reason == "no answer to vote on, and no label: the budget is spent"
+
+
+async def test_a_dropped_group_says_why_it_has_no_label() -> None:
+    judged = await SelectiveLabeller(Shop(stock=0), by_name, share=1 / 3, rest="drop").assign(STEP, GROUPS, VIEWS)
+    assert [entry.reason for entry in judged] == [*["no label: not chosen"] * 2, "no label: the budget is spent"]
 
 
 async def test_votes_alone_never_ask() -> None:

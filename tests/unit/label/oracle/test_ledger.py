@@ -13,6 +13,8 @@ from sqlalchemy import event
 from effrl.errors import DeadlineError, UserError
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import LedgerError, Outcome, Reservation, State
+from effrl.questions import BUDGET_SPENT, UNLABELLED, Account, Label, Refused, Reply
+from effrl.types import LOOK_AHEAD
 
 
 @pytest.fixture
@@ -41,9 +43,11 @@ def test_query_ids() -> None:
 def test_a_purchase_from_reservation_to_answer(ledger: Ledger) -> None:
     before = datetime.now(UTC)
     assert reserve(ledger, 3, "p") == Reservation(Outcome.RESERVED, "train/3/p")
-    assert (ledger.spent(), ledger.bought()) == (1.0, 0)
+    assert ledger.account(3, budget_total=5) == Account(0, 0, open=1, budget_left=4, price=1)
     ledger.commit("train/3/p", "46", "ann")
-    assert (ledger.spent(), ledger.bought(), ledger.bought(3), ledger.bought(4)) == (1.0, 1, 1, 0)
+    assert ledger.account(3, budget_total=5) == Account(1, 1, open=0, budget_left=4, price=1)
+    assert ledger.account(4, budget_total=None) == Account(0, 1, open=0, budget_left=None, price=1)
+    assert ledger.account(2, budget_total=5) == Account(0, 0, open=0, budget_left=5, price=1), "it was not bought yet"
     (row,) = ledger.rows()
     assert (row.query_id, row.prompt_id, row.source, row.step) == ("train/3/p", "p", "dataset", 3)
     assert (row.state, row.cost, row.answer, row.answered_by) == (State.COMMITTED, 1.0, "46", "ann")
@@ -154,20 +158,86 @@ def test_buy_all(ledger: Ledger) -> None:
         asked.append(prompt_id)
         return labels[prompt_id]
 
-    def buy(step: int, *prompt_ids: str) -> list[str | None]:
+    def buy(step: int, *prompt_ids: str) -> list[Reply]:
         return ledger.buy_all("train", step, prompt_ids, "dataset", answer, "data", budget_total=2)
 
-    assert buy(1, "a", "a", "b") == ["1", "1", None]
-    assert buy(2, "a", "c", "d", "b") == ["1", "3", None, None]
+    spent, unlabelled = Refused(BUDGET_SPENT), Refused(UNLABELLED)
+    first, second = [Label("1"), Label("1"), unlabelled], [Label("1"), Label("3"), spent, spent]
+    assert buy(1, "a", "a", "b") == first
+    assert buy(2, "a", "c", "d", "b") == second
     assert asked == ["a", "b", "c"], "neither owned labels nor those that cannot be paid are looked up"
-    assert (ledger.spent(), ledger.bought(1), ledger.bought(2)) == (2.0, 1, 1)
+    before = list(ledger.rows())
+    assert (buy(1, "a", "a", "b"), buy(2, "a", "c", "d", "b")) == (first, second), "repeated, after a resume for one"
+    assert list(ledger.rows()) == before
+    assert ledger.account(2, budget_total=2) == Account(1, 2, open=0, budget_left=0, price=1)
     assert ledger.owned(["a", "b", "c", "d"]) == {"a": "1", "c": "3"}
 
 
 def test_buy_all_completes_what_a_killed_attempt_reserved(ledger: Ledger) -> None:
     reserve(ledger, 1, "a", total=1)
-    assert ledger.buy_all("train", 2, ["a"], "dataset", lambda _: "1", "data", budget_total=1) == ["1"]
+    bought = ledger.buy_all("train", 2, ["a"], "dataset", lambda _: "1", "data", budget_total=1)
+    assert bought == [Label("1")]
     assert [(row.query_id, row.state) for row in ledger.rows()] == [("train/1/a", State.COMMITTED)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_step_that_is_repeated_owns_what_it_owned_the_first_time(ledger: Ledger, share: float) -> None:
+    """Whatever it, the steps after it and their look ahead have bought before the attempt was killed."""
+
+    def own_then_buy(step: int) -> tuple[dict[str, str], list[Reply]]:
+        """Rank what is not owned, and buy the first, as a labeller does."""
+        names = [f"p{(step * 3 + n) % 20}" for n in range(8)]
+        ledger.buy_all(LOOK_AHEAD, step, names[:1], "dataset", str.upper, "data", budget_total=9)
+        owned = ledger.owned(names, step)
+        chosen = [name for name in names if name not in owned][: int(8 * share)]
+        return owned, ledger.buy_all("train", step, chosen, "dataset", str.upper, "data", budget_total=9)
+
+    first = [own_then_buy(step) for step in range(1, 7)]
+    lines, accounts = list(ledger.rows()), [ledger.account(step, budget_total=9) for step in range(1, 7)]
+    for attempt in range(3):
+        again = [own_then_buy(step) for step in range(3, 6 - attempt)]
+        assert again == first[2 : 5 - attempt]
+        assert list(ledger.rows()) == lines, "what was bought again is charged on its old line"
+    assert [ledger.account(step, budget_total=9) for step in range(1, 7)] == accounts
+
+
+def test_what_a_look_ahead_bought_is_owned_by_its_own_step(ledger: Ledger) -> None:
+    names = ["train/3", f"{LOOK_AHEAD}/3", f"{LOOK_AHEAD}/4", "train/2"]
+    for name in names:
+        stage, step = name.split("/")
+        ledger.buy_all(stage, int(step), [name], "dataset", str.upper, "data", budget_total=None)
+    assert ledger.owned(names, 3).keys() == {f"{LOOK_AHEAD}/3", "train/2"}
+    assert ledger.owned(names, 4).keys() == set(names)
+
+
+@pytest.mark.parametrize(
+    ("cost", "total", "bought", "spent"),
+    [
+        (1.0, 3, 3, True),
+        (1.0, 3, 2, False),
+        (0.3, 1, 3, True),
+        (0.25, 1, 3, False),
+        (0.1, 1, 10, True),
+        (2.0, 1, 0, True),
+    ],
+)
+def test_an_account_knows_when_it_buys_nothing_more(
+    ledger: Ledger, cost: float, total: int, bought: int, spent: bool
+) -> None:
+    def buy(step: int, *names: str) -> list[Reply]:
+        return ledger.buy_all("train", step, names, "dataset", str.upper, "data", budget_total=total, cost=cost)
+
+    assert all(isinstance(reply, Label) for reply in buy(1, *(f"p{number}" for number in range(bought))))
+    account = ledger.account(1, budget_total=total, price=cost)
+    assert account.spent is spent
+    assert account.exhausted is (spent and bought == 0), "what is owned can be learned from"
+    assert (buy(2, "q") == [Refused(BUDGET_SPENT)]) is spent
+
+
+def test_an_account_that_waits_for_answers_is_not_exhausted(ledger: Ledger) -> None:
+    reserve(ledger, 1, "a", total=1)
+    account = ledger.account(1, budget_total=1)
+    assert (account.open, account.spent, account.exhausted) == (1, True, False)
 
 
 def test_buy_all_buys_nothing_when_the_source_fails(ledger: Ledger) -> None:
@@ -220,7 +290,7 @@ def test_lookups_of_a_long_ledger_use_indexes(ledger: Ledger) -> None:
     reserve(ledger, 1, "b", total=10)
     ledger.commit("train/1/b", "2", "ann")
     ledger.owned(["a"])
-    ledger.bought(1)
+    ledger.account(1, budget_total=10)
     event.remove(ledger._engine, "before_cursor_execute", note)
     with ledger._engine.connect() as connection:
         for statement, parameters in seen:
@@ -249,6 +319,12 @@ def test_what_is_not_a_ledger(tmp_path: Path) -> None:
         Ledger(text)
     with pytest.raises(UserError, match="unable to open database file"):
         Ledger(tmp_path / "missing" / "ledger.sqlite")
+
+
+def test_where_wal_does_not_work_the_remedy_is_named(tmp_path: Path) -> None:
+    """As on a network drive: this way of opening a file knows no shared memory."""
+    with pytest.raises(UserError, match=r"WAL does not work on this file system; label.ledger names another place"):
+        Ledger(f"sqlite:///file:{tmp_path}/ledger.sqlite?vfs=unix-none&uri=true")
 
 
 @pytest.mark.parametrize("url", ["postgresql://ann:secret@db/x", "sqlite://", "sqlite:///:memory:", "://"])

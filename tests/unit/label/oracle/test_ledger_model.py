@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import LedgerError, Outcome, Reservation
+from effrl.questions import BUDGET_SPENT, UNLABELLED, Label, Refused, Reply
 
 prompts = st.sampled_from(["a", "b", "c", "d"])
 sources = st.sampled_from(["dataset", "people"])
@@ -90,7 +91,7 @@ class LedgerModel(RuleBasedStateMachine):
             return None if prompt == nothing_for else "1"
 
         lines = {name: list(line) for name, line in self.lines.items()}
-        expected: dict[str, str | None] = {}
+        expected: dict[str, Reply] = {}
         for prompt in dict.fromkeys(wanted):  # a prompt that is named twice is one purchase
             reservation = self.expected(query_id("train", step, prompt), prompt, "dataset")
             if reservation is None:
@@ -106,17 +107,19 @@ class LedgerModel(RuleBasedStateMachine):
             return
         raise AssertionError("a query id of another source went through")
 
-    def _buy(self, step: int, wanted: list[str], label: object) -> list[str | None]:
+    def _buy(self, step: int, wanted: list[str], label: object) -> list[Reply]:
         assert callable(label)
         return self.ledger.buy_all("train", step, wanted, "dataset", label, "data", budget_total=self.total)
 
-    def _bought(self, reservation: Reservation, prompt: str, step: int, label: str | None) -> str | None:
-        if reservation.outcome in (Outcome.OWNED, Outcome.EXHAUSTED):
-            return reservation.answer
+    def _bought(self, reservation: Reservation, prompt: str, step: int, label: str | None) -> Reply:
+        if reservation.outcome is Outcome.OWNED:
+            return Label(str(reservation.answer))
+        if reservation.outcome is Outcome.EXHAUSTED:
+            return Refused(UNLABELLED if reservation.query_id in self.lines else BUDGET_SPENT)
         if reservation.outcome is Outcome.RESERVED:
             self.lines[reservation.query_id] = [prompt, "dataset", step, "reserved", None]
         self.lines[reservation.query_id][3:] = ["refunded", None] if label is None else ["committed", label]
-        return label
+        return Refused(UNLABELLED) if label is None else Label(label)
 
     @rule()
     def reopen(self) -> None:
@@ -129,8 +132,12 @@ class LedgerModel(RuleBasedStateMachine):
         assert {
             row.query_id: [row.prompt_id, row.source, row.step, row.state, row.answer] for row in rows
         } == self.lines
-        assert self.ledger.bought() == sum(line[3] == "committed" for line in self.lines.values())
-        assert self.ledger.bought(1) == sum(line[2:4] == [1, "committed"] for line in self.lines.values())
+        for step in range(3):
+            account, up_to = self.ledger.account(step, budget_total=9), [x for x in self.lines.values() if x[2] <= step]
+            assert account.bought == sum(line[2:4] == [step, "committed"] for line in up_to)
+            assert account.bought_total == sum(line[3] == "committed" for line in up_to)
+            assert account.open == sum(line[3] == "reserved" for line in up_to)
+            assert account.budget_left == 9 - sum(line[3] != "refunded" for line in up_to)
 
     @invariant()
     def the_budget_holds(self) -> None:
