@@ -8,7 +8,7 @@ from actors.role import Role
 from effrl.config.data import Source
 from effrl.config.label import LabelConfig
 from effrl.data.reader import read
-from effrl.label.oracle.address import open_ledger
+from effrl.label.oracle.address import note_place, open_ledger
 from effrl.label.oracle.ledger import Ledger
 from effrl.label.oracle.vault import LabelVault
 from effrl.questions import Account, Answer, Question, Reply
@@ -33,6 +33,7 @@ class OracleActor(Role):
     ) -> None:
         """``train`` is None where nothing is trained: then nothing is sold, and there is no ledger."""
         super().__init__(name, run_dir, version)
+        self.run = RunDirectory(run_dir)
         self.sells = train is not None
         self.vault = LabelVault(read(train) if train else ())
         self.held_out = {name: LabelVault(read(source)) for name, source in held_out.items()}
@@ -40,7 +41,7 @@ class OracleActor(Role):
 
     @cached_property
     def ledger(self) -> Ledger:
-        return open_ledger(RunDirectory(self.run_dir), self.config.ledger)
+        return open_ledger(self.run, self.config.ledger)
 
     def ready(self) -> None:
         """Return once the ledger is open.
@@ -53,8 +54,9 @@ class OracleActor(Role):
 
     def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         """One reply per question, in order: a data set answers at once, or never."""
-        ids, total = [question.prompt.id for question in questions], self.config.budget.total
-        return self.ledger.buy_all(step.stage, step.number, ids, SOURCE, self.vault.buy, SOURCE, budget_total=total)
+        ids, total, ledger = [question.prompt.id for question in questions], self.config.budget.total, self.ledger
+        note_place(self.run, self.config.ledger)
+        return ledger.buy_all(step.stage, step.number, ids, SOURCE, self.vault.buy, SOURCE, budget_total=total)
 
     def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
         """The labels among these that were bought before the step; the ledger alone is asked, not the vault."""

@@ -9,6 +9,7 @@ MAY_CHANGE = (
     "data.eval",
     "eval",
     "label.budget",
+    "label.ledger",
     "learn.activation_checkpointing",
     "learn.micro_batch_tokens",
     "reward.memory_mb",

@@ -29,7 +29,7 @@ class RunDirectory:
 
     @property
     def ledger_note(self) -> Path:
-        """Says where the ledger was made, where that is another place."""
+        """Says where labels were bought, so that a resume elsewhere does not begin another ledger."""
         return self.path / "ledger.txt"
 
     @property

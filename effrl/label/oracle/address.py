@@ -13,27 +13,32 @@ from effrl.run.directory import RunDirectory
 
 
 def open_ledger(run: RunDirectory, address: str | None) -> Ledger:
-    """Open the ledger of a run, or create it in the first attempt.
+    """Open the ledger of a run, or create it where nothing was bought yet.
 
     Args:
-        run: where it lies, unless ``address`` names another place; then the run directory notes that place.
+        run: where it lies, unless ``address`` names another place.
         address: ``label.ledger``.
 
     Raises:
         UserError: the run's ledger is not there, the one that is there is another run's, or it cannot be opened.
     """
-    if address is None:
-        return Ledger(run.ledger)
-    if run.ledger_note.exists() and not file_of(address).exists():
+    place = address or str(run.ledger)
+    has_bought = run.ledger_note.exists()
+    if has_bought and not file_of(place).exists():
         raise UserError(
-            f"the ledger of {run.path} is not at {address} on {socket.gethostname()}; it was made at"
-            f" {run.ledger_note.read_text().strip()}: resume there, or copy it and name its place as label.ledger"
+            f"the ledger of {run.path} is not at {place} on {socket.gethostname()}; it was at"
+            f" {run.ledger_note.read_text()}: resume there, or copy it and name its place as label.ledger"
         )
-    file_of(address).parent.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(address)
-    if not run.ledger_note.exists():
-        if next(ledger.rows(), None) is not None:
-            ledger.close()
-            raise UserError(f"{address} holds the labels of another run: name a file of its own as label.ledger")
-        run.ledger_note.write_text(f"{address} on {socket.gethostname()}\n")
+    file_of(place).parent.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(place)
+    if address is not None and not has_bought and next(ledger.rows(), None) is not None:
+        ledger.close()
+        raise UserError(f"{place} holds the labels of another run: name a file of its own as label.ledger")
     return ledger
+
+
+def note_place(run: RunDirectory, address: str | None) -> None:
+    """Note in the run directory, before something is bought, where its ledger is."""
+    note = f"{address or run.ledger} on {socket.gethostname()}"
+    if not run.ledger_note.exists() or run.ledger_note.read_text() != note:
+        run.ledger_note.write_text(note)

@@ -24,7 +24,10 @@ def test_what_may_change_is_there(field: str) -> None:
 
 def test_how_long_it_runs_and_what_on_may_change() -> None:
     after = config(
-        run={"steps": 90, "sinks": []}, eval={"every": 3}, label={"budget": {"total": 7}}, cluster={"nodes": 2}
+        run={"steps": 90, "sinks": []},
+        eval={"every": 3},
+        label={"budget": {"total": 7}, "ledger": "/a"},
+        cluster={"nodes": 2},
     )
     assert changed_for_good(config(), after) == {}
     assert changed_for_good(config(), config(data={"train": "tasks:chain", "eval": "d.jsonl"})) == {}
