@@ -22,3 +22,13 @@ class Method:
 
     def __init__(self, call: Callable[..., Any]) -> None:
         self.remote = lambda *arguments: Ref(call(*arguments))
+
+
+class Handle:
+    """A handle of an actor in this process."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def __getattr__(self, name: str) -> Method:
+        return Method(getattr(self.actor, name))

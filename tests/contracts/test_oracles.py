@@ -1,0 +1,48 @@
+"""The project's oracle, and one whose answers come later, fulfil the contract."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import effrl
+from actors import role
+from actors.oracle.actor import OracleActor
+from actors.oracle.service import OracleService
+from effrl.config.schema import Config
+from effrl.protocols import Oracle
+from tests.contracts.oracle import OracleContract
+from tests.plugins.oracles import Inbox
+from tests.unit.actors.fake_actor import Handle
+
+
+class TestDatasetOracle(OracleContract):
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(role, "_log_to", lambda path: None)  # it would take the test's own output
+        self.directory = tmp_path
+
+    def make(self, labels: Mapping[str, str | None], budget: int | None) -> Oracle:
+        data = self.directory / "rows.jsonl"
+        rows = [{"id": name, "prompt": f"what is {name}?", "label": label} for name, label in labels.items()]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        config = Config.model_validate({"data": {"train": str(data)}, "label": {"budget": {"total": budget}}})
+        actor = OracleActor("oracle", self.directory, effrl.__version__, config.data.train, {}, config.label)
+        actor.ready()
+        return OracleService(Handle(actor), 1.0)
+
+
+class TestInbox(OracleContract):
+    answers_at_once = False
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path) -> None:
+        self.file = tmp_path / "ledger.sqlite"
+
+    def make(self, labels: Mapping[str, str | None], budget: int | None) -> Oracle:
+        return Inbox(self.file, budget)
+
+    async def give(self, oracle: Oracle, query: str, answer: str | None) -> None:
+        assert isinstance(oracle, Inbox)
+        oracle.answer(query, answer)

@@ -1,0 +1,50 @@
+"""An oracle whose answers come later, as a person's do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from effrl.label.oracle.ledger import Ledger, query_id
+from effrl.label.oracle.purchases import Outcome, State
+from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply
+from effrl.types import Step
+
+
+class Inbox:
+    """Asks a person about each prompt, at a price of 1."""
+
+    def __init__(self, path: Path, budget: int | None) -> None:
+        self.ledger, self.budget = Ledger(path), budget
+        self.log: list[Answer] = []
+
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
+        owned = self.ledger.owned(prompt_ids, step.number)
+        return [owned.get(name) for name in prompt_ids]
+
+    async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
+        return [self._ask(step, question.prompt.id) for question in questions]
+
+    async def answered(self, after: int) -> tuple[int, list[Answer]]:
+        return len(self.log), self.log[after:]
+
+    async def withdraw(self, queries: Sequence[str]) -> None:
+        open_ = {row.query_id for row in self.ledger.rows() if row.state is State.RESERVED}
+        for query in set(queries) & open_:
+            self.ledger.refund(query)
+
+    def answer(self, query: str, text: str | None) -> None:
+        """A person's answer; None: no idea. Of several, the first one counts."""
+        row = next(row for row in self.ledger.rows() if row.query_id == query)
+        if row.state is not State.RESERVED:
+            return
+        if text is None:
+            self.ledger.refund(query)
+        else:
+            self.ledger.commit(query, text, "ann")
+        self.log.append(Answer(query, row.prompt_id, text))
+
+    def _ask(self, step: Step, prompt_id: str) -> Reply:
+        name = query_id(step.stage, step.number, prompt_id)
+        reservation = self.ledger.reserve(name, prompt_id, "people", step.number, budget_total=self.budget)
+        if reservation.answer is not None:
+            return Label(reservation.answer)
+        return Refused(BUDGET_SPENT) if reservation.outcome is Outcome.EXHAUSTED else Asked(reservation.query_id)
