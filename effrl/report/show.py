@@ -83,7 +83,8 @@ def show_step(run: Path, step: int, console: Console, limit: int = 5) -> None:
         raise UserError(_no_such_step(run, step))
     shown = groups[: max(1, limit)]
     console.print(_summary(step, groups, _replayed(run, step), len(shown)))
-    show_groups(shown, console, certainties(run / "select" / "scores.jsonl", step))
+    prompt_ids = {group["prompt_id"] for group in shown}
+    show_groups(shown, console, certainties(run / "select" / "scores.jsonl", step, prompt_ids))
 
 
 def show_groups(

@@ -10,11 +10,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from effrl.batch import Settled
+from effrl.run.lines import from_end, trim
 from effrl.types import Fate, Group, Rollout, Score
 
 ROLLED_BACK = "rolled_back"
@@ -27,7 +27,7 @@ class GroupStore:
         self.directory = directory
         (directory / ROLLED_BACK).mkdir(parents=True, exist_ok=True)
         self._rolled = directory / "rolled.jsonl"
-        _trim(self._rolled)
+        trim(self._rolled)
 
     def rolled(self, step: int, groups: Sequence[Group]) -> None:
         """Record that groups exist, before anything else can happen to them."""
@@ -66,11 +66,11 @@ class GroupStore:
 
     def last_attempt(self) -> int:
         """The attempt that rolled out the last group, with whose number its id begins; 0 where there is no group."""
-        last = _last_line(self._rolled)
+        last = next((line for _, line in from_end(self._rolled)), None)
         return int(json.loads(last)["id"].split("/")[0]) if last else 0
 
     def _roll_back_step(self, step: int, entries: Sequence[dict[str, Any]]) -> int:
-        _trim(rolled_back_file(self.directory, step))
+        trim(rolled_back_file(self.directory, step))
         known = {record["id"] for record in _read(rolled_back_file(self.directory, step))}
         settled = {record["id"]: record for record in _read(settled_file(self.directory, step))}
         lost = [settled.get(entry["id"], entry) for entry in entries if entry["id"] not in known]
@@ -162,23 +162,6 @@ def _append(path: Path, records: Iterable[dict[str, Any]]) -> None:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _trim(path: Path) -> None:
-    """Cut off the torn last line of a write that a crash interrupted, or the next record would be glued to it."""
-    if path.exists() and path.stat().st_size > 0:
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            whole = content.rfind(b"\n") + 1
-        os.truncate(path, whole)
-
-
-def _last_line(path: Path) -> bytes:
-    """The last whole line, without the file before it; empty where there is none."""
-    if not path.exists() or path.stat().st_size == 0:
-        return b""
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        end = content.rfind(b"\n")
-        return content[content.rfind(b"\n", 0, max(end, 0)) + 1 : max(end, 0)]
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

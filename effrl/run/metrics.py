@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from effrl.errors import UserError
+from effrl.run.lines import cut, from_end
 
 MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
@@ -40,7 +41,6 @@ class MetricsLog:
     def append(self, row: MetricsRow) -> None:
         """Write one row to disk: ``step`` first, the other keys sorted, what is not finite as null."""
         line = json.dumps(plain(row), allow_nan=False) + "\n"
-        # Opened anew for each row: `truncate_after` replaces the file, and an open handle would write to the old one.
         with self.path.open("ab") as file:
             file.write(line.encode())
             file.flush()
@@ -57,8 +57,20 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def truncate_after(path: Path, step: int) -> None:
-    """Remove the rows of all steps after ``step``, for a resume; the file is replaced at once or not at all."""
-    _rewrite(path, [line for line, row in _sound_lines(path) if row["step"] <= step])
+    """Remove the rows of all steps after ``step``, for a resume. Rows are in order of steps: only the end is read.
+
+    Raises:
+        UserError: a line there is not JSON.
+    """
+    cut(path, next((start + len(line) for start, line in from_end(path) if _step_in(path, line) <= step), 0))
+
+
+def _step_in(path: Path, line: bytes) -> int:
+    try:
+        step: int = json.loads(line)["step"]
+    except ValueError as error:
+        raise UserError(f"{path} has a line that is not JSON, {line[:40]!r}: remove it or restore the file") from error
+    return step
 
 
 def _sound_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:

@@ -2,14 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from effrl.models import fingerprint
-from effrl.run import metrics
 
 
 class Found(Protocol):
@@ -47,7 +46,23 @@ class ScoreRecords:
         return fingerprint(self.model)
 
 
-def certainties(path: Path, step: int) -> dict[str, float]:
-    """By prompt id, what was known at ``step``; nothing where nothing was scored."""
-    rows = metrics.read(path)
-    return {row["prompt_id"]: row["certainty"] for row in rows if row["step"] <= step}
+def certainties(path: Path, step: int, prompt_ids: Collection[str]) -> dict[str, float]:
+    """By prompt id, what was known at ``step``; nothing where nothing was scored.
+
+    A pool is scored many times in a run: only the lines of the prompts that are asked for are parsed.
+    """
+    known: dict[str, float] = {}
+    marks = [json.dumps(prompt_id, ensure_ascii=False).encode() for prompt_id in prompt_ids]
+    for line in _lines(path):
+        if any(mark in line for mark in marks):
+            row = json.loads(line)
+            if row["step"] <= step and row["prompt_id"] in prompt_ids:
+                known[row["prompt_id"]] = row["certainty"]
+    return known
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Without a torn last one."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))

@@ -196,8 +196,9 @@ def test_why_prompts_were_chosen_is_kept(tmp_path: Path) -> None:
     nearest = sorted(POOL, key=lambda prompt: abs(expected(label(prompt.id)) - middle))[:3]
     assert {r["prompt_id"] for r in records if r["selected"]} == {prompt.id for prompt in nearest}
     assert [record["target_tokens"] for record in records] == [1, 2, 3, 1, 2, 3]
-    assert certainties(run.path, 1) == dict(zip((prompt.id for prompt in POOL), values, strict=True))
-    assert certainties(run.path, 0) == {}
+    names = [prompt.id for prompt in POOL]
+    assert certainties(run.path, 1, names) == dict(zip(names, values, strict=True))
+    assert certainties(run.path, 0, [POOL[0].id]) == {}
 
 
 def test_a_log_prob_that_is_no_number_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
