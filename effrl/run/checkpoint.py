@@ -66,7 +66,7 @@ class Checkpoints:
             UserError: a file that a part wrote cannot be seen from here, or nobody wrote a model; nothing is deleted.
         """
         _refuse_incomplete(draft, manifest)
-        content = {"format": FORMAT, **asdict(manifest)}
+        content = json.loads(json.dumps({"format": FORMAT, **asdict(manifest)}))  # its digest is of what will be read
         (draft / MANIFEST).write_text(json.dumps({**content, "digest": _digest_of(content)}, indent=1))
         sync(draft / MANIFEST)
         for folder in (*(path for path in draft.rglob("*") if path.is_dir()), draft):

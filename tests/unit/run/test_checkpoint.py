@@ -42,6 +42,15 @@ def test_round_trip(tmp_path: Path) -> None:
     assert found[1] == Checkpoint(3, parts(path, 3), 0.25)
 
 
+def test_a_state_with_numbers_as_keys_is_not_taken_for_damage(tmp_path: Path) -> None:
+    """JSON makes text of them, which sorts otherwise; and a checkpoint that only looks damaged is lost as well."""
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    draft = checkpoints.begin(1)
+    said = {**parts(draft, 1), "labeller": Saved({}, {"seen": {2: "a", 10: "b"}})}
+    path = checkpoints.seal(draft, Checkpoint(1, said))
+    assert verify(path).parts["labeller"].state == {"seen": {"2": "a", "10": "b"}}
+
+
 def test_only_the_last_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     for step in (2, 4, 6, 10):
