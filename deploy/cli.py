@@ -131,7 +131,9 @@ def score(
     target: Annotated[
         Literal["final_answer", "full_solution"], typer.Option(help="What of a label is scored.")
     ] = "final_answer",
-    prefix: Annotated[str, typer.Option(help="Text between prompt and target.")] = "<answer> ",
+    prefix: Annotated[
+        str | None, typer.Option(help="Text between prompt and target; what template or system prompt ask for.")
+    ] = None,
     template: Annotated[str, typer.Option(help="As data.template: a name, or a text with {prompt}.")] = "plain",
     system: Annotated[str | None, typer.Option(help="System prompt, as data.system.")] = None,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a forward pass, padding included.")] = 16384,
@@ -141,7 +143,7 @@ def score(
         "scores.jsonl"
     ),
 ) -> None:
-    """Find the rows worth training on, by one forward pass each: effrl score 'tasks:strings?size=256' --model tiny."""
+    """Find the rows worth training on, one forward pass each: effrl score 'tasks:chain' --model tiny --prefix '#'."""
     from deploy.commands import score
 
     wish = score.Wish(model, ratio, center, target, prefix, template, system, batch_tokens, workers, gpus, out)

@@ -13,6 +13,7 @@ import ray.data
 from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 
+from actors.machine import usable_cores
 from actors.wait import last_line
 from effrl.errors import DeadlineError, RunError, UserError
 from effrl.learn.packing import layout, pad, unweighted
@@ -50,8 +51,7 @@ class PoolToScore:
     batch_tokens: int
     """Tokens of one forward pass, padding included."""
     workers: int
-    threads: int
-    """Of each worker."""
+    """They share the cores of a machine among themselves."""
     gpus: float = 0
     """Of each worker."""
 
@@ -65,7 +65,7 @@ class TargetScorer:
 
         from actors.ranks.model import Scorer
 
-        torch.set_num_threads(pool.threads)
+        torch.set_num_threads(max(1, usable_cores() // pool.workers))
         self.pool = pool
         self.device = torch.device("cuda" if pool.gpus else "cpu")
         self.tokenizer = AutoTokenizer.from_pretrained(pool.model)

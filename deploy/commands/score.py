@@ -1,7 +1,6 @@
 """Scoring a data set with one forward pass per row, as the command line does it."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from rich.text import Text
 import effrl
 from effrl.config import load
 from effrl.config.data import DataConfig
-from effrl.config.select import Center, Target
+from effrl.config.select import Center, Target, prefix_of
 from effrl.data.reader import read
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model, fingerprint
@@ -37,7 +36,8 @@ class Wish:
     ratio: float
     center: Center
     target: Target
-    prefix: str
+    prefix: str | None
+    """By default what template or system prompt ask for."""
     template: str
     system: str | None
     batch_tokens: int
@@ -72,15 +72,21 @@ def score(source: str, wish: Wish, console: Console) -> None:
     config = load.validate(
         {"data": {"train": source, "template": wish.template, "system": wish.system}}, "effrl score"
     ).data
+    prefix = prefix_of(wish.target, wish.prefix, config.form)
+    if prefix is None:
+        raise UserError(
+            "neither --template nor --system says how an answer begins: set --prefix to what the model writes before"
+            " it, such as '#', or to '' where it begins with the answer"
+        )
     model = find_model(wish.model)
     candidates, without = _candidates(config, wish)
     _check_model(model, candidates)
-    key = ScoringKey(fingerprint(model.path), wish.target, wish.prefix, config.template, config.system)
+    key = ScoringKey(fingerprint(model.path), wish.target, prefix, config.template, config.system)
     cache = ScoreCache(cache_of(wish.out), key)
     missing = {candidate.digest: candidate for candidate in candidates if candidate.digest not in cache.known}
     console.print(_headline(source, wish, candidates, missing), highlight=False, soft_wrap=True)
     if missing:
-        _score(list(missing.values()), model, wish, cache, console)
+        _score(list(missing.values()), model, prefix, wish, cache, console)
     _conclude(candidates, without, cache.known, wish, console)
 
 
@@ -132,14 +138,15 @@ def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing:
     return f"effrl {effrl.__version__} · score · {source} · {wish.model} · {len(candidates):,} rows{before}"
 
 
-def _score(questions: Sequence[Candidate], model: ModelFacts, wish: Wish, cache: ScoreCache, console: Console) -> None:
+def _score(
+    questions: Sequence[Candidate], model: ModelFacts, prefix: str, wish: Wish, cache: ScoreCache, console: Console
+) -> None:
     """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
     from actors.cluster import ray_session
     from actors.data.scoring import PoolToScore, RowToScore
     from actors.data.scoring import score as scored_blocks
 
-    threads = max(1, len(os.sched_getaffinity(0)) // wish.workers)
-    pool = PoolToScore(str(model.path), wish.prefix, model.context, wish.batch_tokens, wish.workers, threads, wish.gpus)
+    pool = PoolToScore(str(model.path), prefix, model.context, wish.batch_tokens, wish.workers, wish.gpus)
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ray_session(), Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(questions))

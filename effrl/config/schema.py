@@ -19,7 +19,7 @@ from effrl.config.process import AnyProcess
 from effrl.config.replay import ReplayConfig, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
 from effrl.config.section import PositiveFloat, PositiveInt, Section, Share
-from effrl.config.select import AnySelect, UfoSelect, UniformSelect
+from effrl.config.select import AnySelect, TargetForm, UfoSelect, UniformSelect, prefix_of
 
 SinkName = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -142,18 +142,19 @@ class Config(Section):
     @property
     def plugins(self) -> dict[str, str]:
         """Import paths of the user's own code that runs outside of the reward's workers, by the field that names it."""
-        kinds = {"select": self.select.kind, "label": self.label.kind, "advantage": self.advantage.kind}
+        sections = {"select": self.select, "label": self.label, "advantage": self.advantage, "loss": self.loss}
+        kinds = {name: section.kind for name, section in sections.items()}
+        if self.process is not None:
+            kinds["process"] = self.process.kind
         return {f"{section}.kind": kind for section, kind in kinds.items() if ":" in kind}
 
     @property
-    def certainty(self) -> UfoSelect:
-        """Target and prefix of certainties.
-
-        A selector of the user's own is told those of labels where all are bought, else those of votes.
-        """
-        if isinstance(self.select, UfoSelect):
-            return self.select
-        return UfoSelect(target="final_answer" if self.label.buys_all else "pseudo_answer")
+    def certainty(self) -> TargetForm:
+        """What certainties are of; for a selector of the user's own, labels where all are bought, else votes."""
+        form, select = self.data.form, self.select
+        if isinstance(select, UfoSelect):
+            return TargetForm(select.target, prefix_of(select.target, select.prefix, form) or "")
+        return TargetForm("final_answer" if self.label.buys_all else "pseudo_answer", form.opening or "")
 
     @property
     def eval_max_tokens(self) -> int:
@@ -222,6 +223,16 @@ class Config(Section):
             raise ValueError(
                 f"select.target=pseudo_answer votes on answers, which your own reward {self.reward.kind} does not tell:"
                 " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _knows_how_answers_begin(self) -> "Config":
+        select = self.select
+        if isinstance(select, UfoSelect) and prefix_of(select.target, select.prefix, self.data.form) is None:
+            raise ValueError(
+                "neither data.template nor data.system says how an answer begins: set select.prefix to what the policy"
+                " writes before it, such as '#', or to '' where it begins with the answer"
             )
         return self
 

@@ -4,6 +4,7 @@
 the paper's value as default and its source in the docstring.
 """
 
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,11 +13,20 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from effrl.config.section import ImportPath, PositiveFloat, PositiveInt, Section, Share
 from effrl.config.section import kind_or as _kind
+from effrl.config.template import Form
 
 Target = Literal["final_answer", "full_solution", "pseudo_answer"]
 """The label's final answer (the paper's); the whole label, where it is a solution; or the policy's majority answer."""
-PREFIX = "<answer> "
-"""What opens the assistant's turn before a final answer in the paper's released code; reasoning is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetForm:
+    """What is scored of a prompt, and what stands before it: ``TargetForm("final_answer", "#")``."""
+
+    target: Target
+    prefix: str
+
+
 Center = Literal["mean", "median"]
 """The middle of the zone. The mean is the paper's; where most certainties gather near 0 or near 1 it lies where few
 prompts are, and the median stays with the many."""
@@ -92,8 +102,9 @@ class UfoSelect(SelectConfig):
     """Middle of the zone: the certainties' mean, the paper's, or their median, for those that gather near 0 or 1."""
     target: Target = "final_answer"
     """What is scored: final_answer (the paper's) or full_solution of the label, or pseudo_answer, a group's vote."""
-    prefix: str = PREFIX
-    """Text between prompt and target, as the policy opens an answer; the paper's code writes ``<answer> ``."""
+    prefix: str | None = None
+    """Text between prompt and target, as the policy opens an answer; nothing before a full_solution. By default what
+    ``data.template`` or ``data.system`` ask for, if they do: ``\\boxed{``, ``#### ``, or the paper's ``<answer> ``."""
     rescore_every: PositiveInt | None = None
     """Steps after which the pool is scored anew, since the policy moves; never by default, as in the paper."""
 
@@ -179,3 +190,10 @@ AnySelect = Annotated[
     | Annotated[PluginSelect, Tag("plugin")],
     Discriminator(_kind("uniform")),
 ]
+
+
+def prefix_of(target: Target, given: str | None, form: Form) -> str | None:
+    """What stands between prompt and target: what is given, else what the prompt asks for; None where nothing says."""
+    if given is not None:
+        return given
+    return "" if target == "full_solution" else form.opening

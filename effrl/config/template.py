@@ -23,6 +23,9 @@ TEMPLATES: dict[str, Template] = {
 """``plain`` leaves rows as they are. ``chat`` and ``boxed`` make a user's message, for models with a chat template;
 ``boxed`` asks for steps and a final answer in a box. ``question`` is plain text, for base models."""
 
+OPENINGS = {"\\boxed{": "\\boxed{", "<answer>": "<answer> ", "####": "#### "}
+"""What a completion writes before its answer, by what asks for it in a prompt. ``<answer> `` is UFO-RL's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -39,6 +42,15 @@ class Form:
         """Whether the template itself has a system message."""
         template = self._pattern
         return not isinstance(template, str) and any(message["role"] == "system" for message in template)
+
+    @property
+    def opening(self) -> str | None:
+        """What a completion writes before its answer, where template or system prompt ask for one form of it."""
+        template = self._pattern
+        texts = [template] if isinstance(template, str) else [message["content"] for message in template]
+        asked = "\n".join([*texts, self.system or ""])
+        found = [opening for mark, opening in OPENINGS.items() if mark in asked]
+        return found[0] if len(found) == 1 else None
 
     def apply(self, content: Content) -> Content:
         """What the policy is asked.

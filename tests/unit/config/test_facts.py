@@ -71,6 +71,32 @@ def test_selectors(select: dict[str, Any], buys_labels: bool, votes: bool, measu
     assert (found.buys_labels, found.votes, found.measured(32, 20)) == (buys_labels, votes, measured)
 
 
+@pytest.mark.parametrize(
+    ("data", "prefix"),
+    [
+        ({"template": "boxed"}, "\\boxed{"),
+        ({"template": "{prompt}\nEnd with #### and the answer."}, "#### "),
+        ({"system": "Think in <think>, then answer in <answer>."}, "<answer> "),
+        ({"template": "boxed", "system": "Answer in <answer>."}, None),
+        ({"template": "question"}, None),
+        ({}, None),
+    ],
+)
+def test_an_answer_is_scored_behind_what_the_prompt_asks_for(data: dict[str, Any], prefix: str | None) -> None:
+    """The paper's ``<answer> `` belongs to a system prompt that no other run has: the policy would not write it."""
+
+    def scored(**select: Any) -> str:
+        data_section = {"train": "tasks:chain", **data}
+        return Config.model_validate({"data": data_section, "select": {"kind": "ufo", **select}}).certainty.prefix
+
+    if prefix is None:
+        with pytest.raises(ValueError, match=r"says how an answer begins: set select\.prefix"):
+            scored()
+    else:
+        assert scored() == prefix
+    assert (scored(prefix="<answer> "), scored(target="full_solution")) == ("<answer> ", "")
+
+
 def test_certainties_are_of_labels_where_all_are_bought() -> None:
     own = {"kind": "my.module:selector"}
     assert config(select=own).certainty.target == "final_answer"

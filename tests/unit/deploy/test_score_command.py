@@ -39,15 +39,20 @@ def test_mistakes_are_one_line_each(command_line: Command, tmp_path: Path) -> No
         ("tasks:strings?size=8", "--model", "tiny", "--out", "old.jsonl"): "old.jsonl exists",
     }
     for arguments, word in mistakes.items():
-        code, out, err = command_line("score", *arguments)
+        code, out, err = command_line("score", "--prefix", "#", *arguments)
         assert (code, out) == (2, ""), arguments
         assert word in err and err.startswith("effrl: ") and err.count("\n") == 1, err
+
+
+def test_nothing_says_how_an_answer_begins(command_line: Command) -> None:
+    code, _, err = command_line("score", "tasks:strings?size=8", "--model", "tiny")
+    assert code == 2 and "set --prefix to what the model writes before it" in err and err.count("\n") == 1
 
 
 def test_a_cache_of_another_model_is_refused(command_line: Command, tmp_path: Path) -> None:
     key = {"model": "77aa", "target": "final_answer", "prefix": "<answer> ", "template": "plain", "system": None}
     (tmp_path / "scores.jsonl.cache").write_text(json.dumps(key) + "\n")
-    code, _, err = command_line("score", "tasks:strings?size=8", "--model", "tiny")
+    code, _, err = command_line("score", "tasks:strings?size=8", "--model", "tiny", "--prefix", "<answer> ")
     assert code == 2 and "was made with model '77aa'" in err and err.count("\n") == 1
 
 
@@ -84,7 +89,7 @@ def rows(path: Path, count: int = 10) -> None:
 
 def test_what_was_scored_before_a_stop_is_kept(command_line: Command, blocks: Blocks, tmp_path: Path) -> None:
     rows(tmp_path / "rows.jsonl")
-    command = ("score", "rows.jsonl", "--model", "tiny", "--ratio", "0.35")
+    command = ("score", "rows.jsonl", "--model", "tiny", "--prefix", "#", "--ratio", "0.35")
     blocks.stop_before = 4
     code, out, err = command_line(*command)
     assert code == 130 and "4 rows are in scores.jsonl.cache" in out and not (tmp_path / "scores.jsonl").exists()
@@ -103,7 +108,7 @@ def test_what_was_scored_before_a_stop_is_kept(command_line: Command, blocks: Bl
 
 def test_only_what_is_new_is_scored(command_line: Command, blocks: Blocks, tmp_path: Path) -> None:
     rows(tmp_path / "rows.jsonl", 5)
-    command = ("score", "rows.jsonl", "--model", "tiny", "--out", "s.parquet")
+    command = ("score", "rows.jsonl", "--model", "tiny", "--prefix", "#", "--out", "s.parquet")
     assert command_line(*command)[0] == 0
     assert command_line(*command, "--center", "median")[0] == 0
     assert len(blocks.asked) == 1, "another zone of the same scores"
@@ -118,7 +123,7 @@ def test_only_what_is_new_is_scored(command_line: Command, blocks: Blocks, tmp_p
 
 
 def worker(batch_tokens: int = 10_000, context: int = 100) -> TargetScorer:
-    return TargetScorer(PoolToScore(str(TINY), "#", context, batch_tokens, workers=1, threads=1))
+    return TargetScorer(PoolToScore(str(TINY), "#", context, batch_tokens, workers=1))
 
 
 def asked(places: list[int]) -> dict[str, Any]:

@@ -185,8 +185,9 @@ def write(path: Path, *rows: Any) -> Path:
         ("select={kind: ufo, prfix: x}", ["unknown key 'select.prfix'", "did you mean 'select.prefix'?"]),
         ("select={kind: ufo, center: mode}", ["select.center", "'mean' or 'median'", "'mode'"]),
         ("select={kind: ufo, ratio: 0}", ["select.ratio", "greater than 0"]),
+        ("select={kind: ufo}", ["says how an answer begins", "set select.prefix", "to '' where it begins"]),
         (
-            "select={kind: ufo}",
+            "select={kind: ufo, prefix: '#'}",
             ["select.ratio=0.1 keeps 1 of the 16 prompts", "rollout.prompts=32", "raise select.ratio"],
         ),
         ("select.kind=nowhere:selector", ["select.kind 'nowhere:selector'", "no module named 'nowhere'"]),
@@ -236,9 +237,9 @@ def test_what_replay_does_not_go_with(train: Command, override: str, words: list
 
 def test_certainties_of_labels_that_nobody_buys(train: Command) -> None:
     for label in ("vote", "random"):
-        overrides = ("select={kind: ufo, ratio: 1}", f"label.kind={label}", "rollout.refill=0")
+        overrides = ("select={kind: ufo, ratio: 1, prefix: ''}", f"label.kind={label}", "rollout.refill=0")
         train(*overrides).says(f"label.kind={label} does not buy", "set select.target=pseudo_answer")
-    own = ("select={kind: ufo, target: pseudo_answer}", "reward.kind=my_rewards:score")
+    own = ("select={kind: ufo, target: pseudo_answer, prefix: ''}", "reward.kind=my_rewards:score")
     train(*own).says("votes on answers", "my_rewards:score does not tell")
 
 

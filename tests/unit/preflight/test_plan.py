@@ -42,8 +42,8 @@ def test_updates_share_the_groups_and_ranks_the_passes() -> None:
         (["label.kind=vote"], None, None),
         (["label.kind=random", "label.budget.per_step=0.1", "rollout.refill=0"], 4, 80),
         (["label.budget.total=100"], 48, 100),
-        (["select={kind: ufo}"], 48, 4096),
-        (["select={kind: ufo}", "label.budget.total=1000"], 48, 1000),
+        (["select={kind: ufo, prefix: ''}"], 48, 4096),
+        (["select={kind: ufo, prefix: ''}", "label.budget.total=1000"], 48, 1000),
     ],
 )
 def test_labels(overrides: list[str], per_step: int | None, in_all: int | None) -> None:

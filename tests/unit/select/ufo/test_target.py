@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from effrl.config.select import PREFIX
 from effrl.models import TINY
 from effrl.select.ufo.target import scored_text, target_ids, target_of, target_tokens
 from effrl.select.ufo.zone import certainty
+
+PREFIX = "<answer> "
+"""The paper's."""
 
 
 def offsets_of(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:

@@ -1,0 +1,82 @@
+"""What a machine lets a process use: its cores, and the memory that processes hold."""
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from math import floor
+from pathlib import Path
+
+import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores() -> int:
+    """Cores for the threads of this process: fewer than the machine has under ``taskset`` or in a container.
+
+    More threads than cores crowd each other; more than a container's quota are all put to sleep until its next period.
+    """
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, min(allowed, floor(cpu_quota(Path("/proc/self/cgroup"), CGROUPS))))
+
+
+def cpu_quota(groups: Path, root: Path) -> float:
+    """The smallest quota of a process's control groups, in cores; 1e9 where there is none.
+
+    Args:
+        groups: the process's ``/proc/PID/cgroup``.
+        root: where cgroups are mounted, in version 2 or 1. A container may see its own group there as the root,
+            whatever its path is called outside.
+    """
+    quotas = [1e9]
+    with suppress(OSError):
+        for line in groups.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "":
+                quotas += filter(None, (_version_2(folder) for folder in _upwards(root, path)))
+            elif "cpu" in controllers.split(","):
+                mounts = (root / controllers, root / "cpu")
+                quotas += filter(None, (_version_1(folder) for mount in mounts for folder in _upwards(mount, path)))
+    return min(quotas)
+
+
+def _upwards(mount: Path, path: str) -> Iterator[Path]:
+    """A group's folder and all above it, up to the mount."""
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    for length in range(len(parts), -1, -1):
+        yield mount.joinpath(*parts[:length])
+
+
+def _version_2(folder: Path) -> float | None:
+    with suppress(OSError, ValueError):  # ValueError: "max" is no number, and no quota
+        quota, period = (folder / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    return None
+
+
+def _version_1(folder: Path) -> float | None:
+    with suppress(OSError, ValueError):
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        return quota / int((folder / "cpu.cfs_period_us").read_text()) if quota > 0 else None
+    return None
+
+
+def resident_mb(pids: Iterable[int]) -> dict[int, float | None]:
+    """Resident memory of processes and all that they started, in MiB; None for a process that is gone.
+
+    All processes are listed once: children that come and go meanwhile cannot make it fail.
+    """
+    sizes: dict[int, int] = {}
+    children: dict[int, list[int]] = defaultdict(list)
+    for process in psutil.process_iter(["ppid", "memory_info"]):
+        memory, parent = process.info["memory_info"], process.info["ppid"]
+        sizes[process.pid] = memory.rss if memory else 0  # a zombie holds none
+        if parent is not None:
+            children[parent].append(process.pid)
+
+    def total(pid: int) -> int:
+        return sizes[pid] + sum(map(total, children[pid]))
+
+    return {pid: total(pid) / 2**20 if pid in sizes else None for pid in pids}
