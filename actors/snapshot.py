@@ -153,8 +153,3 @@ class Landing:
     def drop(self, manifest: Manifest) -> None:
         """Free a version that every worker of the node has loaded."""
         self.path(manifest).unlink(missing_ok=True)
-
-    def sweep(self) -> None:
-        """Free what an attempt of this run that was killed in the middle of a publish left behind."""
-        for path in SHM.glob(f"effrl-{self.run}-*"):
-            path.unlink(missing_ok=True)

@@ -2,13 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.driver.labelling import BudgetWatch, account_metrics, all_dropped
 from actors.driver.scout import Scout
-from actors.wait import answer, answers
+from actors.wait import answer
 from effrl.batch import Batch
 from effrl.config.schema import RunConfig
 from effrl.protocols import Part
@@ -39,7 +39,8 @@ class RunJournal:
     """What a checkpoint is made of."""
     scout: Scout
     oracle: Any
-    actors: Mapping[str, Any]
+    memory: Callable[[], Awaitable[Mapping[str, float | None]]]
+    """Resident memory by actor, in MiB; None for one that cannot be had."""
     wait_s: float
     has_dev_set: bool
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
@@ -112,19 +113,15 @@ class RunJournal:
         return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
 
     async def _write(self, row: dict[str, Any]) -> None:
-        row = {**row, **await memory(self.actors, self.wait_s), **self.clock.take()}
+        row = {**row, **await self._memory(), **self.clock.take()}
         self.metrics.write(row)
         self.progress.step_done(row)
+
+    async def _memory(self) -> dict[str, float | None]:
+        return {f"memory/rss_mb/{name}": size for name, size in (await self.memory()).items()}
 
 
 def _sync_metrics(publication: Publication | None) -> dict[str, float | bool | None]:
     if publication is None:
         return {}
     return {"sync/bytes": publication.bytes, "sync/verified": publication.verified, **publication.metrics}
-
-
-async def memory(actors: Mapping[str, Any], wait_s: float) -> dict[str, float]:
-    """Resident memory of every actor, in MiB."""
-    refs = {name: actor.rss_mb.remote() for name, actor in actors.items()}
-    sizes = await answers(refs, wait_s, "memory")
-    return {f"memory/rss_mb/{name}": size for name, size in zip(refs, sizes, strict=True)}

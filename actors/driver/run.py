@@ -151,7 +151,7 @@ class Driver:
             parts=self.parts,
             scout=scout,
             oracle=self.cluster.oracle,
-            actors=self.cluster.actors,
+            memory=self.cluster.memory,
             wait_s=self._wait_s,
             has_dev_set=self.config.data.dev_set is not None,
         )

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.role import Role
+from actors.rollout import leftovers
 from actors.rollout.outputs import rollout, scored_logprobs
 from actors.rollout.sampling import EngineOptions, Sampled, SampleRequest
-from actors.snapshot import Landing, Manifest
+from actors.snapshot import SHM, Landing, Manifest
 from effrl.data.render import render
 from effrl.errors import UserError
 from effrl.select.ufo.target import target_ids
@@ -28,8 +29,8 @@ class RolloutWorker(Role):
         super().__init__(name, run_dir, version)
         from actors.rollout.engine import Engine
 
-        self.landing = Landing(blake2b(str(run_dir).encode(), digest_size=6).hexdigest())
-        self.landing.sweep()
+        run = blake2b(str(run_dir).encode(), digest_size=6).hexdigest()
+        self.landing, self.held = Landing(run), leftovers.hold(run, SHM)
         self.colocated = options.colocated
         self.engine = Engine(options, self.transfer())
         self.tokenizer = self.engine.tokenizer

@@ -21,7 +21,7 @@ def slopes(run: Path) -> list[dict[str, float | str]]:
     rows = [row for row in metrics.read(run / "metrics.jsonl") if row["step"] > 0]
     late = rows[int(WARM_UP * len(rows)) :]
     names = [name for name in rows[-1] if name.startswith("memory/rss_mb/")]
-    return [_line(name, [(row["step"], row[name]) for row in late]) for name in names]
+    return [_line(name, [(row["step"], row[name]) for row in late if row[name] is not None]) for name in names]
 
 
 def _line(name: str, points: list[tuple[int, float]]) -> dict[str, float | str]:

@@ -63,9 +63,6 @@ class Engine:
             np.array([3, seed % 50], np.int32), logprobs, f"#{1 + seed % 2}", "stop", self.version, self.version
         )
 
-    def rss_mb(self) -> float:
-        return 0.0
-
 
 class Grader:
     """Stands in for the reward actor, whose workers are processes: an answer is what follows the sign."""
@@ -77,9 +74,6 @@ class Grader:
     def score(self, tasks: Sequence[ScoringTask]) -> list[Score]:
         outcomes = [float(task.completion[1:] == task.label) for task in tasks]
         return [Score(outcome, outcome, Status.OK) for outcome in outcomes]
-
-    def rss_mb(self) -> float:
-        return 0.0
 
 
 class Rank:
@@ -104,9 +98,6 @@ class Rank:
         file.write_text("weights")
         return written(checkpoint, [file])
 
-    def rss_mb(self) -> float:
-        return 0.0
-
 
 def config(data: Path, steps: int) -> Config:
     return Config.model_validate(
@@ -121,6 +112,10 @@ def config(data: Path, steps: int) -> Config:
     )
 
 
+async def no_memory() -> dict[str, float | None]:
+    return {}
+
+
 async def attempt(config: Config, directory: RunDirectory, start: StartPoint) -> None:
     """What :meth:`Driver.run` does, but for weights: engines here have none."""
     directory.path.mkdir(exist_ok=True)
@@ -130,7 +125,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint) ->
     oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label))
     control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
     learner = {"learner-0": Handle(Rank())}
-    actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, actors=control)
+    actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, memory=no_memory)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
     found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model))
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]

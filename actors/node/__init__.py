@@ -1,0 +1,3 @@
+"""What a run must know of every node: ``actor`` is a light process on each that is never busy, ``service`` asks all of
+them.
+"""

@@ -1,0 +1,79 @@
+"""The actor of a node: it finds out at the start whether a run can work there, and is never busy afterwards."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from actors.machine import resident_mb, usable_cores
+from effrl import plugins
+from effrl.errors import UserError
+
+VISIBLE_S = 10.0
+"""How long a file that the driver wrote may take to be seen here: a network's file system may be late."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNeeds:
+    """What the workers of a node must find there."""
+
+    models: tuple[Path, ...]
+    """Directories that they load."""
+    token: Path | None = None
+    """A file that the driver has just written into the run directory; None where nothing is written there."""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """Import paths of the user's own code that they run, by the field that names it."""
+    search_path: tuple[str, ...] = ()
+    """Where that code may lie, besides where packages are installed."""
+
+
+class NodeActor:
+    """Looks at its node."""
+
+    def __init__(self) -> None:
+        self.host = socket.gethostname()
+
+    def check(self, needs: NodeNeeds) -> int:
+        """See that a run can work here, before an engine is loaded for minutes.
+
+        Returns:
+            Cores that the workers of this node may use.
+
+        Raises:
+            UserError: one line that says what is not here, and what to do.
+        """
+        if needs.token is not None and not self._sees(needs.token):
+            raise UserError(
+                f"node {self.host} does not see the run directory {needs.token.parent}: choose a run.dir on a disk that"
+                " every node shares, since each writes its part of a checkpoint and its logs there"
+            )
+        for model in needs.models:
+            if not (model / "config.json").is_file():
+                raise UserError(
+                    f"node {self.host} has no model at {model}: put it on a disk that every node shares, or at the same"
+                    " place on each"
+                )
+        plugins.search(needs.search_path)
+        for name, path in needs.plugins.items():
+            if find_spec(path.partition(":")[0].partition(".")[0]) is None:
+                raise UserError(
+                    f"{name} {path!r}: node {self.host} has no such module; install it there, or start the run in a"
+                    f" directory that every node shares (it looked in {os.pathsep.join(needs.search_path)})"
+                )
+        return usable_cores()
+
+    def memory(self, pids: Mapping[str, int]) -> dict[str, float | None]:
+        """Resident memory of processes of this node by name, children included, in MiB."""
+        sizes = resident_mb(pids.values())
+        return {name: sizes[pid] for name, pid in pids.items()}
+
+    def _sees(self, token: Path) -> bool:
+        deadline = time.monotonic() + VISIBLE_S
+        while not token.exists():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True

@@ -1,0 +1,53 @@
+"""All nodes of a run: whether it can work there, how many cores they have, and what its processes hold."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.node.actor import NodeActor, NodeNeeds
+from actors.wait import answer, answers
+from effrl.errors import RunError
+
+MEMORY_S = 2.0
+"""Deadline for a reading of memory."""
+
+
+@dataclass
+class Nodes:
+    """One light actor per node."""
+
+    actors: dict[str, Any] = field(default_factory=dict)
+    """By the id of the node."""
+    cores: dict[str, int] = field(default_factory=dict)
+    """That workers may use."""
+
+    async def check(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> None:
+        """See that every node has what its workers need, and count its cores.
+
+        Raises:
+            UserError: one line about the first node that lacks something.
+        """
+        for node in nodes.keys() - self.actors.keys():
+            here = NodeAffinitySchedulingStrategy(node, soft=False)
+            self.actors[node] = ray.remote(NodeActor).options(num_cpus=0, scheduling_strategy=here).remote()
+        refs = {f"node {node}": self.actors[node].check.remote(needs) for node, needs in nodes.items()}
+        self.cores = dict(zip(nodes, await answers(refs, seconds, "a look at what it has"), strict=True))
+
+    async def memory(self, processes: Mapping[str, Mapping[str, int]]) -> dict[str, float | None]:
+        """Resident memory in MiB by name, children included; None where a node does not answer soon.
+
+        Args:
+            processes: process ids by name, by node.
+        """
+        readings = await asyncio.gather(*(self._memory_of(node, pids) for node, pids in processes.items()))
+        return {name: size for reading in readings for name, size in reading.items()}
+
+    async def _memory_of(self, node: str, pids: Mapping[str, int]) -> Mapping[str, float | None]:
+        try:
+            return await answer(self.actors[node].memory.remote(pids), MEMORY_S, "memory", f"node {node}")
+        except RunError:  # a metric must not end a run; if the node is lost, its workers will say so
+            return dict.fromkeys(pids)

@@ -1,0 +1,87 @@
+"""What a node must have before a run starts on it, and memory that is read without waiting for anybody busy."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.node import actor
+from actors.node.actor import NodeActor, NodeNeeds
+from actors.node.service import Nodes
+from effrl.errors import DeadlineError, UserError
+from effrl.models import TINY
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actor, "VISIBLE_S", 0.3)
+
+
+def refusal(needs: NodeNeeds) -> str:
+    with pytest.raises(UserError) as caught:
+        NodeActor().check(needs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_node_that_has_everything_tells_its_cores(tmp_path: Path) -> None:
+    (tmp_path / "token").touch()
+    (tmp_path / "lies_on_the_node.py").touch()
+    own = {"loss.kind": "lies_on_the_node:loss"}
+    cores = NodeActor().check(NodeNeeds((TINY,), tmp_path / "token", own, (str(tmp_path),)))
+    assert 1 <= cores <= (os.cpu_count() or 1)
+
+
+def test_a_run_directory_that_is_not_shared(tmp_path: Path) -> None:
+    """Ranks would write their part of a checkpoint to a disk of their own, and it would be sealed without them."""
+    said = refusal(NodeNeeds((), tmp_path / "run" / "token"))
+    assert f"does not see the run directory {tmp_path / 'run'}" in said and "a disk that every node shares" in said
+
+
+def test_a_token_may_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network's file system shows a new file after a while."""
+    seen = iter([False, False, True])
+    monkeypatch.setattr(Path, "exists", lambda _: next(seen))
+    NodeActor().check(NodeNeeds((), tmp_path / "token"))
+
+
+def test_a_model_that_is_not_on_the_node(tmp_path: Path) -> None:
+    assert f"has no model at {tmp_path}: put it on a disk" in refusal(NodeNeeds((TINY, tmp_path)))
+
+
+def test_code_of_the_user_that_is_not_on_the_node(tmp_path: Path) -> None:
+    said = refusal(NodeNeeds((), plugins={"loss.kind": "lies_elsewhere:loss"}, search_path=(str(tmp_path),)))
+    assert said.startswith("loss.kind 'lies_elsewhere:loss': node ") and "install it there" in said
+    assert str(tmp_path) in said
+
+
+def test_a_node_reads_memory_by_name() -> None:
+    sizes = NodeActor().memory({"learner-0": os.getpid(), "gone": 2**22 + 1})
+    assert sizes["learner-0"] is not None and sizes["gone"] is None
+
+
+async def test_a_reading_that_does_not_come_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A metric must not end a run, nor hold it up."""
+
+    class Remote:
+        def __init__(self, method: Any) -> None:
+            self.remote = method
+
+    class Node:
+        def __init__(self, lost: bool) -> None:
+            self.memory = Remote(lambda pids: None if lost else dict.fromkeys(pids, 7.0))
+
+    async def answer(ref: Any, seconds: float, what: str, role: str) -> Any:
+        assert seconds <= 5
+        if ref is None:
+            raise DeadlineError(f"waited {seconds:.0f} s in vain for {what} of {role}")
+        return ref
+
+    monkeypatch.setattr("actors.node.service.answer", answer)
+    nodes = Nodes({"a": Node(lost=False), "b": Node(lost=True)})
+    assert await nodes.memory({"a": {"data": 1, "learner-0": 2}, "b": {"rollout-1": 1}}) == {
+        "data": 7.0,
+        "learner-0": 7.0,
+        "rollout-1": None,
+    }
