@@ -43,14 +43,15 @@ class OracleActor(Role):
     def ledger(self) -> Ledger:
         return open_ledger(self.run, self.config.ledger)
 
-    def ready(self) -> None:
-        """Return once the ledger is open.
+    def ready(self) -> int:
+        """The process that it is, once the ledger is open.
 
         Raises:
             UserError: it cannot be opened. (A constructor that raises is a dead actor, whose error has lost its kind.)
         """
         if self.sells:
             self.ledger.spent()
+        return super().ready()
 
     def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         """One reply per question, in order: a data set answers at once, or never."""
