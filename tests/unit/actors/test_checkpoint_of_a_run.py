@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ class Written:
 
 def journal(checkpoints: Checkpoints, *chosen: Written) -> RunJournal:
     given: dict[str, Any] = {field.name: None for field in fields(RunJournal) if not field.name.startswith("_")}
-    made = RunJournal(**{**given, "checkpoints": checkpoints, "parts": chosen})
+    made = RunJournal(**{**given, "checkpoints": checkpoints, "parts": chosen, "progress": SimpleNamespace(note=print)})
     made._unsaved, made._accuracy = Update(7, 7, learned=True), 0.5
     return made
 
