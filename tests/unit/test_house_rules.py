@@ -12,9 +12,6 @@ import pytest
 
 from tests.unit.sources import FILES, MODULES, PACKAGES, ROOT, lines, place, tree
 
-SAME_NAMES = {"Question", "Reply"}
-"""A sandbox and its workers ask and reply too, within the folder of the sandbox alone."""
-
 
 def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
     """Every call of a function by its dotted name."""
@@ -34,7 +31,7 @@ def test_public_classes_have_names_of_their_own() -> None:
         for node in tree(file).body:
             for name in _classes_and_aliases(node):
                 found[name].append(place(file, node))
-    assert {name: places for name, places in found.items() if len(places) > 1 and name not in SAME_NAMES} == {}
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
 def _classes_and_aliases(node: ast.stmt) -> list[str]:

@@ -78,7 +78,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WorkerReply:
     """The answer to the request of the same number: a stray message can never be taken for another rollout's score."""
 
     number: int
@@ -90,7 +90,7 @@ class Reply:
         return json.dumps({"number": self.number, **found}).encode()
 
     @staticmethod
-    def unpack(message: bytes) -> "Reply | None":
+    def unpack(message: bytes) -> "WorkerReply | None":
         """None where the message is no score that a worker can give."""
         match _fields(message):
             case {
@@ -101,7 +101,7 @@ class Reply:
                 "detail": str(detail),
             } if _possible(outcome, status):
                 detail = " ".join(detail.split())[:_LONGEST_DETAIL]
-                return Reply(number, Score(outcome, outcome, Status(status), answer, detail))
+                return WorkerReply(number, Score(outcome, outcome, Status(status), answer, detail))
         return None
 
 

@@ -15,7 +15,7 @@ from typing import Self
 
 from effrl.config.reward import AnyReward
 from effrl.errors import RunError, UserError
-from effrl.reward.sandbox.messages import Reply, ScoringTask, Started
+from effrl.reward.sandbox.messages import ScoringTask, Started, WorkerReply
 from effrl.reward.sandbox.process import START_SECONDS, WorkerProcess
 from effrl.types import Score, Status
 
@@ -112,7 +112,7 @@ class Sandbox:
             self._check_start(worker, message)
             return
         self._hung.clear()
-        if isinstance(message, Reply) and message.number == worker.number:
+        if isinstance(message, WorkerReply) and message.number == worker.number:
             yield worker.number, message.score
             if message.score.status is Status.MEMORY:
                 self._replace(place)  # what it failed to free would count against the next completions
@@ -143,7 +143,7 @@ class Sandbox:
             f" had no verdict within {self._config.timeout_s:g} s; mend the reward, or raise reward.timeout_s"
         )
 
-    def _check_start(self, worker: WorkerProcess, message: Started | Reply | None) -> None:
+    def _check_start(self, worker: WorkerProcess, message: Started | WorkerReply | None) -> None:
         """One failed start is final: a reward that cannot be loaded now would be started again for ever."""
         if message == Started():
             worker.rest()

@@ -15,7 +15,7 @@ from pathlib import Path
 import effrl
 from effrl.config.reward import AnyReward
 from effrl.errors import DeadlineError
-from effrl.reward.sandbox.messages import Reply, Request, ScoringTask, Started
+from effrl.reward.sandbox.messages import Request, ScoringTask, Started, WorkerReply
 
 START_SECONDS = 60.0
 """Deadline of a start: importing sympy takes a second on an idle machine, and many on a busy one."""
@@ -76,13 +76,13 @@ class WorkerProcess:
         self._longest_reply = len(request) + _BEYOND_REQUEST
         self.number, self.prompt_id, self.deadline = number, task.prompt_id, time.monotonic() + timeout_s
 
-    def receive(self) -> Started | Reply | None:
+    def receive(self) -> Started | WorkerReply | None:
         """Read one message; None where the worker hung up, or wrote anything but what is due."""
         try:
             message = self.connection.recv_bytes(self._longest_reply)
         except (EOFError, OSError):  # the latter: it stopped in the middle, or announced too much
             return None
-        return Started.unpack(message) if self.starting else Reply.unpack(message)
+        return Started.unpack(message) if self.starting else WorkerReply.unpack(message)
 
     def rest(self) -> None:
         """Become idle: it is ready, or its answer is in."""

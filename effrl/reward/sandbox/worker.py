@@ -2,7 +2,8 @@
 
 Started as ``python -m effrl.reward.sandbox.worker FD PARENT CONFIG [SEARCH_PATH …]``, the config as JSON, by
 :class:`effrl.reward.sandbox.process.WorkerProcess`. It consumes :class:`Request` and produces :class:`Started`, then
-one :class:`Reply` per request, on the socket FD. Standard output is the user's own: what a reward prints is not ours.
+one :class:`WorkerReply` per request, on the socket FD. Standard output is the user's own: what a reward prints is not
+ours.
 """
 
 import ctypes
@@ -20,7 +21,7 @@ from pydantic import TypeAdapter
 from effrl.config.reward import AnyReward
 from effrl.errors import UserError, one_line
 from effrl.protocols import Reward
-from effrl.reward.sandbox.messages import Reply, Request, ScoringQuestion, ScoringTask, Started
+from effrl.reward.sandbox.messages import Request, ScoringQuestion, ScoringTask, Started, WorkerReply
 from effrl.reward.verdict import checked
 from effrl.reward.verifiers import functions
 from effrl.types import Score, Status
@@ -58,7 +59,7 @@ def serve(connection: Connection, asked: Mapping[ScoringQuestion, Reward]) -> No
             request = Request.unpack(connection.recv_bytes())
         except EOFError:
             return
-        connection.send_bytes(Reply(request.number, judge(asked[request.task.question], request.task)).pack())
+        connection.send_bytes(WorkerReply(request.number, judge(asked[request.task.question], request.task)).pack())
 
 
 def judge(reward: Reward, task: ScoringTask) -> Score:

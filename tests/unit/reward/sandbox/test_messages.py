@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.reward.sandbox.messages import Reply, Request, ScoringTask, Started
+from effrl.reward.sandbox.messages import Request, ScoringTask, Started, WorkerReply
 from effrl.types import Score, Status
 
 FIELDS = {"number": 3, "outcome": 1.0, "status": "ok", "answer": "46", "detail": ""}
@@ -27,26 +27,26 @@ def test_a_task_arrives_whole(completion: str, label: str | None, meta: dict[str
 
 @given(st.floats(0, 1), st.none() | st.text())
 def test_a_score_arrives_whole(outcome: float, answer: str | None) -> None:
-    reply = Reply(3, Score(outcome, outcome, Status.OK, answer))
-    assert Reply.unpack(reply.pack()) == reply
+    reply = WorkerReply(3, Score(outcome, outcome, Status.OK, answer))
+    assert WorkerReply.unpack(reply.pack()) == reply
 
 
 @pytest.mark.parametrize("status", Status)
 def test_every_status_arrives(status: Status) -> None:
     outcome = 0.0 if status.scored else None
-    reply = Reply(3, Score(outcome, outcome, status, detail="why"))
-    assert Reply.unpack(reply.pack()) == reply
+    reply = WorkerReply(3, Score(outcome, outcome, status, detail="why"))
+    assert WorkerReply.unpack(reply.pack()) == reply
 
 
 def test_a_text_that_is_no_unicode_arrives() -> None:
     """A lone surrogate, as JSON Lines may hold it and a tokenizer may make it."""
-    reply = Reply(3, Score(1.0, 1.0, Status.OK, "\ud800"))
-    assert Reply.unpack(reply.pack()) == reply
+    reply = WorkerReply(3, Score(1.0, 1.0, Status.OK, "\ud800"))
+    assert WorkerReply.unpack(reply.pack()) == reply
 
 
 def test_details_are_one_short_line() -> None:
-    reply = Reply(3, Score(None, None, Status.ERROR, detail="one\n\x1f two" * 1000))
-    arrived = Reply.unpack(reply.pack())
+    reply = WorkerReply(3, Score(None, None, Status.ERROR, detail="one\n\x1f two" * 1000))
+    arrived = WorkerReply.unpack(reply.pack())
     assert arrived is not None and "\n" not in arrived.score.detail and len(arrived.score.detail) == 300
 
 
@@ -61,8 +61,8 @@ def test_details_are_one_short_line() -> None:
     ],
 )
 def test_a_lie_is_no_reply(field: str, value: object) -> None:
-    assert Reply.unpack(json.dumps(FIELDS).encode()) == Reply(3, Score(1.0, 1.0, Status.OK, "46"))
-    assert Reply.unpack(json.dumps({**FIELDS, field: value}).encode()) is None
+    assert WorkerReply.unpack(json.dumps(FIELDS).encode()) == WorkerReply(3, Score(1.0, 1.0, Status.OK, "46"))
+    assert WorkerReply.unpack(json.dumps({**FIELDS, field: value}).encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_lie_is_no_reply(field: str, value: object) -> None:
     ids=lambda message: message[:12].decode(errors="replace") or "nothing",
 )
 def test_garbage_is_no_message(message: bytes) -> None:
-    assert Reply.unpack(message) is None
+    assert WorkerReply.unpack(message) is None
     assert Started.unpack(message) is None
 
 
