@@ -163,7 +163,7 @@ class Labeller(Part, Protocol):
         ...
 
     async def learn(self, step: Step, settled: Sequence[Settled]) -> Mapping[str, float]:
-        """Take note of the step's groups and fates, after the update; return metrics."""
+        """Take note of the step's groups and fates, after the update; return metrics, such as ``label/threshold``."""
         ...
 
 

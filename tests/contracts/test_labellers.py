@@ -1,0 +1,44 @@
+"""The project's own labellers fulfil the contract, and two of a user's."""
+
+from typing import Any
+
+from effrl.config.schema import Config
+from effrl.label.build import labeller
+from effrl.protocols import Labeller
+from examples.own_labeller import BuyDoubt
+from tests.contracts.labeller import LabellerContract
+from tests.plugins.label_plugins import BelowMean
+
+
+def config(**label: Any) -> Config:
+    return Config.model_validate({"data": {"train": "tasks:chain"}, "label": label, "rollout": {"refill": 0}})
+
+
+class TestGold(LabellerContract):
+    def make(self, oracle: Any) -> Labeller:
+        return labeller(config(kind="gold"), oracle)
+
+
+class TestVote(LabellerContract):
+    def make(self, oracle: Any) -> Labeller:
+        return labeller(config(kind="vote"), oracle)
+
+
+class TestRandomWithVotes(LabellerContract):
+    def make(self, oracle: Any) -> Labeller:
+        return labeller(config(kind="random", rest="vote", budget={"per_step": 0.3}), oracle)
+
+
+class TestRandomAlone(LabellerContract):
+    def make(self, oracle: Any) -> Labeller:
+        return labeller(config(kind="random", rest="drop", budget={"per_step": 0.3}), oracle)
+
+
+class TestBuyDoubt(LabellerContract):
+    def make(self, oracle: Any) -> Labeller:
+        return BuyDoubt(config(), oracle)
+
+
+class TestBelowMean(LabellerContract):
+    def make(self, oracle: Any) -> Labeller:
+        return BelowMean(config(), oracle)

@@ -1,0 +1,150 @@
+"""Attempts at a run through the driver's services, its journal and its checkpoints, all in this process.
+
+Data and oracle are the real actors. Engines, the learner and the reward's workers are stand-ins: an engine's answers
+depend on the seed alone, and the learner's "weights" are a digest of all that it was ever given to learn.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from hashlib import blake2b
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+import effrl
+from actors.data.actor import DataActor
+from actors.driver.run import Driver
+from actors.oracle.actor import OracleActor
+from actors.rollout.sampling import Sampled, SampleRequest
+from effrl import loop
+from effrl.config.schema import Config
+from effrl.protocols import Labeller
+from effrl.report.progress import Progress
+from effrl.reward.reading import Completions, by_text, clusters
+from effrl.reward.sandbox.messages import ScoringTask
+from effrl.run.directory import RunDirectory
+from effrl.run.files import written
+from effrl.run.resume import StartPoint
+from effrl.types import Judged, Publication, ReadGroup, Rollout, SavedFile, Score, Status, Step, Update, View
+from tests.unit.actors.fake_actor import Handle
+
+
+class Killed(Exception):
+    """The driver died here."""
+
+
+class Engine:
+    """Samples a right or a wrong answer, by the seed alone; serves what is published at once."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def sample(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
+        return [Sampled(np.array([4], np.int32), tuple(map(self._rollout, request.seeds))) for request in requests]
+
+    async def publish(self, update: Update) -> Publication | None:
+        self.version = update.version
+        return Publication(update.version, (), 0, True) if update.learned else None
+
+    def _rollout(self, seed: int) -> Rollout:
+        logprobs = np.full(2, -1 - seed % 7, np.float32)
+        return Rollout(
+            np.array([3, seed % 50], np.int32), logprobs, f"#{1 + seed % 2}", "stop", self.version, self.version
+        )
+
+
+class Grader:
+    """Stands in for the reward actor, whose workers are processes: an answer is what follows the sign."""
+
+    def read(self, groups: Sequence[Completions], compare: bool) -> list[tuple[Any, Any]]:
+        answers = [(group.prompt_id, tuple(text[1:] for text in group.texts)) for group in groups]
+        return [(found, marks) for (_, found), marks in zip(answers, clusters(answers, by_text), strict=True)]
+
+    def score(self, tasks: Sequence[ScoringTask]) -> list[Score]:
+        outcomes = [float(task.completion[1:] == task.label) for task in tasks]
+        return [Score(outcome, outcome, Status.OK) for outcome in outcomes]
+
+
+class Rank:
+    """Digests all that it is to learn from."""
+
+    def __init__(self) -> None:
+        self.weights = "base"
+
+    def step(self, updates: Any, sizes: Any, rate: float) -> dict[str, float]:
+        parts = [part for batches in updates for part in batches]
+        told = [{name: np.asarray(value).tolist() for name, value in asdict(part).items()} for part in parts]
+        self.weights = blake2b(f"{self.weights} {told} {sizes} {rate}".encode(), digest_size=16).hexdigest()
+        return {"seen": float(sum(part.behaviour.sum() for part in parts))}
+
+    def logprobs(self, canary: Any) -> Any:
+        return np.zeros(1, np.float32)
+
+    def sees(self, path: Path) -> None:
+        assert path.is_absolute(), "on another node a relative path names another file"
+
+    def restore(self, checkpoint: Path) -> None:
+        self.weights = (checkpoint / "hf" / "learner.txt").read_text()
+
+    def save(self, checkpoint: Path) -> dict[str, SavedFile]:
+        assert checkpoint.is_absolute()
+        file = checkpoint / "hf" / "learner.txt"
+        file.parent.mkdir()
+        file.write_text(self.weights)
+        return written(checkpoint, [file])
+
+
+async def no_memory() -> dict[str, float | None]:
+    return {}
+
+
+async def attempt(config: Config, directory: RunDirectory, start: StartPoint, dies_at: int | None = None) -> str:
+    """What :meth:`Driver.run` does, but for weights: engines here have none.
+
+    Args:
+        dies_at: step in which the driver dies: after the labeller has decided and bought, before anything is learned.
+
+    Returns:
+        The learner's weights at the end.
+    """
+    directory.path.mkdir(exist_ok=True)
+    engine, rank = Engine(start.version), Rank()
+    place = (directory.path, effrl.__version__)
+    data = Handle(DataActor("data", *place, config, []))
+    oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label))
+    control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
+    learner = {"learner-0": Handle(rank)}
+    actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, memory=no_memory)
+    progress = Progress(config.run.steps, Console(file=io.StringIO()))
+    found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model))
+    driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
+    services = driver._build()
+    driver.labeller.labeller = Mortal(driver.labeller.labeller, dies_at)
+    await start.restore(driver.parts)
+    await loop.run(replace(services, weights=engine))  # type: ignore[arg-type]  # engines here have no weights
+    return rank.weights
+
+
+class Mortal:
+    """A labeller that does what another one does, and dies with the driver once that has decided on a step."""
+
+    def __init__(self, labeller: Labeller, dies_at: int | None) -> None:
+        self._labeller, self._dies_at = labeller, dies_at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._labeller, name)
+
+    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
+        judged = await self._labeller.assign(step, groups, views)
+        if step.number == self._dies_at:
+            raise Killed
+        return judged
+
+
+def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What must repeat: everything but times and memory."""
+    return [{k: v for k, v in row.items() if not k.startswith(("time/", "memory/"))} for row in rows]
