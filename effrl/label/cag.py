@@ -19,9 +19,10 @@ def corrective_advantage_gap(n: int, votes: int, right: int) -> float:
         right: rollouts whose answer is right; none of them is among the votes.
 
     Returns:
-        0 for a combination that no group can have.
+        0 for a combination that no group can have. More right rollouts than votes are possible: the right ones may
+        have been written in several ways that nobody found equal.
     """
-    if not (0 <= right <= votes and votes + right <= n) or votes in (0, n):
+    if not (right >= 0 and votes + right <= n) or votes in (0, n):
         return 0.0
     if right == 0:
         return sqrt(n)
