@@ -215,6 +215,7 @@ class Cluster:
                 temperature=config.rollout.temperature,
                 gae=config.advantage.value_function,
                 clip=clip,
+                search_path=(os.getcwd(),),
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from effrl.types import Decision, Fate, Float32, Group, Rollout, ScoredGroup, Status, TrainingSequence
+from effrl.errors import RunError
+from effrl.sequences import GroupRewards, Portion, TrainingSequence
+from effrl.types import Decision, Fate, Float32, Rollout, ScoredGroup, Status
 
-AdvantageFunction = Callable[[Sequence[Float32]], Sequence[Float32]]
-"""Advantages of a step: from the rewards of each group that is trained on, [N] each, to those of the same rollouts.
+AdvantageFunction = Callable[[Sequence[GroupRewards]], Sequence[Sequence[Float32]]]
+"""Advantages of a step: for each group that is learned from, one array per rollout: [T_i], a number for each of its
+tokens, or [1], the same for all of them.
 
-There is at least one group, and N >= 2; N may differ, since rollouts that could not be scored are left out. The whole
-step is seen at once, so that an estimator may use its statistics.
+There is at least one group, and N >= 2 rollouts in each; N may differ, since rollouts that could not be scored are left
+out. The whole step is seen at once, so that an estimator may use its statistics.
 """
 
 
@@ -79,6 +82,16 @@ class Batch:
         return _mixed(self.trained, [stored.scored for stored in self.replayed])
 
     @property
+    def silent(self) -> list[ScoredGroup]:
+        """Groups that were sampled for this step and teach nothing: without signal, or dropped by the labeller.
+
+        They have a part in a mean over all that was sampled. Groups that failed, and those that are parked or stale,
+        have none.
+        """
+        settled = (*self.settled, *self.joined)
+        return [entry.scored for entry in settled if entry.fate in (Fate.FILTERED, Fate.DROPPED)]
+
+    @property
     def missing(self) -> int:
         """Groups to draw next: all at first; then as many replacements as the remaining budget is likely to pay for."""
         if not self.settled:
@@ -143,28 +156,27 @@ class Batch:
         }
 
     def sequences(self) -> list[TrainingSequence]:
-        """What the learner sees: one sequence per scored rollout of every group with signal, fresh or replayed."""
-        return [sequence for update in self.updates(1) for sequence in update]
+        """What is learned from: one sequence per scored rollout of every group with signal, fresh or replayed."""
+        return [sequence for portion in self.updates(1) for sequence in portion.learned]
 
-    def updates(self, count: int) -> list[list[TrainingSequence]]:
-        """The same sequences in order, cut into ``count`` parts for one optimizer step each.
+    def updates(self, count: int) -> list[Portion]:
+        """The same sequences in order, cut into ``count`` portions for one optimizer step each.
 
-        Groups stay whole, so that the advantages of each part sum to zero: a part never pushes all of its rollouts up
-        or down. Parts differ by at most one group; with fewer groups than parts, each group is one.
+        Groups stay whole, so that the advantages of each portion sum to zero: it never pushes all of its rollouts up
+        or down. Portions differ by at most one group; with fewer groups than portions, each group is one. The groups
+        without signal are dealt out evenly too, so that each portion has its share of all that was sampled.
         """
-        groups = self._sequences_by_group()
-        count = min(count, len(groups))
-        parts = [groups[len(groups) * n // count : len(groups) * (n + 1) // count] for n in range(count)]
-        return [[sequence for group in part for sequence in group] for part in parts]
+        learned, silent = self._learned_sequences(), [_silent_sequences(scored) for scored in self.silent]
+        count = min(count, len(learned or silent))
+        return [Portion(*parts) for parts in zip(_cut(learned, count), _cut(silent, count), strict=True)]
 
-    def _sequences_by_group(self) -> list[list[TrainingSequence]]:
+    def _learned_sequences(self) -> list[list[TrainingSequence]]:
         if not (groups := self.learned):
             return []
-        kept = [_scored_rollouts(scored) for scored in groups]
-        advantages = self.advantage([np.array([reward for _, reward in pairs], np.float32) for pairs in kept])
+        rewards = [_rewards(scored, self.process.get(scored.group.id)) for scored in groups]
         return [
-            [_sequence(scored.group, rollout, value) for (rollout, _), value in zip(pairs, values, strict=True)]
-            for scored, pairs, values in zip(groups, kept, advantages, strict=True)
+            [_sequence(scored, rollout, values) for rollout, values in zip(_scored(scored), advantages, strict=True)]
+            for scored, advantages in zip(groups, self.advantage(rewards), strict=True)
         ]
 
 
@@ -172,14 +184,24 @@ def fate_of(scored: ScoredGroup, contrast: bool = True) -> Fate:
     """Dropped or parked by the labeller, failed (fewer than half of the rollouts scored), filtered (no contrast) or
     trained.
 
-    The filter reads outcomes, not shaped rewards: a length penalty must not make a signal where there is none.
+    The filter reads outcomes (or what stands in their place, ``Supervision.values``), not shaped rewards: a length
+    penalty must not make a signal where there is none. With an offset every group has a signal.
     """
     if scored.judged.decision is not Decision.USE:
         return Fate.DROPPED if scored.judged.decision is Decision.DROP else Fate.PARKED
     outcomes = [score.outcome for score in scored.scores if score.outcome is not None]
     if 2 * len(outcomes) < len(scored.scores) or len(outcomes) < 2:
         return Fate.FAILED
-    return Fate.FILTERED if contrast and len(set(outcomes)) == 1 else Fate.TRAINED
+    return Fate.FILTERED if contrast and not _has_signal(scored) else Fate.TRAINED
+
+
+def _has_signal(scored: ScoredGroup) -> bool:
+    supervision = scored.judged.supervision
+    assert supervision is not None, "it is in use"
+    outcomes = [score.outcome for score in scored.scores]
+    read = outcomes if supervision.values is None else supervision.values
+    kept = {value for value, outcome in zip(read, outcomes, strict=True) if outcome is not None}
+    return len(kept) > 1 or supervision.offset != 0
 
 
 def _mixed(fresh: Sequence[ScoredGroup], replayed: Sequence[ScoredGroup]) -> list[ScoredGroup]:
@@ -206,15 +228,61 @@ def _replay_metrics(step: int, replayed: Sequence[Stored]) -> dict[str, float | 
     }
 
 
-def _scored_rollouts(scored: ScoredGroup) -> list[tuple[Rollout, float]]:
+def _cut(groups: Sequence[Sequence[TrainingSequence]], count: int) -> list[list[TrainingSequence]]:
+    """The sequences of whole groups, in ``count`` parts that differ by at most one group."""
+    parts = [groups[len(groups) * n // count : len(groups) * (n + 1) // count] for n in range(count)]
+    return [[sequence for group in part for sequence in group] for part in parts]
+
+
+def _scored(scored: ScoredGroup) -> list[Rollout]:
     pairs = zip(scored.group.rollouts, scored.scores, strict=True)
-    return [(rollout, score.reward) for rollout, score in pairs if score.reward is not None]
+    return [rollout for rollout, score in pairs if score.reward is not None]
 
 
-def _sequence(group: Group, rollout: Rollout, advantage: np.float32) -> TrainingSequence:
-    return TrainingSequence(
-        ids=np.concatenate([group.prompt_ids, rollout.token_ids]),
-        prompt_length=len(group.prompt_ids),
-        logprobs=rollout.logprobs,
-        advantages=np.full(len(rollout.token_ids), advantage, np.float32),
+def _rewards(scored: ScoredGroup, process: Sequence[Float32] | None) -> GroupRewards:
+    """What an estimator sees of a group, given the process rewards of all of its rollouts.
+
+    Raises:
+        RunError: process rewards are not one number per token.
+    """
+    found = [score.reward for score in scored.scores]
+    kept = [place for place, reward in enumerate(found) if reward is not None]
+    lengths = [len(rollout.token_ids) for rollout in scored.group.rollouts]
+    if process is not None and [np.shape(values) for values in process] != [(length,) for length in lengths]:
+        shapes = [np.shape(values) for values in process]
+        raise RunError(f"process rewards of group {scored.group.id} have shapes {shapes} for tokens {lengths}")
+    return GroupRewards(
+        outcome=np.array([found[place] for place in kept], np.float32),
+        lengths=tuple(lengths[place] for place in kept),
+        tokens=None if process is None else tuple(np.asarray(process[place], np.float32) for place in kept),
     )
+
+
+def _sequence(scored: ScoredGroup, rollout: Rollout, advantages: Float32) -> TrainingSequence:
+    supervision = scored.judged.supervision
+    assert supervision is not None, "it is learned from"
+    return TrainingSequence(
+        ids=np.concatenate([scored.group.prompt_ids, rollout.token_ids]),
+        prompt_length=len(scored.group.prompt_ids),
+        logprobs=rollout.logprobs,
+        advantages=np.broadcast_to(np.asarray(advantages, np.float32), rollout.logprobs.shape),
+        weight=supervision.weight,
+        offset=supervision.offset,
+    )
+
+
+def _silent_sequences(scored: ScoredGroup) -> list[TrainingSequence]:
+    """Of a group that teaches nothing; one that was dropped has no scores, and keeps what the engine finished."""
+    rollouts = _scored(scored) if scored.scores else [r for r in scored.group.rollouts if not r.failed]
+    prompt = scored.group.prompt_ids
+    return [
+        TrainingSequence(
+            ids=np.concatenate([prompt, rollout.token_ids]),
+            prompt_length=len(prompt),
+            logprobs=rollout.logprobs,
+            advantages=np.zeros_like(rollout.logprobs),
+            weight=0.0,
+            silent=True,
+        )
+        for rollout in rollouts
+    ]

@@ -1,4 +1,8 @@
-"""The seams: what the loop and the services expect of each part. Implementations need not inherit from these."""
+"""The seams: what the loop and the services expect of each part. Implementations need not inherit from these.
+
+Two more are functions on numbers, and stand beside what they read: :data:`effrl.batch.AdvantageFunction` and
+:class:`effrl.loss.tokens.PolicyLoss`.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """The values that travel through the loop. All are frozen; arrays are NumPy, so that they cross processes cheaply.
 
 A batch is built in this order: :class:`Prompt` → :class:`Group` (its rollouts) → :class:`Judged` (its supervision) →
-:class:`ScoredGroup` → :class:`TrainingSequence` (what the learner sees) → :class:`Update` → :class:`Receipt`.
+:class:`ScoredGroup` → :class:`~effrl.sequences.TrainingSequence` (what the learner sees) → :class:`Update` →
+:class:`Receipt`.
 """
 
 from collections.abc import Mapping
@@ -190,12 +191,17 @@ class View:
     """[N, H] hidden state of each rollout's last sampled token."""
 
 
-LabelSource = Literal["gold", "bought", "vote"]
+LabelSource = Literal["gold", "bought", "vote", "consistent", "reflected"]
+TRUE_SOURCES: tuple[LabelSource, ...] = ("gold", "bought")
+"""Sources of true labels; all others are pseudo-labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """The answer that a group is rewarded against, and where it came from."""
+    """What a group is rewarded against, how much it counts, and where that came from.
+
+    An estimator's advantages A become ``weight * (A + offset)``, after whatever it normalises.
+    """
 
     source: LabelSource
     answer: str
@@ -203,6 +209,21 @@ class Supervision:
     """Of a pseudo-label: the cluster of answers that is rewarded. Its members are not graded again: a second judgement
     could differ from the one that voted."""
     weight: float = 1.0
+    """At least 0."""
+    values: tuple[float, ...] | None = None
+    """[N] reward of each rollout in place of 1 for members of the cluster; who is a member stays the outcome."""
+    offset: float = 0.0
+    """Makes a signal even where all rewards are equal."""
+    confidence: float | None = None
+    """How sure the labeller is of the answer, in [0, 1], where it says so: kept with the group."""
+
+    def __post_init__(self) -> None:
+        assert self.weight >= 0
+        assert self.values is None or self.cluster is not None, "values are rewards against a pseudo-label"
+
+    @property
+    def is_true(self) -> bool:
+        return self.source in TRUE_SOURCES
 
 
 class Decision(StrEnum):
@@ -322,26 +343,6 @@ class Fate(StrEnum):
     """Its label came after the policy had moved on too far to learn from it."""
     ROLLED_BACK = "rolled_back"
     """Rolled out by an attempt that a resume took back."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSequence:
-    """One rollout as the learner sees it.
-
-    Example: ``TrainingSequence(ids [P + T], prompt_length P, logprobs [T], advantages [T])``.
-    """
-
-    ids: Int32
-    """[P + T] prompt tokens, then sampled tokens."""
-    prompt_length: int
-    logprobs: Float32
-    """[T] behaviour log-probs."""
-    advantages: Float32
-    """[T] advantage of each sampled token."""
-
-    def __post_init__(self) -> None:
-        sampled = len(self.ids) - self.prompt_length
-        assert len(self.logprobs) == len(self.advantages) == sampled
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from actors.role import Role
 from actors.snapshot import Manifest, handles_of, manifest_of, pack
-from effrl.advantage.gae import at_the_end, gae, value_loss
+from effrl import plugins
+from effrl.advantage.gae import gae, value_loss
 from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss, Clip
 from effrl.errors import UserError
 from effrl.learn.canary import Tolerance
 from effrl.learn.packing import MicroBatch, Size, ends, pad, unweighted
+from effrl.loss.build import surrogate
 from effrl.loss.importance import effective_sample_size, importance_sums
 from effrl.loss.policy import k3, policy_loss, token_weights
 from effrl.loss.tokens import Tokens
@@ -42,7 +44,7 @@ PER_TOKEN = {
     "kl": "loss/kl",
     "value": "loss/value",
 }
-"""Sums over tokens, and the metrics that their means are."""
+"""Sums over the tokens that are learned from, and the metrics that their means are."""
 AMPLITUDES = 0.05, 100.0
 """Of the drill's noise, in root mean squares of a tensor: where the search begins, and where it ends."""
 FOLDER = "learner"
@@ -69,6 +71,8 @@ class LearnerOptions:
     """Where advantages come from a value head."""
     clip: Clip = "centered"
     """Where the clip of a token lies that an older policy sampled."""
+    search_path: tuple[str, ...] = ()
+    """Where the user's own modules lie."""
 
 
 class LearnerRank(Role):
@@ -97,6 +101,8 @@ class LearnerRank(Role):
             MASTER_ADDR=host,
             MASTER_PORT=str(port),
         )
+        plugins.search(options.search_path)
+        surrogate(options.loss, options.clip)  # a loss that cannot be loaded here is no matter for the first step
         from actors.ranks.rank import DeepSpeedRank, FrozenModel  # reads the environment when it is imported
 
         self.engine = DeepSpeedRank(options.model, options.dtype, options.learn, value_head=options.gae is not None)
@@ -135,10 +141,10 @@ class LearnerRank(Role):
 
     @torch.no_grad()
     def _valued(self, batch: MicroBatch, config: GaeAdvantage) -> MicroBatch:
-        """With values, returns and raw advantages; until now, what stands for advantages is the rollout's reward."""
+        """With values, returns and raw advantages; until now, what stands for advantages are the tokens' rewards."""
         logprobs, _, values = self.engine.score(batch, self.options.temperature)
         rewards, mask = (torch.tensor(array, device=values.device) for array in (batch.advantages, batch.mask))
-        advantages, returns = gae(at_the_end(rewards, mask), values, mask, config.gamma, config.lam)
+        advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
         return replace(
             batch, old=_array(logprobs), values=_array(values), returns=_array(returns), advantages=_array(advantages)
         )
@@ -152,35 +158,44 @@ class LearnerRank(Role):
         names = ["policy", "weight", "weight_squared", *(name for name in PER_TOKEN if name not in absent)]
         totals = self.engine.sum_over_ranks([float(sums[name]) if name in sums else 0.0 for name in names])
         policy, weight, squared, *others = totals
+        tokens = max(1, size.tokens)  # none where the KL term is all that there is to learn from
         return {
             "loss/policy": policy / size.denominator,
             "policy/grad_norm": norm,
-            "mismatch/ess": effective_sample_size(weight, squared) / size.tokens,
+            "mismatch/ess": effective_sample_size(weight, squared) / tokens,
             LARGEST: self.engine.max_over_ranks(float(sums.get("weight_max", 0.0))),
-            **{PER_TOKEN[name]: total / size.tokens for name, total in zip(names[3:], others, strict=True)},
+            **{PER_TOKEN[name]: total / tokens for name, total in zip(names[3:], others, strict=True)},
         }
 
     def _loss(self, batch: MicroBatch) -> "LossSums":
         temperature = self.options.temperature
         logprobs, entropy, *values = self.engine.score(batch, temperature)
-        behaviour, advantages, mask = (
-            torch.tensor(array, device=logprobs.device) for array in (batch.behaviour, batch.advantages, batch.mask)
+        behaviour, sampled = self._on_device(batch.behaviour, batch.mask)
+        advantages, weight, offset, learned = self._on_device(
+            batch.advantages, batch.weight, batch.offset, batch.learned
         )
         old = logprobs.detach() if batch.old is None else torch.tensor(batch.old, device=logprobs.device)
+        mask = sampled * learned
         reference = self.reference.logprobs(batch, temperature) if self.reference else None
-        tokens = Tokens(logprobs, old, behaviour, advantages, mask, reference)
+        tokens = Tokens(logprobs, old, behaviour, weight * (advantages + offset), mask, reference, sampled)
         sums = {**policy_loss(self.options.loss, tokens, self.options.clip), **importance_sums(tokens)}
         mismatch = k3(behaviour, old, mask)  # KL(engine, learner)
         sums |= {"entropy": (entropy * mask).sum(), "mismatch_kl": mismatch.sum()}
         return self._with_value_loss(sums, batch, *values) if values else sums
 
     def _with_value_loss(self, sums: "LossSums", batch: MicroBatch, values: torch.Tensor) -> "LossSums":
+        """A group that counts half for the policy counts half for the value function."""
         config = self.options.gae
         assert config is not None and batch.values is not None and batch.returns is not None
-        old, returns, mask = (torch.tensor(a, device=values.device) for a in (batch.values, batch.returns, batch.mask))
+        old, returns = self._on_device(batch.values, batch.returns)
+        sampled, learned, weight = self._on_device(batch.mask, batch.learned, batch.weight)
+        mask = sampled * learned
         losses = value_loss(values, old, returns, config.value_clip) * mask
-        weighted = (losses * token_weights(mask, self.options.loss.reduce)).sum()
+        weighted = (losses * weight * token_weights(mask, self.options.loss.reduce)).sum()
         return {**sums, "loss": sums["loss"] + config.value_weight * weighted, "value": losses.detach().sum()}
+
+    def _on_device(self, *arrays: Float32) -> list[torch.Tensor]:
+        return [torch.tensor(array, device=self.engine.device) for array in arrays]
 
     @torch.no_grad()
     def logprobs(self, canary: Canary) -> Float32:
@@ -287,14 +302,16 @@ class LearnerRank(Role):
 def standardised(
     updates: list[list[MicroBatch]], engine: "DeepSpeedRank"
 ) -> tuple[list[list[MicroBatch]], dict[str, float]]:
-    """Advantages of mean 0 and variance 1 over all sampled tokens of the step, on all ranks.
+    """Advantages of mean 0 and variance 1 over all tokens of the step that are learned from, on all ranks.
+
+    Each token counts alike, whatever the weight of its group: a weight scales its own group's gradient and no other's.
 
     Returns:
         The micro-batches, and what share of the returns' variance the values explain: the rest is the advantages'.
     """
     own = np.sum([np.zeros(5), *(_moments(batch) for batches in updates for batch in batches)], axis=0)
     tokens, *moments = engine.sum_over_ranks(own.tolist())
-    mean, square, returns_mean, returns_square = (moment / tokens for moment in moments)
+    mean, square, returns_mean, returns_square = (moment / max(1, tokens) for moment in moments)
     variance, returns_variance = square - mean**2, returns_square - returns_mean**2
     scale = (max(variance, 0.0) + 1e-8) ** -0.5
     explained = 1 - variance / returns_variance if returns_variance > 0 else float("nan")
@@ -305,7 +322,7 @@ def standardised(
 def _moments(batch: MicroBatch) -> NDArray[np.float64]:
     """Tokens; sum and sum of squares of their advantages; the same of their returns."""
     assert batch.returns is not None
-    inside = batch.mask > 0
+    inside = batch.mask * batch.learned > 0
     advantages, returns = (array[inside].astype(np.float64) for array in (batch.advantages, batch.returns))
     return np.array([inside.sum(), advantages.sum(), advantages @ advantages, returns.sum(), returns @ returns])
 

@@ -17,7 +17,8 @@ from effrl.learn.canary import choose
 from effrl.learn.packing import MicroBatch, cut, layout, pad, size_of, unweighted, weightless
 from effrl.learn.schedule import learning_rate
 from effrl.run.metrics import Stopwatch
-from effrl.types import Continuation, Float32, Group, ReadGroup, Saved, Step, TrainingSequence, Update, View, Want
+from effrl.sequences import Portion, TrainingSequence
+from effrl.types import Continuation, Float32, Group, ReadGroup, Saved, Step, Update, View, Want
 
 CHUNK = 1024
 """Texts that are scored together: what a wait lasts for, and what a message may hold."""
@@ -68,33 +69,38 @@ class LearnerService:
             return self.version, [logprobs for logprobs, _ in await self._rows(texts, temperature=1.0, states=False)]
 
     async def step(self, step: Step, batch: Batch) -> Update:
-        updates = batch.updates(self.config.learn.updates)
+        portions = batch.updates(self.config.learn.updates)
+        updates = [self._passing(portion) for portion in portions]
         staleness = self.version - min(rollout.version_min for rollout in batch.rollouts())
         if not 0 <= staleness <= self.config.rollout.max_staleness:
             raise RunError(
                 f"step {step.number} was sampled {staleness} versions ago,"
                 f" and rollout.max_staleness is {self.config.rollout.max_staleness}"
             )
-        if not updates:
+        if not any(updates):
             return Update(step.number, self.version, False, {"policy/staleness_max": staleness})
         async with self._turn:
             with self.clock.stage("learn"):
                 canary = choose([sequence for update in updates for sequence in update], self.context)
                 before = await self.group.first("logprobs", canary)
-                metrics = await self._learn(step, updates)
+                metrics = await self._learn(step, portions)
             self.version += 1
         metrics = {**metrics, "policy/staleness_max": staleness}
         return Update(step.number, self.version, True, metrics, canary, before)
 
-    async def _learn(self, step: Step, updates: Sequence[Sequence[TrainingSequence]]) -> dict[str, float]:
+    def _passing(self, portion: Portion) -> list[TrainingSequence]:
+        """What goes through the model; what is silent does so for the KL term alone."""
+        return [*portion.learned, *(portion.silent if self.config.loss.scores_silent else ())]
+
+    async def _learn(self, step: Step, portions: Sequence[Portion]) -> dict[str, float]:
         learn, ranks = self.config.learn, len(self.group.ranks)
-        cuts = [cut(update, ranks, learn.micro_batch_tokens) for update in updates]
+        cuts = [cut(self._passing(portion), ranks, learn.micro_batch_tokens) for portion in portions]
         shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
-        sizes = [size_of(update, self.config.loss.reduce, self.config.rollout.max_tokens) for update in updates]
+        sizes = [size_of(portion, self.config.loss, self.config.rollout.max_tokens) for portion in portions]
         rate = learning_rate(learn, step.place, step.of)
         metrics = await self.group.scatter("step", shares, sizes, rate)
         tokens = sum(size.tokens for size in sizes)
-        return {**metrics, "learn/tokens": tokens, "learn/updates": len(updates), "learn/lr": rate}
+        return {**metrics, "learn/tokens": tokens, "learn/updates": len(portions), "learn/lr": rate}
 
     async def _rows(self, texts: Sequence[Continuation], temperature: float, states: bool) -> list[RowView]:
         """What the ranks make of each text, in order."""

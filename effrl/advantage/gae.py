@@ -23,20 +23,23 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     """
     inside = mask.bool()
     rewards, values = rewards.masked_fill(~inside, 0.0), values.masked_fill(~inside, 0.0)
-    advantages = torch.zeros_like(values)
-    following = next_value = torch.zeros_like(values[:, 0])
-    for t in reversed(range(values.shape[1])):
-        delta = rewards[:, t] + gamma * next_value - values[:, t]
-        following = torch.where(inside[:, t], delta + gamma * lam * following, torch.zeros_like(delta))
-        next_value = values[:, t]
-        advantages[:, t] = following
-    return advantages, (advantages + values) * mask
+    following = torch.nn.functional.pad(values[:, 1:], (0, 1))
+    deltas = (rewards + gamma * following - values).masked_fill(~inside, 0.0)
+    advantages = discounted_sums(deltas, gamma * lam).masked_fill(~inside, 0.0)
+    return advantages, advantages + values
 
 
-def at_the_end(rewards: Tensor, mask: Tensor) -> Tensor:
-    """[B, L] rewards of which only the last sampled token of each row keeps its own: the outcome is known there."""
-    following = torch.nn.functional.pad(mask[:, 1:], (0, 1))
-    return rewards * mask * (1 - following)
+def discounted_sums(terms: Tensor, factor: float) -> Tensor:
+    """[B, L] ``y_t = sum_k factor^k x_{t+k}`` of each row, for a factor in [0, 1].
+
+    By doubling: from sums of the next n terms follow those of the next 2n, so that it takes log2(L) passes over the
+    whole tensor instead of L steps.
+    """
+    sums, reach = terms, 1
+    while reach < terms.shape[1]:
+        sums = sums + factor**reach * torch.nn.functional.pad(sums[:, reach:], (0, reach))
+        reach *= 2
+    return sums
 
 
 def value_loss(values: Tensor, old: Tensor, returns: Tensor, clip: float) -> Tensor:

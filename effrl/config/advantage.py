@@ -17,6 +17,11 @@ class AdvantageConfig(Section):
         return True
 
     @property
+    def reads_process(self) -> bool:
+        """Whether it looks at process rewards, or at outcomes alone."""
+        return False
+
+    @property
     def value_function(self) -> "GaeAdvantage | None":
         """Settings of the value function that it needs; None where it needs none."""
         return None
@@ -59,6 +64,10 @@ class GaeAdvantage(AdvantageConfig):
         return False
 
     @property
+    def reads_process(self) -> bool:
+        return True
+
+    @property
     def value_function(self) -> "GaeAdvantage":
         return self
 
@@ -66,6 +75,10 @@ class GaeAdvantage(AdvantageConfig):
 class PluginAdvantage(AdvantageConfig):
     kind: ImportPath
     """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
+
+    @property
+    def reads_process(self) -> bool:
+        return True
 
 
 AnyAdvantage = Annotated[

@@ -191,6 +191,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _are_read(self) -> "Config":
+        if self.process is not None and not self.advantage.reads_process:
+            raise ValueError(
+                f"advantage.kind={self.advantage.kind} reads outcomes alone, and nobody would read the process rewards"
+                f" of {self.process.kind}: set advantage.kind=gae or one of your own, or leave process out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _takes_turns(self) -> "Config":
         if self.cluster.colocate and self.rollout.max_staleness:
             raise ValueError(

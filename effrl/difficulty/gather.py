@@ -10,9 +10,7 @@ from typing import Any
 
 from effrl.errors import UserError
 from effrl.run.directory import RunDirectory
-
-TRUE_LABELS = ("gold", "bought")
-"""Sources of labels that say what is right. Votes measure agreement, which is another thing."""
+from effrl.types import TRUE_SOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ def _snapshot(run: Path, before: int, measured: Sequence[tuple[Mapping[str, Any]
 
 def _outcomes(record: Mapping[str, Any]) -> list[float]:
     """Outcomes of a group's rollouts; none where it has no true label, or fewer than two could be scored."""
-    if record["label_source"] not in TRUE_LABELS:
+    if record["label_source"] not in TRUE_SOURCES:
         return []
     outcomes = [rollout["outcome"] for rollout in record["rollouts"] if rollout["outcome"] is not None]
     return outcomes if len(outcomes) > 1 else []

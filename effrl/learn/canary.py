@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from effrl.types import Canary, Float32, Int32, TrainingSequence
+from effrl.sequences import TrainingSequence
+from effrl.types import Canary, Float32, Int32
 
 CONCLUSIVE = 3
 """An engine nearer than this many tolerances to the old version's log-probs proves nothing."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from effrl.config.loss import Reduce
-from effrl.types import Float32, Int32, TrainingSequence
+from effrl.config.loss import LossConfig
+from effrl.sequences import Portion, TrainingSequence
+from effrl.types import Float32, Int32
 
 LOGITS = 2**25
 """Logits that exist at a time on a rank: 128 MiB in float32. A few such tensors live in each pass."""
@@ -17,7 +18,7 @@ LOGITS = 2**25
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Right-padded sequences of one forward pass; all arrays are [B, L] and aligned with ``ids``.
+    """Right-padded sequences of one forward pass; arrays are [B, L] and aligned with ``ids``, but for three columns.
 
     A sampled token at position t has mask 1 there; its log-prob comes from the logits at t - 1.
     """
@@ -27,6 +28,12 @@ class MicroBatch:
     mask: Float32
     behaviour: Float32
     advantages: Float32
+    weight: Float32
+    """[B, 1]"""
+    offset: Float32
+    """[B, 1]; a row's advantages become ``weight * (advantages + offset)``."""
+    learned: Float32
+    """[B, 1]; 0 for a row that only the KL term is about."""
     old: Float32 | None = None
     """Log-probs of the learner's policy before the first update of a batch; None: those of the forward pass itself."""
     values: Float32 | None = None
@@ -40,21 +47,26 @@ class Size:
     """What sums over the micro-batches of one optimizer step, on all ranks, are divided by."""
 
     tokens: int
-    """Sampled tokens."""
+    """Sampled tokens that are learned from: metrics are means over them."""
     denominator: int
     """Makes the configured mean of a weighted sum (:func:`effrl.loss.policy.token_weights`)."""
 
 
-def size_of(sequences: Sequence[TrainingSequence], reduce: Reduce, max_tokens: int) -> Size:
+def size_of(portion: Portion, loss: LossConfig, max_tokens: int) -> Size:
     """Sizes of one optimizer step.
 
-    ``token``: the mean over all tokens (DAPO, arXiv 2503.14476, eq. 12). ``sequence``: the mean over sequences of their
-    mean over tokens (GRPO, arXiv 2402.03300, eq. 3). ``constant``: the sum over sequences and tokens by sequences x
-    ``max_tokens``, whatever the lengths (Dr. GRPO, arXiv 2503.20783, section 3.2).
+    ``loss.over`` says which sequences the mean is over, ``loss.reduce`` how. ``token``: the mean over all tokens (DAPO,
+    arXiv 2503.14476, eq. 12). ``sequence``: the mean over sequences of their mean over tokens (GRPO, arXiv 2402.03300,
+    eq. 3). ``constant``: the sum over sequences and tokens by sequences x ``max_tokens``, whatever the lengths
+    (Dr. GRPO, arXiv 2503.20783, section 3.2).
     """
-    tokens = sum(len(sequence.logprobs) for sequence in sequences)
-    denominators = {"token": tokens, "sequence": len(sequences), "constant": len(sequences) * max_tokens}
-    return Size(tokens, denominators[reduce])
+    counted = [*portion.learned, *(portion.silent if loss.over == "sampled" else ())]
+    denominators = {"token": _tokens(counted), "sequence": len(counted), "constant": len(counted) * max_tokens}
+    return Size(_tokens(portion.learned), denominators[loss.reduce])
+
+
+def _tokens(sequences: Sequence[TrainingSequence]) -> int:
+    return sum(len(sequence.logprobs) for sequence in sequences)
 
 
 def cut(sequences: Sequence[TrainingSequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:
@@ -86,8 +98,8 @@ def layout(lengths: Sequence[int], ranks: int, tokens: int) -> list[list[list[in
 
 def weightless() -> MicroBatch:
     """Two tokens without any influence on the loss, for a rank that has to take part in a pass."""
-    blank = np.zeros((1, 2), np.float32)
-    return MicroBatch(np.zeros((1, 2), np.int32), np.ones((1, 2), np.int32), blank, blank, blank)
+    blank, none = np.zeros((1, 2), np.float32), np.zeros((1, 1), np.float32)
+    return MicroBatch(np.zeros((1, 2), np.int32), np.ones((1, 2), np.int32), blank, blank, blank, none, none, none)
 
 
 def unweighted(ids: Int32, prompt_length: int) -> TrainingSequence:
@@ -122,6 +134,9 @@ def pad(sequences: Sequence[TrainingSequence]) -> MicroBatch:
         mask=np.zeros(shape, np.float32),
         behaviour=np.zeros(shape, np.float32),
         advantages=np.zeros(shape, np.float32),
+        weight=_column([sequence.weight for sequence in sequences]),
+        offset=_column([sequence.offset for sequence in sequences]),
+        learned=_column([not sequence.silent for sequence in sequences]),
     )
     for row, sequence in enumerate(sequences):
         end, sampled = len(sequence.ids), slice(sequence.prompt_length, len(sequence.ids))
@@ -131,3 +146,7 @@ def pad(sequences: Sequence[TrainingSequence]) -> MicroBatch:
         batch.behaviour[row, sampled] = sequence.logprobs
         batch.advantages[row, sampled] = sequence.advantages
     return batch
+
+
+def _column(values: Sequence[float]) -> Float32:
+    return np.array(values, np.float32)[:, None]

@@ -16,12 +16,14 @@ def clipped(tokens: Tokens, clip_low: float, clip_high: float) -> tuple[Tensor, 
 
 
 def clipped_around_one(tokens: Tokens, weight: Tensor, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
-    """The same of ``pi / pi_behaviour`` = weight x ``pi / pi_old`` (DOTS + RR, arXiv 2506.05316, section 4.4).
+    """The same of weight x ``pi / pi_old`` (DOTS + RR, arXiv 2506.05316, section 4.4).
 
-    With a weight of 1, as fresh tokens have it but for the gap between engine and learner, it is :func:`clipped`.
+    The paper's ratio is ``pi / pi_behaviour``, which this is as long as the weight was not cut. With a weight of 1, as
+    fresh tokens have it but for the gap between engine and learner, it is :func:`clipped`.
 
     Args:
-        weight: [B, T] importance weights; a token of weight 0 counts not at all.
+        weight: [B, T] importance weights, with ``truncate`` ``min(pi_old / pi_behaviour, tis_cap)``; a token of weight
+            0 counts not at all.
 
     Returns:
         As :func:`clipped`; the weight is in the surrogates.

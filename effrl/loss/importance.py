@@ -5,30 +5,30 @@
 ahead, of a group that is replayed.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from effrl.config.loss import LossConfig
 from effrl.loss.tokens import Tokens
 
 
-def importance(gap: Tensor, cap: float, beyond: Literal["truncate", "mask"]) -> tuple[Tensor, Tensor]:
+def importance(gap: Tensor, config: LossConfig) -> tuple[Tensor, Tensor]:
     """Importance weights [B, T] of tokens that another policy sampled than the one that learns, and which were cut.
 
     The engine that sampled and the learner that differentiates never agree to the last bit, and rollouts that ran
     ahead or are replayed are from an older version; uncorrected, either gap biases the gradient. ``truncate``:
-    ``min(ratio, cap)`` (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training").
-    ``mask``: 0 outside ``[1 / cap, cap]`` (Ling team, arXiv 2510.18855, IcePop), so that tokens which the learner finds
-    far less likely than the engine did teach nothing either.
+    ``min(ratio, tis_cap)`` (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training").
+    ``mask``: 0 outside ``[tis_floor, tis_cap]`` (Ling team, arXiv 2510.18855, IcePop), so that tokens which the learner
+    finds far less likely than the engine did teach nothing either.
 
     Args:
         gap: log-probs [B, T] of the policy before the update, less those of the policy that sampled.
+        config: has cap, floor, and what becomes of tokens beyond them.
     """
     ratio = torch.exp(gap).detach()
-    if beyond == "truncate":
-        return ratio.clamp(max=cap), ratio > cap
-    outside = (ratio > cap) | (ratio < 1 / cap)
+    if config.beyond_cap == "truncate":
+        return ratio.clamp(max=config.tis_cap), ratio > config.tis_cap
+    outside = (ratio > config.tis_cap) | (ratio < config.tis_floor)
     return ratio.masked_fill(outside, 0.0), outside
 
 

@@ -4,13 +4,9 @@ import torch
 from torch import Tensor
 
 from effrl.config.loss import AnyLoss, Clip, Reduce
-from effrl.loss.cispo import cispo
-from effrl.loss.clipped import clipped, clipped_around_one
-from effrl.loss.gspo import gspo
+from effrl.loss.build import surrogate
 from effrl.loss.importance import importance
 from effrl.loss.tokens import Tokens
-
-SURROGATES = {"clipped": clipped, "gspo": gspo, "cispo": cispo}
 
 
 def policy_loss(config: AnyLoss, tokens: Tokens, clip: Clip = "centered") -> dict[str, Tensor]:
@@ -21,22 +17,20 @@ def policy_loss(config: AnyLoss, tokens: Tokens, clip: Clip = "centered") -> dic
     Args:
         config: of the loss.
         tokens: of the micro-batch.
-        clip: ``centered`` multiplies the surrogate by a token's weight w, which is a clip of ``pi / pi_behaviour``
-            around w; ``paper`` clips that around 1, for the clipped surrogate alone.
+        clip: ``centered`` multiplies the surrogate by a token's weight w, which is a clip of ``w pi / pi_old`` around
+            w; ``paper`` clips that around 1, for the clipped surrogate alone. ``w`` was cut before, at ``tis_cap``.
 
     Returns:
         Scalars. ``loss`` has the gradient: divide it by the update's denominator (:func:`effrl.learn.packing.size_of`).
-        ``policy`` is the loss without the KL term. Over tokens: ``clipped``, ``truncated`` (the importance weight was
-        cut) and, with a reference, ``kl`` (:func:`k3`).
+        ``policy`` is the loss without the KL term. Over tokens that are learned from: ``clipped``, ``truncated`` (the
+        importance weight was cut) and, with a reference, ``kl`` (:func:`k3`).
+
+    Raises:
+        RunError: a loss of the user's own failed, or returned what is not finite or has the wrong shape.
     """
-    correction, was_cut = importance(tokens.old - tokens.behaviour, config.tis_cap, config.beyond_cap)
-    if clip == "paper":
-        surrogate, was_clipped = clipped_around_one(tokens, correction, config.clip_low, config.clip_high)
-    else:
-        surrogate, was_clipped = SURROGATES[config.kind](tokens, config.clip_low, config.clip_high)
-        surrogate = correction * surrogate
-    weights = token_weights(tokens.mask, config.reduce)
-    policy = -(surrogate * weights).sum()
+    correction, was_cut = importance(tokens.old - tokens.behaviour, config)
+    found, was_clipped = surrogate(config, clip)(tokens, correction)
+    policy = -(found * token_weights(tokens.mask, config.reduce)).sum()
     sums = {
         "loss": policy,
         "policy": policy.detach(),
@@ -45,8 +39,10 @@ def policy_loss(config: AnyLoss, tokens: Tokens, clip: Clip = "centered") -> dic
     }
     if tokens.reference is None:
         return sums
-    divergence = k3(tokens.logprobs, tokens.reference, tokens.mask)
-    return {**sums, "loss": policy + config.kl * (divergence * weights).sum(), "kl": divergence.detach().sum()}
+    sampled = tokens.mask if tokens.sampled is None else tokens.sampled
+    divergence = k3(tokens.logprobs, tokens.reference, sampled)
+    penalty = config.kl * (divergence * token_weights(sampled, config.reduce)).sum()
+    return {**sums, "loss": policy + penalty, "kl": (divergence.detach() * tokens.mask).sum()}
 
 
 def token_weights(mask: Tensor, reduce: Reduce) -> Tensor:

@@ -115,10 +115,16 @@ def _group(record: Mapping[str, Any], prompts: _Reader, tokens: _Reader, logprob
         purpose=record["purpose"],
     )
     read = ReadGroup(group, tuple(record["answers"]), tuple(record["clusters"]))
-    supervision = Supervision(**record["supervision"]) if record["supervision"] else None
-    judged = Judged(read, Decision(record["decision"]), supervision, record["reason"])
+    judged = Judged(read, Decision(record["decision"]), _supervision(record["supervision"]), record["reason"])
     scores = tuple(Score(**{**score, "status": Status(score["status"])}) for score in record["scores"])
     return ScoredGroup(judged, scores)
+
+
+def _supervision(record: Mapping[str, Any] | None) -> Supervision | None:
+    if record is None:
+        return None
+    values = record["values"]
+    return Supervision(**{**record, "values": None if values is None else tuple(values)})
 
 
 def _prompt(record: Mapping[str, Any]) -> Prompt:

@@ -7,15 +7,13 @@ from effrl.batch import Stored
 from effrl.protocols import Oracle, Rewards
 from effrl.types import Judged, Step, Supervision
 
-_TRUE = ("gold", "bought")
-
 
 async def rescored(step: Step, groups: Sequence[Stored], oracle: Oracle, rewards: Rewards) -> list[Stored]:
     """The groups in order; of those that a pseudo-label supervised, the ones whose label is owned are scored anew.
 
     Nothing is bought: owned labels cost nothing.
     """
-    pseudo = [stored.scored.judged for stored in groups if _source(stored.scored.judged) not in _TRUE]
+    pseudo = [stored.scored.judged for stored in groups if not _supervision(stored.scored.judged).is_true]
     labels = await oracle.owned(step, [judged.group.prompt.id for judged in pseudo]) if pseudo else []
     owned = [(judged, label) for judged, label in zip(pseudo, labels, strict=True) if label is not None]
     if not owned:
@@ -25,6 +23,6 @@ async def rescored(step: Step, groups: Sequence[Stored], oracle: Oracle, rewards
     return [replace(stored, scored=scored.get(stored.scored.group.id, stored.scored)) for stored in groups]
 
 
-def _source(judged: Judged) -> str:
+def _supervision(judged: Judged) -> Supervision:
     assert judged.supervision is not None, "what is stored was learned from"
-    return judged.supervision.source
+    return judged.supervision

@@ -160,19 +160,21 @@ def _numbered(answers: Sequence[str | None], home: Mapping[str, str]) -> tuple[i
 
 
 def membership(judged: Judged) -> tuple[Score, ...]:
-    """Scores against a pseudo-label: 1 for the members of its cluster, else 0; none for a group without one."""
-    if judged.supervision is None or judged.supervision.cluster is None:
+    """Scores against a pseudo-label: 1 for the members of its cluster, else 0; none for a group without one.
+
+    Where the supervision has values, they are the rewards; the outcome is membership all the same.
+    """
+    read, supervision = judged.read, judged.supervision
+    if supervision is None or supervision.cluster is None:
         return ()
-    read, rewarded = judged.read, judged.supervision.cluster
-    return tuple(
-        _member(rollout, answer, cluster == rewarded)
-        for rollout, answer, cluster in zip(read.group.rollouts, read.answers, read.clusters, strict=True)
-    )
+    outcomes = [float(cluster == supervision.cluster) for cluster in read.clusters]
+    rewards = outcomes if supervision.values is None else supervision.values
+    return tuple(_member(*entry) for entry in zip(read.group.rollouts, read.answers, outcomes, rewards, strict=True))
 
 
-def _member(rollout: Rollout, answer: str | None, agrees: bool) -> Score:
+def _member(rollout: Rollout, answer: str | None, outcome: float, reward: float) -> Score:
     if rollout.failed:
         return LOST
     if answer is not None:
-        return Score(float(agrees), float(agrees), Status.OK, answer)
-    return Score(0.0, 0.0, Status.TRUNCATED if rollout.finish_reason == "length" else Status.UNPARSEABLE)
+        return Score(outcome, reward, Status.OK, answer)
+    return Score(0.0, reward, Status.TRUNCATED if rollout.finish_reason == "length" else Status.UNPARSEABLE)

@@ -132,6 +132,9 @@ def _record(step: int, settled: Settled) -> dict[str, Any]:
         "reason": judged.reason,
         "label_source": supervision.source if supervision else None,
         "answer": supervision.answer if supervision else None,
+        "weight": supervision.weight if supervision else None,
+        "offset": supervision.offset if supervision else None,
+        "confidence": supervision.confidence if supervision else None,
         "rollouts": [rollout_record(rollout, score) for rollout, score in zip(group.rollouts, scores, strict=True)],
     }
 

@@ -78,12 +78,15 @@ class OpenRank(LearnerRank):
         gae: GaeAdvantage | None = None,
         model: Path | None = None,
     ) -> None:
-        """A new engine in the same process group, on the same model or another."""
-        from actors.ranks.rank import DeepSpeedRank
+        """A new engine in the same process group, on the same model or another; the initial model only where the loss
+        asks for it."""
+        from actors.ranks.rank import DeepSpeedRank, FrozenModel
 
         path = str(model or self.options.model)
         self.options = replace(self.options, model=path, learn=learn, loss=loss, dtype=dtype, gae=gae)
         self.engine = DeepSpeedRank(self.options.model, dtype, learn, value_head=gae is not None)
+        initial = self.options.reference if loss.kl else None
+        self.reference = FrozenModel(initial, dtype, self.engine.device) if initial else None
 
     def minimise(self, loss: AnyLoss) -> None:
         self.options = replace(self.options, loss=loss)

@@ -29,7 +29,8 @@ from effrl.learn.canary import choose, tolerance
 from effrl.learn.packing import cut, size_of
 from effrl.models import TINY
 from effrl.seeds import derive
-from effrl.types import Prompt, TrainingSequence, Update
+from effrl.sequences import Portion, TrainingSequence
+from effrl.types import Prompt, Update
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 PROMPTS = [Prompt(str(n), f"{n}+{n * 7 % 10}=") for n in range(8)]
@@ -109,7 +110,7 @@ async def update(learner: LearnerGroup, sequences: list[TrainingSequence], versi
     canary = choose(sequences, CONTEXT)
     before = await learner.first("logprobs", canary)
     shares = [[share] for share in cut(sequences, len(learner.ranks), 4096)]
-    metrics = await learner.scatter("step", shares, [size_of(sequences, "token", 24)], lr)
+    metrics = await learner.scatter("step", shares, [size_of(Portion(sequences), ClippedLoss(), 24)], lr)
     return Update(version, version, True, metrics, canary, before)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from planted import OpenRank
 from reads import unread
 from safetensors.torch import load
-from test_gradients import MAX_TOKENS, batch
+from test_gradients import MAX_TOKENS, batch, silent
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
@@ -30,6 +30,7 @@ from effrl.errors import UserError
 from effrl.learn.canary import Tolerance, largest, over_prompts
 from effrl.learn.packing import MicroBatch, pad, size_of
 from effrl.run.metrics import Stopwatch
+from effrl.sequences import Portion
 from effrl.tiny.make import character_tokenizer, new_model, save
 from effrl.types import Float32, Group, Prompt, ReadGroup, Rollout
 
@@ -62,14 +63,16 @@ def learn(zero: int, lora: LoraConfig | None, **fields: object) -> LearnConfig:
 
 
 def uneven() -> list[list[MicroBatch]]:
-    """Three micro-batches on one rank, one on the other."""
-    s = batch()
-    return [[pad(s[:1]), pad(s[1:6]), pad(s[6:12])], [pad(s[12:])]]
+    """Three micro-batches on one rank, one on the other; what is silent is among them, and without a KL term moves
+    nothing."""
+    s, nothing = batch(), silent()
+    return [[pad(s[:1]), pad(s[1:6]), pad([*s[6:12], nothing[0]])], [pad([*nothing[1:], *s[12:]])]]
 
 
 async def step(learner: LearnerGroup, reduce: Reduce, rate: float) -> dict[str, float]:
-    size = size_of(batch(), reduce, MAX_TOKENS)
-    await learner.all("minimise", ClippedLoss(reduce=reduce))
+    loss = ClippedLoss(reduce=reduce)
+    size = size_of(Portion(batch(), silent()), loss, MAX_TOKENS)
+    await learner.all("minimise", loss)
     metrics: dict[str, float] = await learner.scatter("step", [[share] for share in uneven()], [size], rate)
     return metrics
 
@@ -96,13 +99,13 @@ def naive_logprobs(model: torch.nn.Module, ids: NDArray[np.int32]) -> Tensor:
 
 def naive_gradients(model: torch.nn.Module, reduce: Reduce) -> dict[str, Tensor]:
     """One sequence after the other; on policy a ratio is 1, and its slope that of the log-prob."""
-    sequences = batch()
-    tokens = sum(len(sequence.logprobs) for sequence in sequences)
-    for sequence in sequences:
+    tokens = sum(len(sequence.logprobs) for sequence in (*batch(), *silent()))
+    for sequence in batch():
         logprobs = naive_logprobs(model, sequence.ids)[sequence.prompt_length - 1 :]
         importance = (logprobs.detach() - torch.tensor(sequence.logprobs)).exp().clamp(max=2.0)
-        terms = -importance * torch.tensor(sequence.advantages) * logprobs
-        divisors = {"token": tokens, "constant": 16 * MAX_TOKENS, "sequence": 16 * len(terms)}
+        advantages = sequence.weight * (torch.tensor(sequence.advantages) + sequence.offset)
+        terms = -importance * advantages * logprobs
+        divisors = {"token": tokens, "constant": 19 * MAX_TOKENS, "sequence": 19 * len(terms)}
         (terms.sum() / divisors[reduce]).backward()
     return {name: tensor.grad for name, tensor in model.named_parameters() if tensor.grad is not None}
 
@@ -218,11 +221,11 @@ def naive_values(model: torch.nn.Module, head: dict[str, Tensor], ids: NDArray[n
     return values
 
 
-def naive_estimate(values: list[float], reward: float, config: GaeAdvantage) -> list[float]:
-    """Raw advantages of one sequence, the reward at its end."""
+def naive_estimate(values: list[float], rewards: list[float], config: GaeAdvantage) -> list[float]:
+    """Raw advantages of one sequence."""
     following, after, found = 0.0, 0.0, []
     for t in reversed(range(len(values))):
-        delta = (reward if t == len(values) - 1 else 0.0) + config.gamma * after - values[t]
+        delta = rewards[t] + config.gamma * after - values[t]
         following, after = delta + config.gamma * config.lam * following, values[t]
         found.append(following)
     return found[::-1]
@@ -230,7 +233,10 @@ def naive_estimate(values: list[float], reward: float, config: GaeAdvantage) -> 
 
 @pytest.mark.parametrize("zero", [1, 3])
 async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, model: Path, zero: int) -> None:
-    """The gradients of policy and value head, with advantages that are standardised over both ranks' tokens."""
+    """The gradients of policy and value head, with advantages that are standardised over both ranks' tokens.
+
+    What stands for advantages are rewards of tokens until then. A sequence's weight is of both gradients.
+    """
     config = GaeAdvantage(gamma=0.98, lam=0.9, value_weight=0.5)
     await ranks.all("become", learn(zero, None), ClippedLoss(), "float32", config)
     await step(ranks, "token", 3e-3)  # away from the start, where all values are 0
@@ -240,7 +246,7 @@ async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, model:
     sequences = batch()
     kept = [naive_values(policy, head, seq.ids)[seq.prompt_length - 1 :] for seq in sequences]
     raw = [
-        naive_estimate(values.tolist(), float(seq.advantages[-1]), config)
+        naive_estimate(values.tolist(), seq.advantages.tolist(), config)
         for values, seq in zip(kept, sequences, strict=True)
     ]
     every = np.concatenate([np.array(row) for row in raw])
@@ -250,8 +256,9 @@ async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, model:
         importance = (logprobs.detach() - torch.tensor(seq.logprobs)).exp().clamp(max=2.0)
         advantages = torch.tensor((np.array(row) - every.mean()) / every.std())
         returns = torch.tensor(row) + values.detach()
-        loss = loss - (importance * advantages * logprobs).sum() + 0.5 * 0.5 * (values - returns).square().sum()
-    (loss / len(every)).backward()
+        policy_term = -(importance * (advantages + seq.offset) * logprobs).sum()
+        loss = loss + seq.weight * (policy_term + 0.5 * 0.5 * (values - returns).square().sum())
+    (loss / (len(every) + sum(len(seq.logprobs) for seq in silent()))).backward()
     expected = {name: tensor.grad for name, tensor in policy.named_parameters()}
     metrics = await step(ranks, "token", 1e-30)
     actual = await ranks.first("gradients")
@@ -304,7 +311,7 @@ async def test_checkpointed_activations_change_memory_and_nothing_else(
 async def test_bfloat16_gradients_add_up_in_float32(ranks: LearnerGroup, zero: int) -> None:
     """Seven equal micro-batches give seven times the gradient of one; a sum in bfloat16 would be off by 1 in 256."""
     await ranks.all("become", learn(zero, None), ClippedLoss(), "bfloat16")
-    one, size = pad(batch()[:1]), size_of(batch()[:1], "token", MAX_TOKENS)
+    one, size = pad(batch()[:1]), size_of(Portion(batch()[:1]), ClippedLoss(), MAX_TOKENS)
     found = []
     for count in (1, 7):
         await ranks.scatter("step", [[[one] * count], [[one] * count]], [size], 1e-30)

@@ -26,8 +26,8 @@ from effrl.config.loss import ClippedLoss
 from effrl.learn.packing import MicroBatch, cut, size_of
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
+from effrl.sequences import Portion, TrainingSequence
 from effrl.tiny.make import character_tokenizer
-from effrl.types import TrainingSequence
 
 SHAPES: dict[str, dict[str, Any]] = {
     "0.5b": {  # Qwen2.5-0.5B: 494M parameters
@@ -114,7 +114,7 @@ def step(rank: Any, learn: LearnConfig, vocabulary: int) -> None:
 
     [batches] = cut(sequences, 1, learn.micro_batch_tokens)
     rank.set_learning_rate(1e-6)
-    rank.accumulate(batches, sums, size_of(sequences, loss.reduce, SAMPLED).denominator)
+    rank.accumulate(batches, sums, size_of(Portion(sequences), loss, SAMPLED).denominator)
     assert rank.step() > 0
 
 

@@ -3,27 +3,39 @@
 import numpy as np
 
 
-def best_of_step(rewards):
-    """Lists are as good as arrays."""
-    best = max(max(group) for group in rewards)
-    return [[float(reward - best) for reward in group] for group in rewards]
+def best_of_step(groups):
+    """A number for each rollout is as good as an array of one."""
+    best = max(max(group.outcome) for group in groups)
+    return [[float(reward - best) for reward in group.outcome] for group in groups]
 
 
-def too_few(rewards):
-    return [group[1:] for group in rewards]
+def rewards_to_come(groups):
+    """A number for each token: the process rewards from it on, and the outcome."""
+    return [
+        [outcome + np.cumsum(row[::-1])[::-1] for outcome, row in zip(group.outcome, group.tokens, strict=True)]
+        for group in groups
+    ]
 
 
-def no_groups(rewards):
+def too_few(groups):
+    return [[0.0] * (len(group.outcome) - 1) for group in groups]
+
+
+def no_groups(groups):
     return []
 
 
-def not_finite(rewards):
-    return [np.full(len(group), np.nan) for group in rewards]
+def of_no_token(groups):
+    return [[np.zeros(length + 1) for length in group.lengths] for group in groups]
 
 
-def failing(rewards):
+def not_finite(groups):
+    return [np.full(len(group.outcome), np.nan) for group in groups]
+
+
+def failing(groups):
     return 1 / 0
 
 
-def text(rewards):
-    return [["good"] * len(group) for group in rewards]
+def text(groups):
+    return [["good"] * len(group.outcome) for group in groups]

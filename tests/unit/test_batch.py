@@ -1,6 +1,8 @@
 """The batch: fates, refills, and what the learner sees."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,10 +13,15 @@ from reads import unread
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
 from effrl.config.advantage import GrpoAdvantage, ReinforcePpAdvantage
+from effrl.config.loss import ClippedLoss
+from effrl.errors import RunError
+from effrl.learn.packing import size_of
 from effrl.reward.reading import LOST
-from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
+from effrl.sequences import GroupRewards
+from effrl.types import Decision, Fate, Float32, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
 GRPO = advantages(GrpoAdvantage())
+PARK = Decision.PARK
 
 
 def rollout(tokens: int) -> Rollout:
@@ -84,21 +91,126 @@ def test_updates_are_whole_groups_in_order(sizes: list[int], count: int) -> None
     batch = Batch(1, len(sizes), 0.0, GRPO)
     batch.add([scored([1, *[0] * (size - 1)], tokens=index + 1) for index, size in enumerate(sizes)])
     updates = batch.updates(count)
-    lengths = [[len(sequence.logprobs) for sequence in update] for update in updates]  # a group's own number plus one
+    lengths = [[len(sequence.logprobs) for sequence in part.learned] for part in updates]  # a group's number plus one
     expected = [index + 1 for index, size in enumerate(sizes) for _ in range(size)]
     assert [length for update in lengths for length in update] == expected
     assert len(updates) == min(count, len(sizes)), "an update without a group would learn nothing"
     groups = [set(update) for update in lengths]
     assert sum(map(len, groups)) == len(sizes), "no group is in two updates"
     assert not groups or max(map(len, groups)) - min(map(len, groups)) <= 1
-    assert all(abs(sum(sequence.advantages[0] for sequence in update)) < 1e-4 for update in updates)
+    assert all(abs(sum(sequence.advantages[0] for sequence in part.learned)) < 1e-4 for part in updates)
 
 
 def test_statistics_are_of_the_whole_step_however_many_updates() -> None:
     batch = Batch(1, 2, 0.0, advantages(ReinforcePpAdvantage()))
     batch.add([scored([1, 0]), scored([0.5, 0])])
-    one, two = ([s.advantages[0] for update in batch.updates(n) for s in update] for n in (1, 2))
+    one, two = ([s.advantages[0] for part in batch.updates(n) for s in part.learned] for n in (1, 2))
     assert one == two and one[0] != one[2]
+
+
+# --- what a group counts, and for what
+
+
+def supervised(made: ScoredGroup, **fields: object) -> ScoredGroup:
+    """The same group with other fields of its supervision."""
+    supervision = replace(Supervision("vote", "2", cluster=0), **fields)  # type: ignore[arg-type]
+    return replace(made, judged=replace(made.judged, supervision=supervision))
+
+
+def test_weight_and_offset_reach_every_sequence_of_their_group() -> None:
+    batch = Batch(1, 2, 0.0, GRPO)
+    batch.add([supervised(scored([1, 0]), weight=0.5, offset=-0.25), scored([1, 0])])
+    counted = [(sequence.weight, sequence.offset, sequence.silent) for sequence in batch.sequences()]
+    assert counted == [(0.5, -0.25, False)] * 2 + [(1.0, 0.0, False)] * 2
+    halved, whole = batch.sequences()[0], batch.sequences()[2]
+    assert (halved.advantages == whole.advantages).all(), "no estimator sees them"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "values", "offset", "fate"),
+    [
+        ([1, 1, 1], (0.5, 0.25, 0.25), 0.0, Fate.TRAINED),
+        ([1, 0, 0], (0.5, 0.5, 0.5), 0.0, Fate.FILTERED),
+        ([0, 0, 0], (0.0, 0.0, 0.0), -0.5, Fate.TRAINED),
+        ([0, 0, 0], None, -0.5, Fate.TRAINED),
+        ([1, 1, None], (0.5, 0.5, 0.25), 0.0, Fate.FILTERED),  # the third rollout could not be scored
+    ],
+)
+def test_the_filter_reads_what_stands_in_place_of_outcomes(
+    outcomes: list[float | None], values: tuple[float, ...] | None, offset: float, fate: Fate
+) -> None:
+    assert fate_of(supervised(scored(outcomes), values=values, offset=offset)) is fate
+
+
+def test_each_token_has_the_advantage_that_was_planted_for_it() -> None:
+    """Rollouts of three tokens, the second of which could not be scored; process rewards are of all three."""
+    seen: list[GroupRewards] = []
+
+    def planted(groups: Sequence[GroupRewards]) -> list[list[Float32]]:
+        seen.extend(groups)
+        return [list(group.tokens or ()) for group in groups]
+
+    batch = Batch(1, 1, 0.0, planted)
+    batch.add([scored([1, None, 0])])
+    batch.process = {"g": [np.array(row, np.float32) for row in ([1, 2, 3], [4, 5, 6], [7, 8, 9])]}
+    assert [sequence.advantages.tolist() for sequence in batch.sequences()] == [[1, 2, 3], [7, 8, 9]]
+    assert (seen[0].outcome.tolist(), seen[0].lengths) == ([1, 0], (3, 3))
+
+
+def test_process_rewards_are_one_number_per_token() -> None:
+    batch = Batch(1, 1, 0.0, GRPO)
+    batch.add([scored([1, 0])])
+    batch.process = {"g": [np.zeros(3, np.float32), np.zeros(2, np.float32)]}
+    with pytest.raises(RunError, match=r"group g have shapes \[\(3,\), \(2,\)\] for tokens \[3, 3\]"):
+        batch.sequences()
+
+
+# --- what the mean is over
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"), [("sampled", (80, 16, 1024)), ("trained", (20, 4, 256))], ids=["sampled", "trained"]
+)
+def test_one_of_four_groups_has_a_signal(over: Literal["sampled", "trained"], expected: tuple[int, ...]) -> None:
+    """Four rollouts of five tokens in each, of up to 64: GRPO's mean is over all four groups, DAPO's over one."""
+    batch = Batch(1, 4, 0.0, GRPO)
+    batch.add([scored(outcomes, tokens=5) for outcomes in ([1, 0, 0, 0], [1] * 4, [0] * 4)])
+    batch.add([scored([0] * 4, tokens=5, drop=True)])
+    [portion] = batch.updates(1)
+    losses = [ClippedLoss(over=over, reduce=reduce) for reduce in ("token", "sequence", "constant")]
+    sizes = [size_of(portion, loss, 64) for loss in losses]
+    assert tuple(size.denominator for size in sizes) == expected
+    assert {size.tokens for size in sizes} == {20}, "metrics are of what is learned from"
+
+
+def test_what_counts_without_being_learned_from() -> None:
+    """Groups without signal and dropped ones, refills and late labels included; nothing that failed, waits or is
+    stale."""
+    batch = Batch(5, 3, 1.0, GRPO, max_age=1)
+    batch.join([aged(1, [1, 0], "stale"), aged(4, [1, 1], "joined")], version=4)
+    batch.add([scored([1, 0]), scored([1, 1, None], name="filtered"), scored([None, 1], name="failed")])
+    waits = scored([1, 0], drop=True, name="waits")
+    batch.add([scored([0, 0], drop=True, name="dropped"), replace(waits, judged=replace(waits.judged, decision=PARK))])
+    lost = replace(waits.group, rollouts=(rollout(2), Rollout.lost(0)))
+    batch.add([replace(waits, judged=replace(waits.judged, read=unread(lost)))])
+    assert [group.group.prompt.id for group in batch.silent] == ["filtered", "dropped", "waits", "joined"]
+    [portion] = batch.updates(1)
+    assert [len(sequence.logprobs) for sequence in portion.silent] == [3, 3, 3, 3, 2, 3, 3]
+    assert all(sequence.silent and sequence.weight == 0 for sequence in portion.silent)
+    assert len(portion.learned) == 2
+
+
+@given(learned=st.integers(0, 9), silent=st.integers(0, 9), count=st.integers(1, 5))
+def test_every_update_has_its_share_of_what_was_sampled(learned: int, silent: int, count: int) -> None:
+    batch = Batch(1, 9, 0.0, GRPO)
+    batch.add([scored([1, 0]) for _ in range(learned)] + [scored([1, 1]) for _ in range(silent)])
+    portions = batch.updates(count)
+    assert len(portions) == min(count, learned or silent)
+    if not portions:
+        return
+    for part, total in (("learned", learned), ("silent", silent)):
+        sizes = [len(getattr(portion, part)) for portion in portions]
+        assert sum(sizes) == 2 * total and max(sizes) - min(sizes) <= 2
 
 
 def test_a_failed_rollout_is_not_a_zero() -> None:

@@ -14,7 +14,7 @@ from tests.unit.sources import FILES, MODULES, ROOT, place, tree
 
 FLOORS = (
     ("effrl", "effrl.errors", "effrl.seeds", "effrl.tasks", "effrl.types"),
-    ("effrl.config", "effrl.models", "effrl.plugins", "effrl.questions", "effrl.tiny"),
+    ("effrl.config", "effrl.models", "effrl.plugins", "effrl.questions", "effrl.sequences", "effrl.tiny"),
     ("effrl.batch", "effrl.learn"),
     ("effrl.loss", "effrl.protocols"),
     ("effrl.run",),
@@ -36,7 +36,7 @@ FLOORS = (
 
 KNOW_KINDS = (
     "effrl/config/",
-    *(f"effrl/{section}/build.py" for section in ("advantage", "label", "process", "select")),
+    *(f"effrl/{section}/build.py" for section in ("advantage", "label", "loss", "process", "select")),
     "effrl/data/reader.py",
     "effrl/reward/reading.py",
     "effrl/reward/verifiers.py",
@@ -57,7 +57,7 @@ NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 """A script that needs torch and transformers by nature, and the command line."""
 TENSORS = (
     "effrl.advantage.gae",
-    *(f"effrl.loss.{name}" for name in ("cispo", "clipped", "gspo", "head", "importance", "policy", "tokens")),
+    *(f"effrl.loss.{name}" for name in ("build", "cispo", "clipped", "gspo", "head", "importance", "policy", "tokens")),
     *(
         f"effrl.difficulty.{name}"
         for name in ("attention", "network", "offline", "online", "predictor", "saved", "training")

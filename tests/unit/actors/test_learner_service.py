@@ -110,6 +110,49 @@ async def test_without_a_group_there_is_no_step() -> None:
     assert (update.version, update.learned, ranks.steps) == (0, False, [])
 
 
+@pytest.mark.parametrize(
+    ("loss", "denominator", "rows"),
+    [
+        ({"over": "sampled"}, 2 + 4 + 6, 2),
+        ({"over": "trained"}, 4, 2),
+        ({"over": "sampled", "kl": 0.1}, 2 + 4 + 6, 6),
+        ({"over": "trained", "kl": 0.1}, 4, 2),
+    ],
+    ids=["sampled", "trained", "sampled, KL", "trained, KL"],
+)
+async def test_what_has_no_signal_costs_a_pass_for_the_kl_term_alone(
+    loss: dict[str, Any], denominator: int, rows: int
+) -> None:
+    """Groups of 2 x 1, 2 x 2 and 2 x 3 tokens, of which the second has a signal."""
+    run = config(loss=loss)
+    learner, ranks = service(run)
+    made = batch(run, 1, 3)
+    fates = (Fate.FILTERED, Fate.TRAINED, Fate.DROPPED)
+    made.settled = [Settled(entry.scored, fate) for entry, fate in zip(made.settled, fates, strict=True)]
+    update = await learner.step(step_of(1), made)
+    [(shares, sizes, _)] = ranks.steps
+    assert sizes == [Size(4, denominator)] and update.metrics["learn/tokens"] == 4
+    passed = [row for share in shares for part in share[0] for row, mask in _rows(part) if mask.any()]
+    assert len(passed) == rows and sum(passed) == 2
+
+
+def _rows(part: MicroBatch) -> list[tuple[float, Float32]]:
+    return list(zip(part.learned[:, 0].tolist(), part.mask, strict=True))
+
+
+async def test_a_step_without_signal_stays_near_the_initial_model_all_the_same() -> None:
+    """The KL term is over all that was sampled; without it there is nothing to do."""
+    for kl, learned in ((0.0, False), (0.1, True)):
+        run = config(loss={"kl": kl}, learn={"updates": 2})
+        learner, ranks = service(run)
+        made = batch(run, 1, 3)
+        made.settled = [Settled(entry.scored, Fate.FILTERED) for entry in made.settled]
+        update = await learner.step(step_of(1), made)
+        assert (update.learned, len(ranks.steps)) == (learned, learned)
+        if learned:
+            assert ranks.steps[0][1] == [Size(0, 2), Size(0, 10)]
+
+
 @pytest.mark.parametrize(("kl", "reference"), [(0.0, None), (0.1, "initial")])
 def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
     kl: float, reference: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

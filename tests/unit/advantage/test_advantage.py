@@ -14,8 +14,16 @@ from effrl.advantage.build import advantages
 from effrl.advantage.grpo import grpo_advantages
 from effrl.advantage.reinforce_pp import reinforce_pp_advantages
 from effrl.advantage.rloo import rloo_advantages
-from effrl.config.advantage import AnyAdvantage, GrpoAdvantage, PluginAdvantage, ReinforcePpAdvantage, RlooAdvantage
+from effrl.config.advantage import (
+    AnyAdvantage,
+    GaeAdvantage,
+    GrpoAdvantage,
+    PluginAdvantage,
+    ReinforcePpAdvantage,
+    RlooAdvantage,
+)
 from effrl.errors import RunError, UserError
+from effrl.sequences import GroupRewards
 from effrl.types import Float32
 
 KINDS = [GrpoAdvantage(), GrpoAdvantage(std="none"), RlooAdvantage(), ReinforcePpAdvantage()]
@@ -26,8 +34,18 @@ group = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=16)
 groups = st.lists(group, min_size=1, max_size=6)
 
 
+def of(outcomes: Sequence[float], tokens: Sequence[Sequence[float]] | None = None) -> GroupRewards:
+    """A group of rollouts of three tokens each, or as many as have process rewards."""
+    lengths = (3,) * len(outcomes) if tokens is None else tuple(map(len, tokens))
+    process = None if tokens is None else tuple(np.array(row, np.float32) for row in tokens)
+    return GroupRewards(np.array(outcomes, np.float32), lengths, process)
+
+
 def estimate(config: AnyAdvantage, rewards: Sequence[Sequence[float]]) -> list[Float32]:
-    return list(advantages(config)([np.array(values, np.float32) for values in rewards]))
+    """[N] of each group, by estimators that have one number per rollout."""
+    found = advantages(config)([of(values) for values in rewards])
+    assert all(row.shape == (1,) for rows in found for row in rows)
+    return [np.concatenate(rows) for rows in found]
 
 
 # --- by hand
@@ -92,9 +110,9 @@ def test_reinforce_pp_against_the_standard_library(rewards: list[list[float]]) -
 @every_kind
 def test_equal_rewards_give_exactly_no_advantage(config: AnyAdvantage) -> None:
     """Alone, and beside a group with signal: neither NaN nor the rounding of a mean."""
-    alone, other = np.full(8, 0.3, np.float32), np.array([1, 0, 0.1], np.float32)
-    assert (advantages(config)([alone])[0] == 0).all()
-    together = advantages(config)([other, alone])
+    alone, other = [0.3] * 8, [1, 0, 0.1]
+    assert (estimate(config, [alone])[0] == 0).all()
+    together = estimate(config, [other, alone])
     assert (together[1] == 0).all() and (together[0] != 0).any()
 
 
@@ -130,6 +148,22 @@ def test_whether_groups_know_of_each_other(config: AnyAdvantage) -> None:
     assert np.allclose(alone, first) == (config.kind != "reinforce_pp")
 
 
+# --- rewards of tokens
+
+
+def test_the_outcome_is_known_at_the_last_token() -> None:
+    [(first, second)] = advantages(GaeAdvantage())([of([1.0, 0.5], [[0.25, 0.5], [0.0, 0.0, -1.0]])])
+    assert (first.tolist(), second.tolist()) == ([0.25, 1.5], [0, 0, -0.5])
+    [(first, second)] = advantages(GaeAdvantage())([of([1.0, 0.5])])
+    assert (first.tolist(), second.tolist()) == ([0, 0, 1], [0, 0, 0.5])
+
+
+def test_process_rewards_are_not_written_over() -> None:
+    group = of([1.0, 0.0], [[0.25, 0.5], [0.5]])
+    advantages(GaeAdvantage())([group])
+    assert group.tokens is not None and group.tokens[0].tolist() == [0.25, 0.5]
+
+
 # --- your own
 
 
@@ -144,11 +178,18 @@ def test_a_function_of_your_own(plugins: None) -> None:
     assert (first.tolist(), second.tolist()) == ([0, -1], [-0.5, -1, -0.75])
 
 
+def test_a_function_of_your_own_may_have_a_number_for_each_token(plugins: None) -> None:
+    function = advantages(PluginAdvantage(kind="advantages:rewards_to_come"))
+    found = function([of([1, 0], [[0.25, 0.5], [0.5, 0.0, -1.0]])])
+    assert [row.tolist() for row in found[0]] == [[1.75, 1.5], [-0.5, -1.0, -1.0]]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("too_few", r"'advantages:too_few' returned shapes \[\(1,\)\] for rewards of shapes \[\(2,\)\]"),
-        ("no_groups", r"returned shapes \[\] for"),
+        ("too_few", r"'advantages:too_few' returned \[1\] advantages for groups of \[2\] rollouts"),
+        ("no_groups", r"returned \[\] advantages for groups of \[2\] rollouts"),
+        ("of_no_token", r"returned shape \(4,\) for a rollout of 3 tokens: \(3,\) or \(1,\) was expected"),
         ("not_finite", "returned advantages that are not finite"),
         ("failing", "'advantages:failing' failed: ZeroDivisionError"),
         ("text", "'advantages:text' failed: ValueError"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from effrl.advantage.gae import at_the_end, gae, value_loss
+from effrl.advantage.gae import discounted_sums, gae, value_loss
 
 Row = list[tuple[float, float]]
 """Reward and value of each sampled token."""
@@ -89,7 +89,32 @@ def test_value_loss(value: float, expected: float, gradient: float) -> None:
     assert values.grad is not None and values.grad.item() == pytest.approx(gradient)
 
 
-def test_the_outcome_is_known_at_the_last_sampled_token() -> None:
-    mask = torch.tensor([[0.0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
-    rewards = torch.tensor([[9.0, 2, 2, 9], [9, 9, 3, 3], [9, 9, 9, 9]])
-    assert at_the_end(rewards, mask).tolist() == [[0, 0, 2, 0], [0, 0, 0, 3], [0, 0, 0, 0]]
+def loop(rewards: Tensor, values: Tensor, gamma: float, lam: float) -> Tensor:
+    """Token by token from the end, without a mask."""
+    found = torch.zeros_like(values)
+    following = next_value = torch.zeros_like(values[:, 0])
+    for t in reversed(range(values.shape[1])):
+        following = rewards[:, t] + gamma * next_value - values[:, t] + gamma * lam * following
+        next_value = values[:, t]
+        found[:, t] = following
+    return found
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(1.0, 1.0), (1.0, 0.95), (0.99, 0.9)])
+def test_long_rows_are_those_of_a_loop(gamma: float, lam: float) -> None:
+    """4,096 tokens in float32, where a sum of thousands of terms could lose digits."""
+    numbers = torch.Generator().manual_seed(1)
+    rewards, values = (torch.randn(4, 4096, generator=numbers) for _ in range(2))
+    expected = loop(rewards.double(), values.double(), gamma, lam)
+    found, _ = gae(rewards, values, torch.ones(4, 4096), gamma, lam)
+    assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
+@given(st.lists(numbers, min_size=1, max_size=40), discounts)
+def test_sums_by_doubling_are_those_of_a_loop(terms: list[float], factor: float) -> None:
+    following, expected = 0.0, []
+    for term in reversed(terms):
+        following = term + factor * following
+        expected.append(following)
+    found = discounted_sums(torch.tensor([terms], dtype=torch.float64), factor)
+    assert found[0].tolist() == pytest.approx(expected[::-1], abs=1e-9)

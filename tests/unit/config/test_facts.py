@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from effrl.config.load import load, recipes
 from effrl.config.schema import Config
 
 
@@ -48,11 +49,33 @@ def test_a_labeller_that_does_not_vote_needs_no_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "contrast", "values"), [("grpo", True, False), ("gae", False, True), ("my.module:best", True, False)]
+    ("kind", "contrast", "values", "process"),
+    [("grpo", True, False, False), ("gae", False, True, True), ("my.module:best", True, False, True)],
 )
-def test_advantages(kind: str, contrast: bool, values: bool) -> None:
+def test_advantages(kind: str, contrast: bool, values: bool, process: bool) -> None:
     found = config(advantage={"kind": kind}).advantage
-    assert (found.needs_contrast, found.value_function is not None) == (contrast, values)
+    assert (found.needs_contrast, found.value_function is not None, found.reads_process) == (contrast, values, process)
+
+
+def test_process_rewards_that_nobody_reads_are_refused() -> None:
+    own = {"kind": "my.module:rewards"}
+    assert config(process=own, advantage={"kind": "gae"}).process is not None
+    with pytest.raises(ValueError, match=r"advantage.kind=rloo reads outcomes alone.*set advantage.kind=gae"):
+        config(process=own, advantage={"kind": "rloo"})
+
+
+@pytest.mark.parametrize(
+    ("loss", "scores_silent"),
+    [({}, False), ({"kl": 0.1}, True), ({"kl": 0.1, "over": "trained"}, False), ({"over": "sampled"}, False)],
+)
+def test_losses(loss: dict[str, Any], scores_silent: bool) -> None:
+    assert config(loss=loss).loss.scores_silent is scores_silent
+
+
+@pytest.mark.parametrize("recipe", recipes())
+def test_each_recipe_takes_its_mean_over_what_its_paper_does(recipe: str) -> None:
+    """DAPO samples until enough groups have a signal, and leaves out the others; all others count what was sampled."""
+    assert load(recipe).loss.over == ("trained" if recipe == "dapo" else "sampled")
 
 
 @pytest.mark.parametrize(
@@ -104,8 +127,9 @@ def test_certainties_are_of_labels_where_all_are_bought() -> None:
 
 
 def test_the_user_s_own_code_is_named_by_its_field() -> None:
-    found = config(select={"kind": "a:b"}, advantage={"kind": "c:d"}, reward={"kind": "e:f"})
-    assert found.plugins == {"select.kind": "a:b", "advantage.kind": "c:d"}, "a reward runs in a worker of its own"
+    found = config(select={"kind": "a:b"}, advantage={"kind": "c:d"}, reward={"kind": "e:f"}, loss={"kind": "g:h"})
+    own = {"select.kind": "a:b", "advantage.kind": "c:d", "loss.kind": "g:h"}
+    assert found.plugins == own, "a reward runs in a worker of its own"
 
 
 @pytest.mark.parametrize(

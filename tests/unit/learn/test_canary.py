@@ -20,7 +20,8 @@ from effrl.learn.canary import (
     root_mean_square,
     tolerance,
 )
-from effrl.types import Float32, TrainingSequence
+from effrl.sequences import TrainingSequence
+from effrl.types import Float32
 
 STRICT, ROUGH = tolerance("float32"), tolerance("bfloat16")
 NAN, INF = float("nan"), float("inf")

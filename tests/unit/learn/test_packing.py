@@ -1,11 +1,14 @@
 """Cutting sequences into ranks and micro-batches loses nothing, doubles nothing, and respects the limit."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effrl.config.loss import ClippedLoss
 from effrl.learn.packing import Size, cut, ends, pad, size_of, unweighted
-from effrl.types import TrainingSequence
+from effrl.sequences import Portion, TrainingSequence
 
 
 def sequence(prompt: int, sampled: int, mark: int) -> TrainingSequence:
@@ -46,14 +49,24 @@ def test_padding_by_hand() -> None:
     assert batch.mask.tolist() == [[0, 1, 1, 1], [0, 0, 1, 0]]
     assert batch.behaviour.tolist() == [[0, 5, 6, 7], [0, 0, 6, 0]]
     assert batch.advantages.tolist() == [[0, 5.5, 6.5, 7.5], [0, 0, 6.5, 0]]
+    assert (batch.weight.tolist(), batch.offset.tolist(), batch.learned.tolist()) == ([[1]] * 2, [[0]] * 2, [[1]] * 2)
+
+
+def test_a_row_has_the_weight_of_its_sequence() -> None:
+    half = replace(sequence(1, 3, 5), weight=0.5, offset=-0.25)
+    batch = pad([half, replace(sequence(2, 1, 6), weight=0.0, silent=True)])
+    assert (batch.weight.tolist(), batch.offset.tolist()) == ([[0.5], [0]], [[-0.25], [0]])
+    assert batch.learned.tolist() == [[1], [0]] and batch.mask.sum() == 4, "it is scored all the same"
 
 
 def test_sizes_by_hand() -> None:
-    """Sequences of 3, 1 and 5 sampled tokens; prompts do not count."""
-    sequences = [sequence(1, 3, 5), sequence(2, 1, 6), sequence(9, 5, 7)]
-    assert size_of(sequences, "token", 10) == Size(tokens=9, denominator=9)
-    assert size_of(sequences, "sequence", 10) == Size(tokens=9, denominator=3)
-    assert size_of(sequences, "constant", 10) == Size(tokens=9, denominator=30)
+    """Sequences of 3, 1 and 5 sampled tokens, and a silent one of 2; prompts do not count."""
+    portion = Portion([sequence(1, 3, 5), sequence(2, 1, 6), sequence(9, 5, 7)], [sequence(1, 2, 8)])
+    expected = {"trained": (9, 3, 30), "sampled": (11, 4, 40)}
+    for over, denominators in expected.items():
+        for reduce, denominator in zip(("token", "sequence", "constant"), denominators, strict=True):
+            loss = ClippedLoss(over=over, reduce=reduce)  # type: ignore[arg-type]
+            assert size_of(portion, loss, 10) == Size(tokens=9, denominator=denominator)
 
 
 def test_a_rank_without_sequences_has_something_to_run() -> None:
@@ -65,3 +78,17 @@ def test_ranks_are_balanced() -> None:
     shares = cut([sequence(2, n, 1) for n in range(1, 41)], 2, 10**6)
     sizes = [sum(int(batch.attention.sum()) for batch in share) for share in shares]
     assert abs(sizes[0] - sizes[1]) <= 42
+
+
+@given(lengths, st.integers(1, 4), st.integers(1, 200))
+def test_each_token_keeps_its_own_advantage_in_any_cut(shapes: list[tuple[int, int]], ranks: int, tokens: int) -> None:
+    sequences = [sequence(prompt, sampled, 100 * mark) for mark, (prompt, sampled) in enumerate(shapes, 1)]
+    planted = sorted(value for each in sequences for value in each.advantages.tolist())
+    found = {}
+    for batch in (batch for share in cut(sequences, ranks, tokens) for batch in share):
+        for row in range(len(batch.ids)):
+            inside = batch.mask[row] > 0
+            if inside.any():
+                found[int(batch.ids[row].max())] = batch.advantages[row][inside].tolist()
+    assert found == {int(each.ids[0]): each.advantages.tolist() for each in sequences}
+    assert sorted(value for row in found.values() for value in row) == planted

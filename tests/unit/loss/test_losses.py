@@ -1,7 +1,8 @@
 """Every loss and reduction against loops written from the papers, hand-computed numbers, and any cut of the batch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from effrl.config.loss import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
+from effrl.config.loss import AnyLoss, CispoLoss, ClippedLoss, GspoLoss, PluginLoss
+from effrl.errors import RunError, UserError
 from effrl.learn.packing import size_of
+from effrl.loss.build import surrogate as surrogate_of
+from effrl.loss.importance import importance
 from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
-from effrl.types import TrainingSequence
+from effrl.sequences import Portion, TrainingSequence
 
 MAX_TOKENS = 20
-LIMITS = {"clip_low": 0.2, "clip_high": 0.28, "tis_cap": 2.0}
+LIMITS = {"clip_low": 0.2, "clip_high": 0.28, "tis_cap": 2.0, "tis_floor": 0.4}
 KINDS = (ClippedLoss, GspoLoss, CispoLoss)
 CONFIGS = [
     kind(**LIMITS, reduce=reduce, kl=kl, beyond_cap=beyond)
@@ -75,7 +79,7 @@ def surrogate(config: AnyLoss, rollout: Rollout, t: int, frozen: Rollout) -> flo
 def token_loss(config: AnyLoss, rollout: Rollout, t: int, frozen: Rollout) -> float:
     weight, cap = math.exp(rollout.old[t] - rollout.behaviour[t]), LIMITS["tis_cap"]
     if config.beyond_cap == "mask":
-        weight = weight if 1 / cap <= weight <= cap else 0.0
+        weight = weight if LIMITS["tis_floor"] <= weight <= cap else 0.0
     weight = min(weight, cap)
     ratio = math.exp(rollout.reference[t] - rollout.new[t])
     return -weight * surrogate(config, rollout, t, frozen) + config.kl * (ratio - math.log(ratio) - 1)
@@ -148,7 +152,7 @@ def denominator(config: AnyLoss, batch: list[Rollout]) -> int:
     def sequence(length: int) -> TrainingSequence:
         return TrainingSequence(np.zeros(2 + length, np.int32), 2, *(np.zeros((2, length), np.float32)))
 
-    return size_of([sequence(len(rollout.new)) for rollout in batch], config.reduce, MAX_TOKENS).denominator
+    return size_of(Portion([sequence(len(rollout.new)) for rollout in batch]), config, MAX_TOKENS).denominator
 
 
 @every_loss
@@ -279,3 +283,107 @@ def test_rows_and_tokens_without_weight_count_nowhere(config: AnyLoss) -> None:
     assert new.grad is not None
     assert new.grad[0, 0] == -1 and (new.grad.flatten()[1:] == 0).all()
     assert (found["truncated"].item(), found["clipped"].item(), found["kl"].item()) == (0, 0, 0)
+
+
+# --- what is not learned from, and what counts less
+
+
+def row_weights(tokens: Tokens, learned: list[float]) -> Tokens:
+    """The same tokens, of which rows with 0 are there for the KL term alone."""
+    rows = torch.tensor(learned, dtype=torch.float64)[:, None]
+    return replace(tokens, mask=tokens.mask * rows, sampled=tokens.mask, advantages=tokens.advantages * rows)
+
+
+@every_loss
+@settings(max_examples=25)
+@given(batch=st.lists(rollouts(st.integers(1, 4)), min_size=2, max_size=5))
+def test_a_row_without_signal_has_a_part_in_the_divergence_alone(config: AnyLoss, batch: list[Rollout]) -> None:
+    """The policy term is that of the other rows, the KL term that of all; the metrics are of the other rows."""
+    tokens = row_weights(tokens_of(batch, config.kl > 0), [0.0] + [1.0] * (len(batch) - 1))
+    found = policy_loss(config, tokens)
+    found["loss"].backward()
+    others, _ = sums(config, batch[1:])
+    silent = Rollout(batch[0].new, batch[0].old, batch[0].behaviour, batch[0].reference, 0.0)
+    penalty, gradients = sums(config, [silent])
+    assert found["policy"].item() == pytest.approx(others["policy"], abs=1e-9)
+    assert found["loss"].item() == pytest.approx(others["loss"] + penalty["loss"], abs=1e-9)
+    for name in ("clipped", "truncated", *(["kl"] if config.kl else [])):
+        assert found[name].item() == pytest.approx(others[name], abs=1e-9)
+    assert tokens.logprobs.grad is not None
+    own = tokens.logprobs.grad[0][tokens.sampled[0] == 1]  # type: ignore[index]
+    assert own.tolist() == pytest.approx(gradients[0], abs=1e-12)
+    assert config.kl or not own.any()
+
+
+@every_loss
+@settings(max_examples=25)
+@given(batch=batches, weight=st.sampled_from([0.0, 0.25, 0.5, 2.0]))
+def test_a_weight_scales_the_gradient_of_its_tokens(config: AnyLoss, batch: list[Rollout], weight: float) -> None:
+    """Whatever was clipped; the KL term is not weighted."""
+    if config.kl:
+        return
+    whole, part = tokens_of(batch, False), tokens_of(batch, False)
+    policy_loss(config, whole)["loss"].backward()
+    policy_loss(config, replace(part, advantages=weight * part.advantages))["loss"].backward()
+    torch.testing.assert_close(part.logprobs.grad, weight * whole.logprobs.grad, rtol=1e-12, atol=1e-15)  # type: ignore[operator]
+
+
+# --- the correction
+
+
+def test_tokens_beyond_the_band_teach_nothing() -> None:
+    """IcePop's band is asymmetric: weights 0.4, 0.5, 5 and 6 of a band from 0.5 to 5."""
+    gaps = torch.tensor([[0.4, 0.5000001, 4.999999, 6.0]]).log()
+    mask = ClippedLoss(beyond_cap="mask", tis_cap=5.0, tis_floor=0.5)
+    weight, outside = importance(gaps, mask)
+    assert weight[0].tolist() == pytest.approx([0, 0.5, 5, 0], abs=1e-5)
+    assert outside[0].tolist() == [True, False, False, True]
+    weight, cut = importance(gaps, ClippedLoss(tis_cap=5.0))
+    assert weight[0].tolist() == pytest.approx([0.4, 0.5, 5, 5], abs=1e-5)
+    assert cut[0].tolist() == [False, False, False, True], "the floor is of the mask alone"
+
+
+# --- your own
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "plugins"))
+
+
+def own_tokens() -> Tokens:
+    row = torch.tensor([[-1.0, -2.0, -0.5]], requires_grad=True)
+    advantages, mask = torch.tensor([[1.0, -1.0, 9.0]]), torch.tensor([[1.0, 1.0, 0.0]])
+    return Tokens(row, row.detach(), row.detach() - math.log(1.5), advantages, mask)
+
+
+@pytest.mark.parametrize("name", ["reinforce", "far_only"])
+def test_a_loss_of_your_own(plugins: None, name: str) -> None:
+    """Importance weights and the reduction are around it as around any other; what stands outside may be anything."""
+    expected, tokens = own_tokens(), own_tokens()
+    policy_loss(ClippedLoss(reduce="sequence"), expected)["loss"].backward()
+    policy_loss(PluginLoss(kind=f"losses:{name}", reduce="sequence"), tokens)["loss"].backward()
+    assert tokens.logprobs.grad is not None and expected.logprobs.grad is not None
+    assert tokens.logprobs.grad[0, :2].tolist() == pytest.approx([-1.5 / 2, 1.5 / 2])
+    if name == "reinforce":
+        assert torch.allclose(tokens.logprobs.grad, expected.logprobs.grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mean", r"returned shapes \[\(\), \(1, 3\)\] for tokens of shape \(1, 3\)"),
+        ("only_surrogates", "'losses:only_surrogates' failed: ValueError"),
+        ("not_finite", "returned surrogates that are not finite"),
+        ("without_gradient", "returned surrogates without a gradient"),
+        ("failing", "'losses:failing' failed: ZeroDivisionError"),
+    ],
+)
+def test_what_a_loss_of_your_own_returns_is_checked(plugins: None, name: str, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        policy_loss(PluginLoss(kind=f"losses:{name}"), own_tokens())
+
+
+def test_a_loss_that_is_not_there(plugins: None) -> None:
+    with pytest.raises(UserError, match=r"loss.kind 'losses:reinforced'.*did you mean 'reinforce'"):
+        surrogate_of(PluginLoss(kind="losses:reinforced"), "centered")

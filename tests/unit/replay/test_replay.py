@@ -242,10 +242,12 @@ def test_groups_come_back_bit_for_bit(tmp_path: Path) -> None:
     rollouts = (made.group.rollouts[0], Rollout.lost(3))
     read = replace(made.judged.read, group=replace(made.group, rollouts=rollouts))
     failed = ScoredGroup(replace(made.judged, read=read), (made.scores[0], LOST))
-    groups = [group("a"), talk, dropped, failed]
+    soft = Supervision("consistent", "2", 0, weight=0.5, values=(0.1, 0.3), offset=-0.1, confidence=0.7)
+    weighed = ScoredGroup(replace(made.judged, supervision=soft), made.scores)
+    groups = [group("a"), talk, dropped, failed, weighed]
     write_groups(tmp_path / "groups.npz", groups)
     found = read_groups(tmp_path / "groups.npz")
-    assert len(found) == 4
+    assert len(found) == 5
     assert all(map(same, found, groups))
     assert [type(s.status) for s in found[1].scores] == [Status] * 3
     assert found[0].group.rollouts[1].logprobs.dtype == np.float32

@@ -27,6 +27,7 @@ from effrl.loss.policy import policy_loss
 from effrl.loss.tokens import Tokens
 from effrl.replay.store import ReplayStore
 from effrl.seeds import stream
+from effrl.sequences import Portion
 from effrl.types import (
     Decision,
     Fate,
@@ -210,7 +211,7 @@ def test_every_update_has_its_share_of_replayed_groups(fresh: int, replayed: int
     batch = Batch(5, fresh, 0.0, GRPO, replays=replayed)
     batch.add([scored([1, 0], tokens=1) for _ in range(fresh)])
     batch.replay([Stored(scored([1, 0], tokens=2), 4) for _ in range(replayed)])
-    shares = [Counter(len(sequence.logprobs) for sequence in update) for update in batch.updates(count)]
+    shares = [Counter(len(sequence.logprobs) for sequence in update.learned) for update in batch.updates(count)]
     assert sum(shares, Counter()) == Counter({1: 2 * fresh, 2: 2 * replayed})
     for share in shares:
         whole = replayed / (fresh + replayed)
@@ -262,7 +263,7 @@ def test_the_gradient_is_that_of_a_loop_over_tokens(clip: Clip) -> None:
         torch.nn.functional.pad(logs[ids[:, :-1], ids[:, 1:]], (1, 0)) * mask for logs in (weights.log_softmax(1), old)
     )
     sums = policy_loss(config, Tokens(new_logprobs, old_logprobs, behaviour, values, mask), clip)
-    (sums["loss"] / size_of(sequences, "token", 9).denominator).backward()
+    (sums["loss"] / size_of(Portion(sequences), config, 9).denominator).backward()
 
     expected, tokens = torch.zeros(4, 4, dtype=torch.float64), 0
     probabilities = table.softmax(1)

@@ -263,6 +263,16 @@ def test_members_are_rewarded_and_not_graded_again() -> None:
     assert [score.status for score in scores] == [Status.OK, Status.OK, Status.OK, Status.TRUNCATED]
 
 
+def test_values_are_rewards_in_place_of_membership() -> None:
+    """Pass rates still tell who agrees with the vote; a rollout without an answer may have a value too."""
+    read = answered("p", "7", "7", "8", None)
+    soft = Supervision("vote", "7", cluster=0, values=(0.5, 0.5, 0.25, -0.125))
+    scores = membership(Judged(read, Decision.USE, soft))
+    assert [score.outcome for score in scores] == [1.0, 1.0, 0.0, 0.0]
+    assert [score.reward for score in scores] == [0.5, 0.5, 0.25, -0.125]
+    assert [score.status for score in scores] == [Status.OK, Status.OK, Status.OK, Status.TRUNCATED]
+
+
 def test_labels_have_no_members() -> None:
     read = answered("p", "7")
     assert membership(Judged(read, Decision.USE, Supervision("gold", "7"))) == ()

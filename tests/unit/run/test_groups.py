@@ -35,6 +35,7 @@ def test_a_committed_step_adds_up(tmp_path: Path) -> None:
     assert tally(tmp_path) == (3, {Fate.TRAINED: 1, Fate.FILTERED: 1, Fate.FAILED: 1})
     record = json.loads((tmp_path / "step_000001.jsonl").read_text().splitlines()[0])
     assert record["prompt"] == "1+1=" and record["label_source"] == "gold"
+    assert (record["weight"], record["offset"], record["confidence"]) == (1.0, 0.0, None)
     assert [rollout["status"] for rollout in record["rollouts"]] == ["ok", "timeout"]
     assert record["rollouts"][1]["outcome"] is None
 
