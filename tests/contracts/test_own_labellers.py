@@ -3,7 +3,7 @@
 from typing import Any
 
 from effrl.config.schema import Config
-from effrl.label.build import labeller
+from effrl.label import build
 from effrl.protocols import Labeller
 from examples.own_labeller import BuyDoubt
 from tests.contracts.labeller import LabellerContract
@@ -15,30 +15,30 @@ def config(**label: Any) -> Config:
 
 
 class TestGold(LabellerContract):
-    def make(self, oracle: Any) -> Labeller:
-        return labeller(config(kind="gold"), oracle)
+    def labeller(self, oracle: Any) -> Labeller:
+        return build.labeller(config(kind="gold"), oracle)
 
 
 class TestVote(LabellerContract):
-    def make(self, oracle: Any) -> Labeller:
-        return labeller(config(kind="vote"), oracle)
+    def labeller(self, oracle: Any) -> Labeller:
+        return build.labeller(config(kind="vote"), oracle)
 
 
 class TestRandomWithVotes(LabellerContract):
-    def make(self, oracle: Any) -> Labeller:
-        return labeller(config(kind="random", rest="vote", budget={"per_step": 0.3}), oracle)
+    def labeller(self, oracle: Any) -> Labeller:
+        return build.labeller(config(kind="random", rest="vote", budget={"per_step": 0.3}), oracle)
 
 
 class TestRandomAlone(LabellerContract):
-    def make(self, oracle: Any) -> Labeller:
-        return labeller(config(kind="random", rest="drop", budget={"per_step": 0.3}), oracle)
+    def labeller(self, oracle: Any) -> Labeller:
+        return build.labeller(config(kind="random", rest="drop", budget={"per_step": 0.3}), oracle)
 
 
 class TestBuyDoubt(LabellerContract):
-    def make(self, oracle: Any) -> Labeller:
+    def labeller(self, oracle: Any) -> Labeller:
         return BuyDoubt(config(), oracle)
 
 
 class TestBelowMean(LabellerContract):
-    def make(self, oracle: Any) -> Labeller:
+    def labeller(self, oracle: Any) -> Labeller:
         return BelowMean(config(), oracle)
