@@ -38,7 +38,6 @@ from tests.contracts.part import PartContract
 HIDDEN = 8
 
 
-
 class Counter:
     """An :class:`effrl.protocols.Oracle` that sells ``true NAME`` and remembers who paid, as a ledger does.
 
