@@ -74,7 +74,7 @@ class RewardService:
         return [[score.outcome == 1.0 for score in _in_place(group, scores, LOST)] for group in groups]
 
     async def _read(self, groups: Sequence[Group], compare: bool) -> list[ReadGroup]:
-        tasks = max((_tasks_to_read(group, compare) for group in groups), default=1)
+        tasks = max([1, *(_tasks_to_read(group, compare) for group in groups)])
         read: list[ReadGroup] = []
         for part in _parts(groups, self._at_once // tasks):
             deadline = self._deadline(len(part) * tasks)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from effrl.config.reward import AnyVerifier, ChoiceVerifier, MathVerifier, RegexVerifier, TaskVerifier
@@ -89,7 +90,7 @@ class _MathEquality:
     What needs mathematics runs in ``grade``, since it may hang; a pair that it cannot judge is not equal.
     """
 
-    MOST = 20_000
+    MOST = 100_000
     """Verdicts that are remembered: the latest ones."""
 
     def __init__(self, grade: Grade) -> None:
@@ -110,7 +111,8 @@ class _MathEquality:
         return found
 
     def _forget(self) -> None:
-        for texts in list(self._judged)[: -self.MOST]:
+        surplus = max(0, len(self._judged) - self.MOST)
+        for texts in list(islice(self._judged, surplus)):
             del self._judged[texts]
 
 

@@ -1,6 +1,7 @@
 """Answers that are words: mathematics reads them as products of their letters, in which "act" equals "cat"."""
 
 import re
+from functools import lru_cache
 
 _WRAPPER = re.compile(r"\\(?:(?:text|math)[a-z]*|emph|[mhf]box|operatorname|bold(?:symbol)?|boxed)\s*\{([^{}]*)\}")
 _NESTED = 3
@@ -18,6 +19,7 @@ _SEPARATOR = re.compile(r"[,;&]|(?<!\w)(?:and|or)(?!\w)")
 _AROUND = " .:!?()[]"
 
 
+@lru_cache(maxsize=4096)  # an answer is compared with all others of its group, in both directions
 def spelled(answer: str) -> str | tuple[str, ...] | None:
     r"""What an answer of words says, as text; None where it is mathematics.
 
