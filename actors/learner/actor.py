@@ -249,29 +249,28 @@ class LearnerRank(Role):
         Returns:
             Those under the perturbed weights; None where no noise moves them so far: then nothing is changed.
         """
-        wanted, amplitude = tolerance.drill * tolerance.nats, AMPLITUDES[0]
-        self.engine.parameters.save(kind)
-        while amplitude <= AMPLITUDES[1]:
-            self.engine.parameters.add_noise(kind, amplitude)
+        wanted, (amplitude, largest) = tolerance.drill * tolerance.nats, AMPLITUDES
+        while True:
+            self.engine.parameters.perturb(kind, amplitude)
             after = self.logprobs(canary)
             moved = self.engine.mean_over_ranks(tolerance.distance(after, before))  # all must stop together
             if moved >= wanted:
                 return after
-            amplitude *= min(16.0, max(2.0, 1.5 * wanted / max(moved, 1e-9)))  # log-probs move about linearly
-        self.engine.parameters.undo_noise(kind)
-        return None
+            if amplitude >= largest:
+                self.engine.parameters.undo(kind)
+                return None
+            # Log-probs move about linearly.
+            amplitude = min(largest, amplitude * min(16.0, max(2.0, 1.5 * wanted / max(moved, 1e-9))))
 
     def logprobs_without(self, kind: str, canary: Canary) -> Float32:
         """The canary's log-probs if a perturbed kind alone were as it was; it stays perturbed."""
-        self.engine.parameters.swap(kind)
-        logprobs = self.logprobs(canary)
-        self.engine.parameters.swap(kind)
-        return logprobs
+        with self.engine.parameters.without(kind):
+            return self.logprobs(canary)
 
     def undo_perturb(self) -> None:
         """Undo :meth:`perturb`, to the bit."""
-        for kind in self.engine.parameters.noisy:
-            self.engine.parameters.undo_noise(kind)
+        for kind in list(self.engine.parameters.perturbed):
+            self.engine.parameters.undo(kind)
 
     def save(self, checkpoint: Path) -> dict[str, SavedFile]:
         """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory.

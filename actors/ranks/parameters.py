@@ -4,7 +4,9 @@ Under ZeRO-3 each rank holds a shard of every parameter. Whoever needs whole one
 through them here; every rank calls the same method, since gathering is a collective, and goes through to the end.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import deepspeed
@@ -36,6 +38,14 @@ class Weight:
         return (self.base.float() + scale * (b @ a)).to(self.base.dtype)
 
 
+@dataclass(slots=True)
+class Perturbation:
+    """What the parameters of a kind were before noise was added to them, by name, and how much there is of it."""
+
+    saved: dict[str, Tensor]
+    amplitude: float = 0.0
+
+
 class Parameters:
     """All parameters of a model."""
 
@@ -45,8 +55,8 @@ class Parameters:
         self.rank = rank
         self.scale = scale
         self.bucket = bucket
-        self.saved: dict[str, dict[str, Tensor]] = {}
-        """Of each perturbed kind, what its parameters were, by name."""
+        self.perturbed: dict[str, Perturbation] = {}
+        """By kind."""
 
     @torch.no_grad()
     def published(self) -> Iterator[tuple[str, Tensor]]:
@@ -68,58 +78,55 @@ class Parameters:
 
         An adapter is perturbed in its ``B``: it starts at 0, and with it nothing can move through ``A``.
         """
-        return list(dict.fromkeys(_kind(name) for name, _ in self._perturbed()))
+        return list(dict.fromkeys(_kind(name) for name, _ in self._perturbable()))
 
-    @property
-    def noisy(self) -> list[str]:
-        """Kinds that are perturbed."""
-        return list(self.saved)
+    def perturb(self, kind: str, amplitude: float) -> None:
+        """Make each parameter of a kind what it was before, plus noise of ``amplitude`` times its root mean square."""
+        if kind not in self.perturbed:
+            self.perturbed[kind] = Perturbation({name: _on_host(tensor) for name, tensor in self._each(kind)})
+        self.perturbed[kind].amplitude = amplitude
+        self._add_noise(kind)
 
-    @torch.no_grad()
-    def save(self, kind: str) -> None:
-        """Copy the parameters of a kind to the host, for :meth:`add_noise` and :meth:`undo_noise`."""
-        self.saved[kind] = {
-            name: tensor.detach().to("cpu", copy=True) for chosen in self._whole(kind) for name, tensor in chosen
-        }
-
-    @torch.no_grad()
-    def add_noise(self, kind: str, amplitude: float) -> None:
-        """Saved values plus noise of ``amplitude`` times their root mean square; the same noise on every rank."""
-        generator = torch.Generator().manual_seed(0)
-        for chosen in self._whole(kind):
-            for name, tensor in chosen:
-                saved = self.saved[kind][name]
-                size = saved.float().pow(2).mean().sqrt().clamp(min=0.01)
-                noise = torch.randn(saved.shape, generator=generator)
-                tensor.copy_(saved + (amplitude * size * noise).to(saved.dtype))
-
-    @torch.no_grad()
-    def swap(self, kind: str) -> None:
-        """Exchange the parameters of a perturbed kind with what they were; done twice, nothing has happened."""
-        for chosen in self._whole(kind):
-            for name, tensor in chosen:
-                now = tensor.detach().to("cpu", copy=True)
-                tensor.copy_(self.saved[kind][name])
-                self.saved[kind][name] = now
-
-    def undo_noise(self, kind: str) -> None:
+    def undo(self, kind: str) -> None:
         """Make the parameters of a kind what they were, to the bit."""
-        self.swap(kind)
-        del self.saved[kind]
+        self._put_back(kind)
+        del self.perturbed[kind]
 
-    def _whole(self, kind: str) -> Iterator[list[tuple[str, Tensor]]]:
-        """The parameters of a kind, by buckets, to be read and written where they are not empty.
+    @contextmanager
+    def without(self, kind: str) -> Iterator[None]:
+        """Undo a perturbation for a while."""
+        self._put_back(kind)
+        yield
+        self._add_noise(kind)
+
+    @torch.no_grad()
+    def _add_noise(self, kind: str) -> None:
+        """The same on every rank and at every time. In place: fresh memory for temporaries would take longer."""
+        perturbation = self.perturbed[kind]
+        for name, tensor in self._each(kind):
+            saved = perturbation.saved[name]
+            size = max(0.01, float(torch.linalg.vector_norm(saved, dtype=torch.float32)) / saved.numel() ** 0.5)
+            generator = torch.Generator(tensor.device).manual_seed(zlib.crc32(name.encode()))
+            tensor.normal_(0.0, perturbation.amplitude * size, generator=generator).add_(saved.to(tensor.device))
+
+    @torch.no_grad()
+    def _put_back(self, kind: str) -> None:
+        for name, tensor in self._each(kind):
+            tensor.copy_(self.perturbed[kind].saved[name])
+
+    def _each(self, kind: str) -> Iterator[tuple[str, Tensor]]:
+        """The parameters of a kind, to be read and written where they are not empty.
 
         Of parameters in shards rank 0 sees all, and what it leaves there reaches the others.
         """
-        chosen = [Weight(name, tensor) for name, tensor in self._perturbed() if _kind(name) == kind]
+        chosen = [Weight(name, tensor) for name, tensor in self._perturbable() if _kind(name) == kind]
         for weights in _buckets(chosen, self.bucket):
             named = [(weight.name, weight.base) for weight in weights]
             in_shards = any(map(_in_shards, (tensor for _, tensor in named)))
             with deepspeed.zero.GatheredParameters([tensor for _, tensor in named], modifier_rank=0):
-                yield [] if in_shards and self.rank > 0 else named
+                yield from [] if in_shards and self.rank > 0 else named
 
-    def _perturbed(self) -> Iterator[tuple[str, Tensor]]:
+    def _perturbable(self) -> Iterator[tuple[str, Tensor]]:
         for weight in self.weights:
             yield weight.name, weight.base
             if weight.adapter:
@@ -135,6 +142,10 @@ def _weights(parameters: dict[str, Tensor]) -> Iterator[Weight]:
             yield Weight(f"{layer}.weight", tensor, (a, b))
         elif ".lora_" not in name:
             yield Weight(name.replace(".base_layer.", "."), tensor)
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
 
 
 def _kept(weight: Weight, scale: float) -> Tensor:

@@ -145,7 +145,7 @@ async def test_a_sound_engine_proves_every_kind_in_two_publishes(
     assert await drill(lambda name: False) == (len(KINDS), [])
     assert transport.publishes == 2
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights.published()), "to the bit"
-    assert weights.noisy == []
+    assert weights.perturbed == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)
