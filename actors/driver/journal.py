@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.driver.labelling import BudgetWatch, account_metrics, all_dropped
+from actors.driver.labelling import BudgetWatch, account_metrics
 from actors.driver.scout import Scout
 from actors.wait import answer
 from effrl.batch import Batch
@@ -81,8 +81,7 @@ class RunJournal:
             row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}
             await self._write({**row, **evaluation, "policy/version": update.version})
             self.budget.step(step, batch, update.learned, account)
-            if not all_dropped(batch):  # which says nothing of the prompts or the reward
-                self._count_silence(update, row["reward/outcome_mean"])
+            self._count_silence(update, row["reward/outcome_mean"])
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
             if step.number % self.config.save_every == 0:
                 await self.save()
@@ -101,12 +100,7 @@ class RunJournal:
         """Steps without any signal cost rollouts for nothing, and look like a run that works."""
         self._silent = 0 if update.learned else self._silent + 1
         if self._silent == SILENT_STEPS:
-            outcome = "none" if mean is None else f"{mean:.2f}"
-            self.progress.note(
-                f"nothing was learned in {SILENT_STEPS} steps in a row: no group had both right and wrong rollouts"
-                f" (mean outcome {outcome}). Near 0, take easier prompts or look at the reward (effrl reward check);"
-                " near 1, harder ones; or raise rollout.per_prompt"
-            )
+            self.progress.note(f"nothing was learned in {SILENT_STEPS} steps in a row: {_reason(mean)}")
 
     def _dev_accuracy(self, evaluation: Mapping[str, float]) -> float | None:
         accuracy = evaluation.get("eval/accuracy", math.nan)
@@ -119,6 +113,16 @@ class RunJournal:
 
     async def _memory(self) -> dict[str, float | None]:
         return {f"memory/rss_mb/{name}": size for name, size in (await self.memory()).items()}
+
+
+def _reason(mean: float | None) -> str:
+    """Why a step whose outcomes have this mean taught nothing; None where nothing was scored."""
+    if mean is None:
+        return "no rollout was scored; `effrl show` says of each group why it has no label (label.budget) or failed"
+    return (
+        f"no group had both right and wrong rollouts (mean outcome {mean:.2f}). Near 0, take easier prompts or look at"
+        " the reward (effrl reward check); near 1, harder ones; or raise rollout.per_prompt"
+    )
 
 
 def _sync_metrics(publication: Publication | None) -> dict[str, float | bool | None]:

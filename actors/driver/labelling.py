@@ -60,12 +60,8 @@ class BudgetWatch:
                 f"the label budget is spent: {account.bought_total} labels are owned, and no other can be bought;"
                 " raise label.budget.total for more"
             )
-        self.exhausted = account.exhausted and not learned and all_dropped(batch)
-
-
-def all_dropped(batch: Batch) -> bool:
-    """Whether no group of the step had any supervision."""
-    return batch.fates()[Fate.DROPPED] == len(batch.settled)
+        all_dropped = batch.fates()[Fate.DROPPED] == len(batch.settled)
+        self.exhausted = account.exhausted and all_dropped and not learned
 
 
 def account_metrics(account: Account) -> dict[str, float | None]:

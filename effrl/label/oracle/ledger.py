@@ -174,7 +174,8 @@ class Ledger:
         Args:
             step: look at what was bought before the decisions of this step alone: in earlier steps, or by its look
                 ahead. Without that, a step that a resume repeats would own what it bought before it was killed, and
-                buy others besides.
+                buy others besides. What a lost step bought is owned once the run has passed it; to buy it again before
+                costs nothing.
         """
         answers: dict[str, str] = {}
         bought = charged & (purchases.c.state == State.COMMITTED)  # the first condition is there for its index

@@ -89,7 +89,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class PurchaseTerms:
-    """Who sells, who pays, and how much: ``Terms("dataset", 12, 1.0, 5000)``."""
+    """Who sells, who pays, and how much: ``PurchaseTerms("dataset", 12, 1.0, 5000)``."""
 
     source: str
     step: int

@@ -20,7 +20,10 @@ def journal(notes: Notes) -> RunJournal:
     return RunJournal(**{**given, "progress": notes})
 
 
-@pytest.mark.parametrize(("mean", "told"), [(0.0, "mean outcome 0.00"), (1.0, "mean outcome 1.00"), (None, "none")])
+@pytest.mark.parametrize(
+    ("mean", "told"),
+    [(0.0, "mean outcome 0.00"), (1.0, "mean outcome 1.00"), (None, "no rollout was scored")],
+)
 def test_a_run_that_learns_nothing_is_told_once(mean: float | None, told: str) -> None:
     notes = Notes()
     watched = journal(notes)
