@@ -1,5 +1,6 @@
 """The run's labeller, with its time on the clock, and what becomes of a run whose label budget is spent."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from effrl.types import Fate, Judged, ReadGroup, Saved, Step, View, Want
 
 @dataclass
 class TimedLabeller:
-    """A :class:`~effrl.protocols.Labeller` that does what another one does."""
+    """A :class:`~effrl.protocols.Labeller` that does what another one does, with a folder of a checkpoint for itself.
+
+    So one of a user's own may call itself and its files what it likes.
+    """
 
     labeller: Labeller
     clock: Stopwatch
     name = "labeller"
-    """Whatever the labeller's own name is: a checkpoint has one part of this name, and others of other names."""
 
     @property
     def wants(self) -> frozenset[Want]:
@@ -33,10 +36,13 @@ class TimedLabeller:
         return await self.labeller.learn(step, settled)
 
     async def save(self, into: Path) -> Saved:
-        return await self.labeller.save(into)
+        folder = into / self.name
+        await asyncio.to_thread(folder.mkdir)
+        saved = await self.labeller.save(folder)
+        return Saved({f"{self.name}/{name}": file for name, file in saved.files.items()}, saved.state)
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
-        await self.labeller.load(path, state)
+        await self.labeller.load(path / self.name, state)
 
 
 @dataclass

@@ -228,13 +228,6 @@ class LabellerContract(PartContract):
         await resumed.load(tmp_path, json.loads(json.dumps(saved.state)))
         assert await self.run(resumed, (4, 5)) == expected
 
-    async def test_its_files_are_in_a_folder_of_their_own(self, tmp_path: Path) -> None:
-        labeller = self.labeller(Counter())
-        await self.run(labeller, (1, 2))
-        files = (await labeller.save(tmp_path)).files
-        assert all("/" in name for name in files), "beside those of other parts"
-        assert len({name.partition("/")[0] for name in files}) <= 1
-
     async def test_a_label_that_comes_later_parks_its_group(self) -> None:
         oracle = Counter(reply="asked")
         judged = await decide(self.labeller(oracle), 1)

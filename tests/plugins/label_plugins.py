@@ -20,10 +20,11 @@ def made(config: Any, oracle: Any) -> Any:
 class BelowMean:
     """Buys where a group agrees less than groups did so far, and votes elsewhere; the mean is learned from each step.
 
-    It inherits from nothing; its mean is in a file, and the number of groups in the manifest.
+    It inherits from nothing, and is called as another part of a run is; its mean is in a file, and the number of groups
+    in the manifest.
     """
 
-    name = "below_mean"
+    name = "data"
     wants: frozenset[Want] = frozenset()
 
     def __init__(self, config: Any, oracle: Any) -> None:
@@ -44,13 +45,12 @@ class BelowMean:
         return {"label/mean_share": self.mean}
 
     async def save(self, into: Path) -> Saved:
-        file = into / self.name / "mean.json"
-        file.parent.mkdir()
+        file = into / "mean.json"
         file.write_text(json.dumps(self.mean))
         return Saved(written(into, [file]), {"count": self.count})
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
-        self.mean, self.count = json.loads((path / self.name / "mean.json").read_text()), state["count"]
+        self.mean, self.count = json.loads((path / "mean.json").read_text()), state["count"]
 
 
 def _share(read: ReadGroup) -> float:
