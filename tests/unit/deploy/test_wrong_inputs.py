@@ -125,7 +125,7 @@ def write(path: Path, *rows: Any) -> Path:
         ("advantage.std=population", ["advantage.std", "'sample' or 'none'", "'population'"]),
         ("loss=gspo", ["loss is a section, not a value", "kind", "'gspo'"]),
         ("loss.kind=cisop", ["loss.kind=cisop", "did you mean 'cispo'?"]),
-        ("loss.kind=my.module:f", ["unknown kind loss.kind=my.module:f; known: clipped, gspo, cispo"]),
+        ("loss.kind=nowhere:loss", ["loss.kind 'nowhere:loss'", "no module named 'nowhere'"]),
         ("loss.reduce=tokens", ["loss.reduce", "'token', 'sequence' or 'constant'", "'tokens'"]),
         ("loss.kl=-1", ["loss.kl", "greater than or equal to 0", "-1"]),
         ("loss={kind: gspo, clip_hihg: 1}", ["unknown key 'loss.clip_hihg'", "did you mean 'loss.clip_high'?"]),
