@@ -165,8 +165,8 @@ async def test_what_is_published_is_what_the_learner_computes_with(
     moved, found = before, []
     for kind in [kind for kind in kinds if "q_proj" in kind or "embed" in kind]:
         found.append((kind, moved))
-        moved = await ranks.first("perturb", kind, CANARY, moved, Tolerance(1e-3, largest, drill=100))
-        assert np.abs(moved - found[-1][1]).max() >= 0.1, "on top of what is perturbed already"
+        moved = await ranks.first("perturb", kind, CANARY, moved, Tolerance(1e-3, largest, drill=10))
+        assert np.abs(moved - found[-1][1]).max() >= 0.01, "on top of what is perturbed already"
     assert await served() == pytest.approx(moved, abs=1e-5)
     last, without = found[-1]
     assert await ranks.first("logprobs_without", last, CANARY) == pytest.approx(without, abs=1e-5)
