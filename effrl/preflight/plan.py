@@ -120,7 +120,8 @@ def _all_labels(config: Config, found: Preflight, fresh: list[int], measured: in
 def _batches(config: Config, found: Preflight, fresh: int) -> Batches:
     rollout, learn = config.rollout, config.learn
     sequences = fresh * rollout.per_prompt
-    per_update = ceil(rollout.prompts / learn.updates) * rollout.per_prompt
+    passing = rollout.prompts * (1 + rollout.refill if config.loss.scores_silent else 1)
+    per_update = ceil(passing / learn.updates) * rollout.per_prompt
     longest = min(found.context, found.train.longest_bytes + rollout.max_tokens)  # a token takes at least one byte
     in_one_pass = max(1, learn.micro_batch_tokens // longest)
     return Batches(

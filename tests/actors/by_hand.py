@@ -44,7 +44,17 @@ async def start_learner(
     handles = {}
     for rank in range(ranks):
         initial = str(reference) if reference else None
-        options = LearnerOptions(str(model), "float32", learn, loss or ClippedLoss(), rank, ranks, initial, temperature)
+        options = LearnerOptions(
+            model=str(model),
+            dtype="float32",
+            learn=learn,
+            loss=loss or ClippedLoss(),
+            rank=rank,
+            world_size=ranks,
+            reference=initial,
+            temperature=temperature,
+            search_path=(str(Path(__file__).parents[1] / "plugins"),),
+        )
         handles[f"learner-{rank}"] = actor.remote(f"learner-{rank}", run_dir, effrl.__version__, options)
     host, port = await answer(handles["learner-0"].address.remote(), WAIT_S, "address", "learner-0")
     await answers({name: handle.start.remote(host, port) for name, handle in handles.items()}, WAIT_S, "start")

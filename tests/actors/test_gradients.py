@@ -17,7 +17,8 @@ from planted import OpenRank
 
 from actors.learner.group import LearnerGroup
 from effrl.config.learn import LearnConfig
-from effrl.config.loss import AnyLoss, CispoLoss, ClippedLoss, GspoLoss
+from effrl.config.loss import AnyLoss, CispoLoss, ClippedLoss, GspoLoss, PluginLoss
+from effrl.errors import RunError
 from effrl.learn.packing import MicroBatch, cut, pad, size_of
 from effrl.sequences import Portion, TrainingSequence
 
@@ -188,6 +189,20 @@ async def test_a_weight_scales_the_gradient_of_its_group(learners: dict[int, Lea
     halved = {name: 2 * (beside_half[name] - beside_none[name]) for name in one}
     assert difference(added, {name: np.zeros(1, np.float32) for name in one}) > 0.1 * largest
     assert difference(added, halved) <= 1e-5 * largest
+
+
+async def test_a_loss_of_the_user_s_own_runs_on_the_ranks(learners: dict[int, LearnerGroup]) -> None:
+    """REINFORCE without a ratio: on policy it is the clipped loss, importance weights and the mean included."""
+    learner, portion = learners[2], Portion(batch(), silent())
+    found = []
+    for loss in (PluginLoss(kind="losses:reinforce"), ClippedLoss()):
+        await learner.all("become", learn(), loss)
+        found.append((await gradients(learner, cut(batch(), 2, 300), portion, loss))[0])
+    largest = max(float(np.abs(value).max()) for value in found[0].values())
+    assert largest > 0 and difference(*found) <= 1e-5 * largest
+    await learner.all("minimise", PluginLoss(kind="losses:not_finite"))
+    with pytest.raises(RunError, match=r"loss.kind 'losses:not_finite' returned surrogates that are not finite"):
+        await gradients(learner, cut(batch(), 2, 300), portion, ClippedLoss())
 
 
 async def test_later_updates_are_clipped_against_the_policy_before_the_first(

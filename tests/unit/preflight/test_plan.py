@@ -26,6 +26,8 @@ def test_batches_of_the_quickstart() -> None:
     assert (batches.sequences, batches.refill, batches.tokens, batches.labels) == (256, 128, 16384, 48)
     assert (batches.updates, batches.sequences_per_update) == (1, 256)
     assert 2 <= batches.forward_passes <= 4
+    assert planned("loss.kl=0.1").batches.sequences_per_update == 256 + 128, "the KL term is over refills too"
+    assert planned("loss.kl=0.1", "loss.over=trained").batches.sequences_per_update == 256
     assert (found.rollouts, found.labels, found.evaluations, found.gpus) == (5120, 960, 5, 0)
 
 
