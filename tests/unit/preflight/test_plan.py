@@ -7,15 +7,18 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from effrl.config import load
-from effrl.models import TINY
+from effrl.models import TINY, find_model
 from effrl.preflight.check import check
 from effrl.preflight.plan import Plan, plan
 
-PARAMETERS = check(load.load("quickstart")).model.parameters
+PARAMETERS = find_model("tiny").parameters
+POOL = 480
+SMALLER = (f"data.train=tasks:chain?size={POOL}", "data.eval=tasks:chain?split=dev&size=8")
+"""A plan reads all of its data, and is the same for fewer of these problems."""
 
 
 def planned(*overrides: str) -> Plan:
-    config = load.load("quickstart", overrides)
+    config = load.load("quickstart", (*SMALLER, *overrides))
     return plan(config, check(config))
 
 
@@ -44,8 +47,8 @@ def test_updates_share_the_groups_and_ranks_the_passes() -> None:
         (["label.kind=vote"], None, None),
         (["label.kind=random", "label.budget.per_step=0.1", "rollout.refill=0"], 4, 80),
         (["label.budget.total=100"], 48, 100),
-        (["select={kind: ufo, prefix: ''}"], 48, 4096),
-        (["select={kind: ufo, prefix: ''}", "label.budget.total=1000"], 48, 1000),
+        (["select={kind: ufo, prefix: ''}"], 48, POOL),
+        (["select={kind: ufo, prefix: ''}", "label.budget.total=350"], 48, 350),
     ],
 )
 def test_labels(overrides: list[str], per_step: int | None, in_all: int | None) -> None:

@@ -69,7 +69,7 @@ def test_the_best_is_kept_besides(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, keep=1).best() == (12, 0.6), "a resume knows it: it is read from the manifests"
 
 
-@settings(max_examples=30)  # each waits for a disk
+@settings(max_examples=15)  # each waits for a disk
 @given(st.lists(st.sampled_from([None, 0.1, 0.2, 0.3]), min_size=1, max_size=8), st.integers(1, 3))
 def test_the_best_of_what_is_left_is_the_best_of_all(accuracies: list[float | None], keep: int) -> None:
     with TemporaryDirectory() as directory:
