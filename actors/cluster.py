@@ -144,7 +144,9 @@ class Cluster:
         """
         _kill({name: actor for name, actor in self.actors.items() if name not in self.rollout})
         places = {name: self.places[name] for name in self.rollout}
-        return Cluster(config, run_dir, self.placement, self.rollout, took_over=True, nodes=self.nodes, places=places)
+        return type(self)(
+            config, run_dir, self.placement, self.rollout, took_over=True, nodes=self.nodes, places=places
+        )
 
     async def _reserve(self) -> PlacementGroup:
         cluster = self.config.cluster

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,24 @@ sys.stdin.read()
 
 Holder = subprocess.Popen[str]
 CommandLine = Callable[..., tuple[object, str, str]]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first; those that share a Ray come last, together: no other test meets its processes."""
+    items.sort(key=lambda item: item.get_closest_marker("ray") is not None)
+
+
+@pytest.fixture(scope="session")
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for all tests that start actors from this process; caches of its actors are not the user's."""
+    from actors.cluster import ray_session
+
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+            stack.enter_context(ray_session())
+        yield
 
 
 @pytest.fixture(scope="session")

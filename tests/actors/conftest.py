@@ -1,19 +1,15 @@
-"""A local Ray for all tests of actors, and models that are made on the spot."""
+"""Models that are made on the spot, and learners that go from test to test."""
 
-import os
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from by_hand import Kept
 
-from actors.cluster import ray_session
+from actors.learner.group import LearnerGroup
 
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # workers import the tests' own subclasses from here
-    with ray_session():
-        yield
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +27,42 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, model in {"tied": tied, "untied": Qwen2ForCausalLM(config)}.items():
         save(model, character_tokenizer(), directory / name)
     return {name: directory / name for name in ("tied", "untied")}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def all_kept(local_ray: None, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    kept = Kept(models, tmp_path_factory.mktemp("run"))
+    yield kept
+    kept.stop()
+
+
+@pytest.fixture
+def kept(all_kept: Kept, request: pytest.FixtureRequest) -> Iterator[Kept]:
+    """Actors of the tests before; none of them outlives a test that fails."""
+    yield all_kept
+    if request.node.stash.get(FAILED, True):
+        all_kept.stop()
+
+
+@pytest.fixture
+def one_rank(kept: Kept) -> LearnerGroup:
+    """A learner of one rank, to become another one, of the tied model where no other is named."""
+    return asyncio.run(kept.learner(1))
+
+
+@pytest.fixture
+def two_ranks(kept: Kept) -> LearnerGroup:
+    return asyncio.run(kept.learner(2))
+
+
+@pytest.fixture
+def learners(one_rank: LearnerGroup, two_ranks: LearnerGroup) -> dict[int, LearnerGroup]:
+    """By the number of ranks."""
+    return {1: one_rank, 2: two_ranks}

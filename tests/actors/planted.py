@@ -1,8 +1,9 @@
 """A rollout worker with planted faults in its weight path (docs/design.md, invariant 4), and a transparent learner."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,10 @@ from numpy.typing import NDArray
 from actors.learner.actor import LearnerRank
 from actors.rollout.actor import RolloutWorker
 from actors.snapshot import Manifest
-from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss
 from effrl.learn.packing import MicroBatch
-from effrl.types import Receipt
+from effrl.types import Receipt, SavedFile
 
 SKIPPED = "model.layers.2.mlp.down_proj.weight"
 
@@ -68,25 +68,48 @@ class FaultyWorker(RolloutWorker):
 
 
 class OpenRank(LearnerRank):
-    """Shows the gradient that the optimizer used, and becomes another learner without a new process."""
+    """Shows what it does, and becomes another learner without a new process."""
 
-    def become(
-        self,
-        learn: LearnConfig,
-        loss: AnyLoss,
-        dtype: str = "float32",
-        gae: GaeAdvantage | None = None,
-        model: Path | None = None,
-    ) -> None:
-        """A new engine in the same process group, on the same model or another; the initial model only where the loss
-        asks for it."""
+    def start(self, host: str, port: int) -> None:
+        super().start(host, port)
+        self.started = self.options
+        self.renew()
+
+    def renew(self, model: Path | None = None) -> None:
+        """What this becomes from now on is as it was started, of another model where one is named."""
+        self.options = replace(self.started, model=str(model or self.started.model))
+        self.base = self.options
+        self.disk: Path | None = None
+
+    def become(self, learn: LearnConfig, loss: AnyLoss, changes: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """A new engine in the same process group; the initial model only where the loss asks for it.
+
+        Args:
+            changes: other fields of the options, for this learner alone.
+        """
         from actors.ranks.rank import DeepSpeedRank, FrozenModel
 
-        path = str(model or self.options.model)
-        self.options = replace(self.options, model=path, learn=learn, loss=loss, dtype=dtype, gae=gae)
-        self.engine = DeepSpeedRank(self.options.model, dtype, learn, value_head=gae is not None)
-        initial = self.options.reference if loss.kl else None
-        self.reference = FrozenModel(initial, dtype, self.engine.device) if initial else None
+        options = self.options = replace(self.base, **{"learn": learn, "loss": loss, **changes})
+        self.engine = DeepSpeedRank(options.model, options.dtype, learn, value_head=options.gae is not None)
+        initial = options.reference if loss.kl else None
+        self.reference = FrozenModel(initial, options.dtype, self.engine.device) if initial else None
+
+    def part_from(self, disk: Path) -> None:
+        """From now on the second rank is on a node that sees another disk under the paths of the first."""
+        self.disk = disk
+
+    def save(self, checkpoint: Path) -> dict[str, SavedFile]:
+        return super().save(checkpoint if self.disk is None or self.options.rank == 0 else self.disk)
+
+    def draw(self) -> float:
+        """Of torch's generator, which a model may draw from too."""
+        import torch
+
+        return float(torch.rand(()))
+
+    def forget_adapters(self, forget: bool) -> None:
+        """Publish the frozen model without its adapters, or with them again."""
+        self.engine.parameters.scale = 0.0 if forget else self.options.learn.lora.scale
 
     def minimise(self, loss: AnyLoss) -> None:
         self.options = replace(self.options, loss=loss)
@@ -153,13 +176,3 @@ class OpenRank(LearnerRank):
     def with_old(self, batches: list[MicroBatch]) -> list[MicroBatch]:
         """Micro-batches with the log-probs of the current weights."""
         return [self._with_old(batch) for batch in batches]
-
-    def save_to(self, directory: Path) -> None:
-        self.save(directory)
-
-
-class ForgetfulRank(LearnerRank):
-    """Publishes the frozen model without its adapters on demand."""
-
-    def forget(self, adapters: bool) -> None:
-        self.engine.parameters.scale = 0.0 if adapters else self.options.learn.lora.scale

@@ -1,50 +1,26 @@
 """What two real ranks write into a checkpoint, and what becomes of it where one of them has a disk of its own."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from by_hand import start_learner, stop
 
-from actors.learner.actor import LearnerRank
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
 from effrl.config.learn import LearnConfig
+from effrl.config.loss import ClippedLoss
 from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.run.checkpoint import Checkpoint, Checkpoints, verify
 from effrl.run.metrics import Stopwatch
-from effrl.types import SavedFile
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 
-class ApartRank(LearnerRank):
-    """The second rank is on a node that sees another disk under the paths of the first, once it is told of one."""
-
-    disk: Path | None = None
-
-    def save(self, checkpoint: Path) -> dict[str, SavedFile]:
-        return super().save(checkpoint if self.disk is None or self.options.rank == 0 else self.disk)
-
-    def part_from(self, disk: Path) -> None:
-        self.disk = disk
-
-    def draw(self) -> float:
-        """Of torch's generator, which a model may draw from too."""
-        return float(torch.rand(()))
-
-
-@pytest.fixture(scope="module")
-def learner(
-    local_ray: None, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LearnerService]:
-    run = tmp_path_factory.mktemp("run")
-    group = asyncio.run(start_learner(ApartRank, 2, models["tied"], run, LearnConfig(zero=2)))
-    yield service(group)
-    stop(dict(group.ranks))
+@pytest.fixture
+def learner(two_ranks: LearnerGroup) -> LearnerService:
+    asyncio.run(two_ranks.all("become", LearnConfig(zero=2), ClippedLoss()))
+    return service(two_ranks)
 
 
 def service(group: LearnerGroup) -> LearnerService:

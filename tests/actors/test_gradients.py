@@ -1,19 +1,12 @@
-"""The gradient does not depend on how a step is cut into micro-batches or ranks (DESIGN, invariant 5).
+"""The gradient does not depend on how a step is cut into micro-batches or ranks (docs/design.md, invariant 5)."""
 
-One process is one rank and two are another two; they become one learner after the other.
-"""
-
-import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from by_hand import start_learner, stop
 from numpy.typing import NDArray
-from planted import OpenRank
 
 from actors.learner.group import LearnerGroup
 from effrl.config.learn import LearnConfig
@@ -87,20 +80,6 @@ def cuts(s: list[TrainingSequence], ranks: int) -> dict[str, list[list[MicroBatc
     }
 
 
-@pytest.fixture(scope="module")
-def learners(
-    local_ray: None, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[int, LearnerGroup]]:
-    """A learner of one rank, and one of two."""
-    path, model, initial = tmp_path_factory.mktemp("run"), models["tied"], models["untied"]
-    made = {
-        ranks: asyncio.run(start_learner(OpenRank, ranks, model, path, LearnConfig(), reference=initial))
-        for ranks in (1, 2)
-    }
-    yield made
-    stop(*(dict(learner.ranks) for learner in made.values()))
-
-
 async def gradients(
     learner: LearnerGroup, shares: list[list[MicroBatch]], portion: Portion, loss: AnyLoss
 ) -> tuple[Gradients, dict[str, float]]:
@@ -153,10 +132,10 @@ async def test_any_cut_gives_the_same_gradient(
             assert its_metrics[key] == pytest.approx(value, rel=1e-4, abs=1e-6), f"{name}: {key}"
 
 
-async def test_the_divergence_is_of_all_that_was_sampled(learners: dict[int, LearnerGroup]) -> None:
+async def test_the_divergence_is_of_all_that_was_sampled(one_rank: LearnerGroup) -> None:
     """The gradient of three silent sequences beside sixteen others is that of a batch that is silent throughout, and
     the policy term is left out."""
-    loss, learner = ClippedLoss(kl=0.1), learners[1]
+    loss, learner = ClippedLoss(kl=0.1), one_rank
     await learner.all("become", learn(), loss)
     portion = Portion(batch(), silent())
     whole, metrics = await gradients(learner, cut(passing(loss), 1, 400), portion, loss)
@@ -206,10 +185,10 @@ async def test_a_loss_of_the_user_s_own_runs_on_the_ranks(learners: dict[int, Le
 
 
 async def test_later_updates_are_clipped_against_the_policy_before_the_first(
-    learners: dict[int, LearnerGroup], tmp_path: Path
+    one_rank: LearnerGroup, tmp_path: Path
 ) -> None:
     """Two updates in one call equal two calls, the second of which is told the log-probs of before the first."""
-    learner = learners[1]
+    learner = one_rank
     await learner.all("become", LearnConfig(), ClippedLoss())
     sequences, rate = batch(), 1e-3
     parts = [sequences[:8], sequences[8:]]
@@ -243,22 +222,15 @@ async def test_later_updates_are_clipped_against_the_policy_before_the_first(
 
 
 async def test_the_divergence_is_from_the_initial_model_after_a_resume_too(
-    local_ray: None, models: dict[str, Path], tmp_path: Path
+    one_rank: LearnerGroup, models: dict[str, Path], tmp_path: Path
 ) -> None:
-    loss, config = ClippedLoss(kl=0.1), LearnConfig()
+    loss, initial = ClippedLoss(kl=0.1), {"reference": str(models["tied"])}
     share, sizes = [[[pad(batch())]]], [size_of(Portion(batch()), loss, MAX_TOKENS)]
-    learner = await start_learner(OpenRank, 1, models["tied"], tmp_path, config, loss, models["tied"])
-    try:
-        before = await learner.scatter("step", share, sizes, 1e-3)
-        (tmp_path / "step_1").mkdir()
-        await learner.all("save", tmp_path / "step_1")
-        expected = await learner.scatter("step", share, sizes, 1e-3)
-    finally:
-        stop(dict(learner.ranks))
-    resumed = await start_learner(OpenRank, 1, tmp_path / "step_1" / "hf", tmp_path, config, loss, models["tied"])
-    try:
-        await resumed.all("restore", tmp_path / "step_1")
-        assert await resumed.scatter("step", share, sizes, 1e-3) == expected
-    finally:
-        stop(dict(resumed.ranks))
+    await one_rank.all("become", LearnConfig(), loss, initial)
+    before = await one_rank.scatter("step", share, sizes, 1e-3)
+    await one_rank.all("save", tmp_path)
+    expected = await one_rank.scatter("step", share, sizes, 1e-3)
+    await one_rank.all("become", LearnConfig(), loss, {**initial, "model": str(tmp_path / "hf")})
+    await one_rank.all("restore", tmp_path)
+    assert await one_rank.scatter("step", share, sizes, 1e-3) == expected
     assert before["loss/kl"] == 0 < expected["loss/kl"]

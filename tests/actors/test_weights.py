@@ -1,19 +1,13 @@
-"""What is published is what is served: ten publishes, tied and untied, one and two workers, and planted faults.
-
-Engines start once, and one learner becomes the next one without a new process.
-"""
+"""What is published is what is served: ten publishes, tied and untied, one and two workers, and planted faults."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from by_hand import CONTEXT, WAIT_S, ready, start_learner, start_workers, stop
-from planted import SKIPPED, FaultyWorker, ForgetfulRank, OpenRank
+from by_hand import CONTEXT, WAIT_S, Kept
+from planted import SKIPPED
 
 from actors.driver.drill import Drill
 from actors.driver.transports import ShmTransport
@@ -41,24 +35,26 @@ DRILL_PROMPTS = [np.arange(first, first + 9, dtype=np.int32) for first in range(
 
 @dataclass
 class Pair:
-    """A learner and the engines that it publishes to."""
+    """A learner and the engines that it publishes to, both with the weights of a model."""
 
     learner: LearnerGroup
     workers: dict[str, Any]
-    dtype: str = "float32"
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Of the learner's options."""
 
     def sync(self, count: int = 2) -> WeightSync:
         """Publish to the first workers."""
         served = dict(list(self.workers.items())[:count])
-        return WeightSync(ShmTransport(self.learner, served, WAIT_S), tolerance(self.dtype))
+        tolerated = tolerance(self.changes.get("dtype", "float32"))
+        return WeightSync(ShmTransport(self.learner, served, WAIT_S), tolerated)
 
     async def plant(self, fault: str) -> None:
         """Break every engine's way of loading, or mend it."""
         await answers({name: worker.plant.remote(fault) for name, worker in self.workers.items()}, WAIT_S, "planting")
 
-    async def anew(self, model: Path | None = None) -> None:
+    async def anew(self, learn: LearnConfig) -> None:
         """The initial weights on both sides, and no faults."""
-        await self.learner.all("become", LearnConfig(), ClippedLoss(), self.dtype, None, model)
+        await self.learner.all("become", learn, ClippedLoss(), self.changes)
         await self.plant("")
         await self.sync().hand_out(0)
 
@@ -66,25 +62,37 @@ class Pair:
         return await Drill(self.sync(), 0, DRILL_PROMPTS).run()
 
 
-@contextmanager
-def started(model: Path, run_dir: Path, temperature: float = 1.0) -> Iterator[Pair]:
-    workers = start_workers(FaultyWorker, 2, model, run_dir)
-    learner = asyncio.run(start_learner(OpenRank, 1, model, run_dir, LearnConfig(), temperature=temperature))
-    asyncio.run(ready(workers))
-    yield Pair(learner, workers)
-    stop(workers, dict(learner.ranks))
-
-
-@pytest.fixture(scope="module")
-def tied(local_ray: None, models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with started(models["tied"], tmp_path_factory.mktemp("run")) as pair:
-        yield pair
+@pytest.fixture
+def tied(kept: Kept, one_rank: LearnerGroup) -> Pair:
+    """One rank and two engines."""
+    return paired(Pair(one_rank, asyncio.run(kept.engines("tied", kept.models["tied"], 2))))
 
 
 @pytest.fixture
-def untied(local_ray: None, models: dict[str, Path], tmp_path: Path) -> Iterator[Pair]:
-    with started(models["untied"], tmp_path, temperature=0.7) as pair:
-        yield pair
+def untied(kept: Kept, one_rank: LearnerGroup) -> Pair:
+    """One rank and one engine, whose rollouts are sampled at another temperature."""
+    model = kept.models["untied"]
+    engines = asyncio.run(kept.engines("untied", model, 1))
+    return paired(Pair(one_rank, engines, {"model": str(model), "temperature": 0.7}))
+
+
+@pytest.fixture
+def adapted(kept: Kept, two_ranks: LearnerGroup) -> Pair:
+    """Two ranks with shards and adapters, and the engines of the tied model."""
+    pair = Pair(two_ranks, asyncio.run(kept.engines("tied", kept.models["tied"], 2)))
+    return paired(pair, LearnConfig(zero=3, lora=LoraConfig(rank=4, alpha=12.0)))
+
+
+@pytest.fixture
+def halved(kept: Kept, one_rank: LearnerGroup) -> Pair:
+    """The built-in model in bfloat16: two right implementations differ by far more there than on a random one."""
+    engines = asyncio.run(kept.engines("bfloat16", TINY, 1, "bfloat16"))
+    return paired(Pair(one_rank, engines, {"model": str(TINY), "dtype": "bfloat16"}))
+
+
+def paired(pair: Pair, learn: LearnConfig | None = None) -> Pair:
+    asyncio.run(pair.anew(learn or LearnConfig()))
+    return pair
 
 
 async def sequences_from(
@@ -114,31 +122,31 @@ async def update(learner: LearnerGroup, sequences: list[TrainingSequence], versi
     return Update(version, version, True, metrics, canary, before)
 
 
-async def publish_ten_times_to_one_and_two_workers(pair: Pair, temperature: float, kinds: int) -> None:
-    assert await pair.drill() == (kinds, [])
-    version = 0
-    for count in (2, 1):
-        sync = pair.sync(count)
-        served = dict(sync.transport.workers)
-        for _ in range(10):
-            version += 1
-            sequences = await sequences_from(served, version, temperature)
-            done = await update(pair.learner, sequences, version, 1e-4)
-            assert done.metrics["mismatch/kl"] < 1e-6, "the engine samples from what the learner holds"
-            publication = await sync.publish(done)
-            assert publication is not None and publication.verified is True
-            assert publication.metrics["sync/gap"] < 1e-4
-            assert {receipt.version for receipt in publication.receipts} == {version}
+async def publish(pair: Pair, versions: range, count: int, temperature: float = 1.0) -> None:
+    """To so many workers, from rollouts of theirs."""
+    sync = pair.sync(count)
+    served = dict(sync.transport.workers)
+    for version in versions:
+        sequences = await sequences_from(served, version, temperature)
+        done = await update(pair.learner, sequences, version, 1e-4)
+        assert done.metrics["mismatch/kl"] < 1e-6, "the engine samples from what the learner holds"
+        publication = await sync.publish(done)
+        assert publication is not None and publication.verified is True
+        assert publication.metrics["sync/gap"] < 1e-4
+        assert {receipt.version for receipt in publication.receipts} == {version}
     rollouts = (await Sampler(served, WAIT_S)([SampleRequest(PROMPTS[0], (1, 2), 8, 1.0)]))[0].rollouts
-    assert {(rollout.version_min, rollout.version_max) for rollout in rollouts} == {(version, version)}
+    assert {(rollout.version_min, rollout.version_max) for rollout in rollouts} == {(versions[-1], versions[-1])}
 
 
 async def test_ten_publishes_to_one_and_two_workers(tied: Pair) -> None:
-    await publish_ten_times_to_one_and_two_workers(tied, temperature=1.0, kinds=14)
+    assert await tied.drill() == (14, [])
+    await publish(tied, range(1, 8), count=2)
+    await publish(tied, range(8, 11), count=1)
 
 
 async def test_ten_publishes_of_an_untied_model_that_is_sampled_at_another_temperature(untied: Pair) -> None:
-    await publish_ten_times_to_one_and_two_workers(untied, temperature=0.7, kinds=15)
+    assert await untied.drill() == (15, [])
+    await publish(untied, range(1, 11), count=1, temperature=0.7)
 
 
 async def faults_are_caught(pair: Pair) -> None:
@@ -157,7 +165,6 @@ def kind_of(name: str) -> str:
 
 
 async def test_planted_faults_are_caught(tied: Pair) -> None:
-    await tied.anew()
     await faults_are_caught(tied)
     # The canary of an ordinary step sees a publish that does nothing, even at a learning rate of 1e-6.
     done = await update(tied.learner, await sequences_from(tied.workers, 1), 1, 1e-6)
@@ -172,7 +179,6 @@ async def test_planted_faults_are_caught(tied: Pair) -> None:
 
 async def test_a_rollout_that_fills_the_context_is_published(tied: Pair) -> None:
     """The engine is asked for one token after those that it scores."""
-    await tied.anew()
     ids = np.random.default_rng(0).integers(3, 90, CONTEXT).astype(np.int32)
     full = TrainingSequence(ids, CONTEXT - 24, np.full(24, -4.8, np.float32), np.ones(24, np.float32))
     publication = await tied.sync().publish(await update(tied.learner, [full], 1, 1e-4))
@@ -181,7 +187,6 @@ async def test_a_rollout_that_fills_the_context_is_published(tied: Pair) -> None
 
 async def test_no_cached_prefix_outlives_its_version(tied: Pair) -> None:
     """What is sampled after a publish is of the new version from the prompt on; without the reset it is not."""
-    await tied.anew()
     mismatch = []
     for version, fault in enumerate(("", "", "cache", ""), start=1):
         done = await update(tied.learner, await sequences_from(tied.workers, version, prompts=LONG), version, 3e-3)
@@ -192,44 +197,29 @@ async def test_no_cached_prefix_outlives_its_version(tied: Pair) -> None:
     assert mismatch[3] > 1e-4, "the third publish kept the cache"
 
 
-async def test_adapters_are_served_merged_and_a_publish_without_them_is_caught(
-    tied: Pair, models: dict[str, Path], tmp_path: Path
-) -> None:
-    """From two ranks with shards. Adapters start at 0: without a perturbation of their own nothing would be missed."""
-    await tied.anew()
-    learn = LearnConfig(zero=3, lora=LoraConfig(rank=4, alpha=12.0))
-    pair = Pair(await start_learner(ForgetfulRank, 2, models["tied"], tmp_path, learn), tied.workers)
-    try:
-        await pair.learner.all("forget", True)
-        with pytest.raises(WeightsNotServedError, match="lora_B") as error:
-            await pair.drill()
-        assert str(error.value).count("lora_B") == 7 and "layernorm" not in str(error.value)
-        await pair.learner.all("forget", False)
-        await pair.sync().hand_out(0)
-        assert await pair.drill() == (21, [])
-        for version in (1, 2):
-            sequences = await sequences_from(pair.workers, version)
-            publication = await pair.sync().publish(await update(pair.learner, sequences, version, 1e-3))
-            assert publication is not None and publication.verified is True
-    finally:
-        stop(dict(pair.learner.ranks))
-
-
-async def test_bfloat16_starts_publishes_and_catches_each_planted_fault(tied: Pair, tmp_path: Path) -> None:
-    """On the built-in model: two right implementations differ by far more there than on one that knows nothing."""
-    pair = Pair(tied.learner, start_workers(FaultyWorker, 1, TINY, tmp_path, "bfloat16"), "bfloat16")
-    try:
-        await ready(pair.workers)
-        await pair.anew(TINY)
-        await faults_are_caught(pair)
-        small = await update(pair.learner, await sequences_from(pair.workers, 1), 1, 1e-6)
-        publication = await pair.sync().publish(small)
-        assert publication is not None and publication.verified is None, "smaller than the noise: it proves nothing"
-        large = await update(pair.learner, await sequences_from(pair.workers, 2), 2, 3e-3)
-        publication = await pair.sync().publish(large)
+async def test_adapters_are_served_merged_and_a_publish_without_them_is_caught(adapted: Pair) -> None:
+    """Adapters start at 0: without a perturbation of their own nothing would be missed."""
+    await adapted.learner.all("forget_adapters", True)
+    with pytest.raises(WeightsNotServedError, match="lora_B") as error:
+        await adapted.drill()
+    assert str(error.value).count("lora_B") == 7 and "layernorm" not in str(error.value)
+    await adapted.learner.all("forget_adapters", False)
+    await adapted.sync().hand_out(0)
+    assert await adapted.drill() == (21, [])
+    for version in (1, 2):
+        sequences = await sequences_from(adapted.workers, version)
+        publication = await adapted.sync().publish(await update(adapted.learner, sequences, version, 1e-3))
         assert publication is not None and publication.verified is True
-        await pair.plant("nothing")
-        with pytest.raises(WeightsNotServedError, match="version 3"):
-            await pair.sync().publish(await update(pair.learner, await sequences_from(pair.workers, 3), 3, 3e-3))
-    finally:
-        stop(pair.workers)
+
+
+async def test_bfloat16_starts_publishes_and_catches_each_planted_fault(halved: Pair) -> None:
+    await faults_are_caught(halved)
+    small = await update(halved.learner, await sequences_from(halved.workers, 1), 1, 1e-6)
+    publication = await halved.sync().publish(small)
+    assert publication is not None and publication.verified is None, "smaller than the noise: it proves nothing"
+    large = await update(halved.learner, await sequences_from(halved.workers, 2), 2, 3e-3)
+    publication = await halved.sync().publish(large)
+    assert publication is not None and publication.verified is True
+    await halved.plant("nothing")
+    with pytest.raises(WeightsNotServedError, match="version 3"):
+        await halved.sync().publish(await update(halved.learner, await sequences_from(halved.workers, 3), 3, 3e-3))

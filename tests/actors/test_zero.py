@@ -1,18 +1,13 @@
-"""ZeRO-1, 2 and 3 on two ranks, with and without adapters: the gradient of one naive pass, and nothing lost or stale.
-
-One pair of processes becomes one learner after the other, so that all of it takes little more than one start.
-"""
+"""ZeRO-1, 2 and 3 on two ranks, with and without adapters: a naive pass has the same gradient, and nothing is lost."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from by_hand import WAIT_S, start_learner, stop
+from by_hand import WAIT_S
 from numpy.typing import NDArray
-from planted import OpenRank
 from reads import unread
 from safetensors.torch import load
 from test_gradients import MAX_TOKENS, batch, silent
@@ -51,11 +46,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
-def ranks(local_ray: None, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LearnerGroup]:
-    learner = asyncio.run(start_learner(OpenRank, 2, model, tmp_path_factory.mktemp("run"), LearnConfig()))
-    yield learner
-    stop(dict(learner.ranks))
+@pytest.fixture
+def ranks(two_ranks: LearnerGroup, model: Path) -> LearnerGroup:
+    asyncio.run(two_ranks.all("renew", model))
+    return two_ranks
 
 
 def learn(zero: int, lora: LoraConfig | None, **fields: object) -> LearnConfig:
@@ -238,7 +232,7 @@ async def test_a_value_head_learns_beside_the_policy(ranks: LearnerGroup, model:
     What stands for advantages are rewards of tokens until then. A sequence's weight is of both gradients.
     """
     config = GaeAdvantage(gamma=0.98, lam=0.9, value_weight=0.5)
-    await ranks.all("become", learn(zero, None), ClippedLoss(), "float32", config)
+    await ranks.all("become", learn(zero, None), ClippedLoss(), {"gae": config})
     await step(ranks, "token", 3e-3)  # away from the start, where all values are 0
     policy = plain(model, await published(ranks))
     found = await ranks.first("value_head")
@@ -310,7 +304,7 @@ async def test_checkpointed_activations_change_memory_and_nothing_else(
 @pytest.mark.parametrize("zero", [1, 2, 3])
 async def test_bfloat16_gradients_add_up_in_float32(ranks: LearnerGroup, zero: int) -> None:
     """Seven equal micro-batches give seven times the gradient of one; a sum in bfloat16 would be off by 1 in 256."""
-    await ranks.all("become", learn(zero, None), ClippedLoss(), "bfloat16")
+    await ranks.all("become", learn(zero, None), ClippedLoss(), {"dtype": "bfloat16"})
     one, size = pad(batch()[:1]), size_of(Portion(batch()[:1]), ClippedLoss(), MAX_TOKENS)
     found = []
     for count in (1, 7):

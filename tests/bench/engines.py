@@ -1,12 +1,14 @@
-"""Runs cells on real actors: one Ray for a study, and vLLM engines that serve one run after the other."""
+"""Many runs on real actors in one process: one Ray, and vLLM engines that serve one run after the other."""
 
 import asyncio
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ray.util import remove_placement_group
 from rich.console import Console
 
 from actors.cluster import Cluster, ray_session
@@ -19,8 +21,8 @@ from effrl.run.directory import RunDirectory
 from effrl.run.resume import StartPoint
 
 
-class Engines:
-    """A context manager, and inside it an :class:`~tests.bench.runner.Executor`.
+class SharedEngines:
+    """Lends a cluster to each run; Ray is the caller's.
 
     A run takes over the engines of the run before where model, sizes and placement are the same. That changes no
     result: requests carry their own seeds, caches are emptied with each publish, and the first thing that a taken-over
@@ -28,18 +30,51 @@ class Engines:
     """
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._cluster: Cluster | None = None
+        self._left: Cluster | None = None
         self._shape: Any = None
+
+    @contextmanager
+    def lend(self, config: Config, run_dir: Path) -> Iterator[Cluster]:
+        """The cluster of one run, not started yet; all of it but the engines ends with the run."""
+        shape = (config.model, config.rollout.kv_cache_gb, config.rollout.gpu_memory, config.cluster)
+        if self._left is not None and shape == self._shape:
+            cluster = self._left.successor(config, run_dir)
+        else:
+            self.close()
+            cluster = Cluster(config, run_dir)
+        self._left, self._shape = cluster, shape
+        try:
+            yield cluster
+        except BaseException:
+            self.close()
+            raise
+        self._left = cluster.successor(config, run_dir)
+
+    def close(self) -> None:
+        """End the engines, and give their room back."""
+        if self._left is None:
+            return
+        self._left.__exit__()
+        if self._left.placement is not None:
+            remove_placement_group(self._left.placement)
+        self._left = None
+
+
+class Engines:
+    """Runs the cells of a study: a context manager, and inside it an :class:`~tests.bench.runner.Executor`."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._engines = SharedEngines()
 
     def __enter__(self) -> Self:
         self._stack.enter_context(ray_session())
+        self._stack.callback(self._engines.close)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._discard()
         self._stack.close()
 
     def __call__(self, config: Config, run_dir: Path) -> None:
@@ -48,26 +83,8 @@ class Engines:
         directory = RunDirectory(run_dir.resolve())
         directory.path.mkdir(parents=True)
         directory.config.write_text(dump(config))
-        cluster = self._next(config, directory, found)
-        try:
+        with self._engines.lend(config, directory.path) as cluster:
             _run(config, directory, found, cluster)
-        except BaseException:
-            self._discard()
-            raise
-
-    def _next(self, config: Config, directory: RunDirectory, found: Preflight) -> Cluster:
-        shape = (found.model.path, found.context, config.model, config.rollout.kv_cache_gb, config.cluster)
-        if self._cluster is not None and shape == self._shape:
-            self._cluster = self._cluster.successor(config, directory.path)
-        else:
-            self._discard()
-            self._cluster, self._shape = Cluster(config, directory.path), shape
-        return self._cluster
-
-    def _discard(self) -> None:
-        if self._cluster is not None:
-            self._cluster.__exit__()
-        self._cluster = None
 
 
 def _run(config: Config, directory: RunDirectory, found: Preflight, cluster: Cluster) -> None:

@@ -25,8 +25,11 @@ SMALL = (
     "data.eval=tasks:chain?split=dev&size=8",
     "eval.every=100",
     "run.save_every=1",
+    "cluster.wait_s=300",  # what hangs is named by the run itself
 )
 START_S, STEP_S = 240.0, 120.0
+Here = Callable[..., str]
+"""Runs an ``effrl`` command in this process, see ``conftest.py``."""
 EFFRL = str(Path(sys.executable).with_name("effrl"))
 
 

@@ -1,26 +1,23 @@
 """Rollouts one version ahead, PPO with its value head, and a resume of both: on real actors."""
 
-from typing import Any
+from pathlib import Path
 
-from runs import SMALL, rows
+from runs import SMALL, Here, rows
 
 from effrl.run.groups import tally
 
 
-def test_a_step_is_sampled_while_the_one_before_is_learned(effrl: Any, tmp_path: Any) -> None:
+def test_a_step_is_sampled_while_the_one_before_is_learned(here: Here, tmp_path: Path) -> None:
     arguments = ("rollout.max_staleness=1", "advantage.kind=gae", "learn.updates=2", "run.steps=3")
-    command = effrl("train", "quickstart", *SMALL, *arguments)
-    assert command.end() == 0, command.output()
+    here("train", "quickstart", *SMALL, *arguments)
     run = tmp_path / "runs" / "quickstart"
     steps = rows(run)[1:]
     assert [row["policy/staleness_max"] for row in steps] == [0, 1, 1]
     assert all(row["sync/verified"] is not False for row in steps)
     assert all({"loss/value", "value/explained_variance"} <= row.keys() for row in steps)
     assert all(row["groups/filtered"] == 0 for row in steps), "a value head learns from every group"
-    again = effrl("resume", "runs/quickstart", "run.steps=5")
-    assert again.end() == 0, again.output()
+    here("resume", "runs/quickstart", "run.steps=5")
     steps = rows(run)[1:]
     assert [row["policy/staleness_max"] for row in steps] == [0, 1, 1, 0, 1], "what ran ahead was not kept"
     rolled, fates = tally(run / "groups")
     assert rolled == sum(fates.values()) == sum(row["groups/rolled"] for row in steps)
-    assert again.orphans() == []

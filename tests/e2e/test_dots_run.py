@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
+from runs import SMALL, START_S, Here, deterministic, groups, rows
 
 from effrl.difficulty.saved import load
 from effrl.models import TINY, fingerprint
@@ -27,13 +27,10 @@ def without_evaluation(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in deterministic(row).items() if not name.startswith("eval/")}
 
 
-def test_a_run_that_predicts_and_its_resume(effrl: Any, tmp_path: Path) -> None:
+def test_a_run_that_predicts_and_its_resume(here: Here, tmp_path: Path) -> None:
     """Four steps in one go equal three and one; after a round of warm-up a network fitted in the run predicts."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    first = effrl("train", "quickstart", *DOTS, "run.steps=4", f"run.dir={whole}", **cache)
-    assert first.end(START_S + 4 * STEP_S) == 0, first.output()
-    assert "256 prompts embedded in" in first.output()
+    assert "256 prompts embedded in" in here("train", "quickstart", *DOTS, "run.steps=4", f"run.dir={whole}")
     found = rows(whole)
     assert [row.get("scout/prompts") for row in found] == [None, 0, None, 6, None]
     assert found[3]["scout/rollouts"] + found[3]["scout/reused"] == 6 * 4
@@ -43,11 +40,9 @@ def test_a_run_that_predicts_and_its_resume(effrl: Any, tmp_path: Path) -> None:
     assert [row["select/fitted"] for row in found[1:]] == [0, 0, 1, 1]
     assert all(0 <= row["select/difficulty_expected"] <= 1 for row in found[1:])
 
-    half = effrl("train", "quickstart", *DOTS, "run.steps=3", f"run.dir={cut}", **cache)
-    assert half.end(START_S + 3 * STEP_S) == 0, half.output()
-    assert "256 prompts found embedded" in half.output()
-    rest = effrl("resume", str(cut), "run.steps=4", **cache)
-    assert rest.end(START_S + STEP_S) == 0, rest.output()
+    half = here("train", "quickstart", *DOTS, "run.steps=3", f"run.dir={cut}")
+    assert "256 prompts found embedded" in half
+    here("resume", cut, "run.steps=4")
     for one, other in zip(found[1:], rows(cut)[1:], strict=True):
         assert without_evaluation(one) == without_evaluation(other)
     for step in range(1, 5):

@@ -25,7 +25,7 @@ def path_without_compilers(directory: Path) -> str:
     return str(directory)
 
 
-def test_quickstart_without_a_compiler(effrl: Any, tmp_path: Path) -> None:
+def test_quickstart_without_a_compiler(effrl: Any, command_line: Any, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     command = effrl(
@@ -51,5 +51,5 @@ def test_quickstart_without_a_compiler(effrl: Any, tmp_path: Path) -> None:
     assert "every publish verified" in output and "Traceback" not in output and "Triton" not in output
     assert len(output.splitlines()) < 12, "no wall of logs"
     assert command.orphans() == []
-    shown = effrl("show", "runs/quickstart", "1")
-    assert shown.end() == 0 and "chain/" in shown.output()
+    code, shown, _ = command_line("show", "runs/quickstart", "1")
+    assert code == 0 and "chain/" in shown

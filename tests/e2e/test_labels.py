@@ -3,9 +3,8 @@
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
-from runs import SMALL, deterministic, groups, rows
+from runs import SMALL, Here, deterministic, groups, rows
 
 from effrl.run.groups import tally
 from effrl.tasks.source import problems
@@ -14,22 +13,22 @@ from effrl.types import Fate
 BUDGET = 12
 
 
-def test_unbought_labels_can_be_poisoned(effrl: Any, tmp_path: Path) -> None:
+def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
     data = tmp_path / "train.jsonl"
     drawn = enumerate(problems("chain", "train", 64, 0, range(5), "abcdefgh"))
     lines = [{"id": f"p{n}", "prompt": problem.prompt, "label": problem.answer} for n, problem in drawn]
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     settings = (*SMALL, f"data.train={data}", f"label.budget.total={BUDGET}", "rollout.refill=0", "run.steps=4")
 
-    assert (clean := effrl("train", "quickstart", *settings, f"run.dir={tmp_path / 'clean'}")).end() == 0
-    assert f"the label budget is spent: {BUDGET} labels are owned" in clean.output()
+    clean = here("train", "quickstart", *settings, f"run.dir={tmp_path / 'clean'}")
+    assert f"the label budget is spent: {BUDGET} labels are owned" in clean
     with sqlite3.connect(tmp_path / "clean" / "ledger.sqlite") as connection:
         owned = {prompt_id for (prompt_id,) in connection.execute("select prompt_id from purchases")}
     assert len(owned) == BUDGET
     poisoned = [line if line["id"] in owned else {**line, "label": "999999"} for line in lines]
     data.write_text("".join(json.dumps(line) + "\n" for line in poisoned))
 
-    assert effrl("train", "quickstart", *settings, f"run.dir={tmp_path / 'poisoned'}").end() == 0
+    here("train", "quickstart", *settings, f"run.dir={tmp_path / 'poisoned'}")
     one, other = rows(tmp_path / "clean"), rows(tmp_path / "poisoned")
     assert [deterministic(row) for row in one] == [deterministic(row) for row in other]
     assert one[1]["groups/trained"] > 0, "otherwise nothing could have leaked"

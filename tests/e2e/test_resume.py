@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from runs import SMALL, START_S, STEP_S, deterministic, groups, rows
+from runs import SMALL, START_S, STEP_S, Here, deterministic, groups, rows
 
 from effrl.run.groups import tally
 from effrl.types import Fate
@@ -35,9 +35,9 @@ def bought(run: Path, step: int) -> int:
         return 0  # the table is being made
 
 
-def test_killed_and_resumed_equals_uninterrupted(effrl: Any, tmp_path: Path) -> None:
+def test_killed_and_resumed_equals_uninterrupted(effrl: Any, here: Here, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    assert effrl("train", "quickstart", *SETTINGS, f"run.dir={whole}").end(START_S + 6 * STEP_S) == 0
+    here("train", "quickstart", *SETTINGS, f"run.dir={whole}")
 
     run = tmp_path / "cut"
     first = effrl("train", "quickstart", *SETTINGS, f"run.dir={run}")
@@ -47,10 +47,7 @@ def test_killed_and_resumed_equals_uninterrupted(effrl: Any, tmp_path: Path) -> 
     assert first.orphans() == [], "SIGKILL of the driver leaves nothing behind"
     before = tally(run / "groups")[0]
 
-    second = effrl("resume", str(run))
-    assert second.end(START_S + 3 * STEP_S) == 0, second.output()
-    assert "resuming after step 3" in second.output()
-    assert second.orphans() == []
+    assert "resuming after step 3" in here("resume", run)
 
     expected, actual = rows(whole), rows(run)
     assert [row["step"] for row in actual] == list(range(7))

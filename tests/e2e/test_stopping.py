@@ -8,10 +8,12 @@ from typing import Any
 from runs import SMALL, START_S, STEP_S, rows
 
 
-def test_ctrl_c_once_and_twice(effrl: Any, tmp_path: Path) -> None:
+def test_ctrl_c_once_and_twice(effrl: Any, command_line: Any, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "quickstart"
     first = effrl("train", "quickstart", *SMALL, "run.steps=500", "run.save_every=500")
     first.until(lambda: len(rows(run)) >= 2, START_S, "the first step")
+    code, _, refused = command_line("train", "quickstart", *SMALL, f"run.dir={run}")
+    assert code == 2 and "is in use by process" in refused
     first.process.send_signal(signal.SIGINT)
     assert first.end(STEP_S) == 0, first.output()
     last = rows(run)[-1]["step"]
@@ -28,8 +30,3 @@ def test_ctrl_c_once_and_twice(effrl: Any, tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
     assert f"resuming after step {last}" in second.output()
     assert second.orphans() == []
-
-    in_use = effrl("train", "quickstart", *SMALL, "run.steps=1", f"run.dir={run}-2")
-    in_use.until(lambda: (Path(f"{run}-2") / ".lock").exists(), START_S, "a claim")
-    refused = effrl("train", "quickstart", *SMALL, f"run.dir={run}-2")
-    assert refused.end(60) == 2 and "is in use by process" in refused.output()

@@ -3,19 +3,18 @@
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
-from runs import SMALL, groups, rows
+from runs import SMALL, Here, groups, rows
 
 from effrl.config.load import source
 from effrl.data.reader import read
 
 
-def test_three_steps_draw_from_the_zone(effrl: Any, tmp_path: Path) -> None:
+def test_three_steps_draw_from_the_zone(here: Here, tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings = (*SMALL, "data.train=tasks:strings?size=60", "select.ratio=0.2", "run.steps=3", f"run.dir={run}")
-    assert (command := effrl("train", "ufo_rl", *settings)).end() == 0, command.output()
+    here("train", "ufo_rl", *settings)
     _, first, *later = rows(run)
     assert first["scout/forwards"] == first["scout/prompts"] == 60
     assert first["scout/rollouts"] == first["scout/tokens"] == 0, "not a token is generated"
@@ -31,21 +30,20 @@ def test_three_steps_draw_from_the_zone(effrl: Any, tmp_path: Path) -> None:
     assert len(zone) == first["select/zone_size"] == 12
     rolled = {group["prompt_id"] for step in (1, 2, 3) for group in groups(run, step)}
     assert rolled == zone, "three steps of eight are two epochs of twelve"
-    assert (shown := effrl("show", str(run), "2")).end() == 0
-    assert "certainty 0." in shown.output()
+    assert "certainty 0." in here("show", run, 2)
 
 
-def test_a_data_set_is_scored_once(effrl: Any, tmp_path: Path) -> None:
+def test_a_data_set_is_scored_once(here: Here, tmp_path: Path) -> None:
     arguments = ("score", "tasks:strings?size=60", "--model", "tiny", "--prefix", "#", "--out", "s.jsonl")
-    assert (command := effrl(*arguments)).end() == 0, command.output()
+    here(*arguments)
     found = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert len(found) == 60 and sum(row["selected"] for row in found) == 6
     assert all(0 <= row["certainty"] <= 1 and row["target_tokens"] > 0 for row in found)
     assert (tmp_path / "s.png").stat().st_size > 1000
     cache = (tmp_path / "s.jsonl.cache").read_bytes()
 
-    assert (again := effrl(*arguments, "--ratio", "0.5")).end() == 0, again.output()
-    assert "60 known" in again.output() and (tmp_path / "s.jsonl.cache").read_bytes() == cache, "nothing is scored"
+    assert "60 known" in here(*arguments, "--ratio", "0.5")
+    assert (tmp_path / "s.jsonl.cache").read_bytes() == cache, "nothing is scored"
     halved = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert sum(row["selected"] for row in halved) == 30
     assert [row["certainty"] for row in halved] == pytest.approx([row["certainty"] for row in found], abs=0)
