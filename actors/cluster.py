@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 import effrl
 from actors.data.actor import DataActor
 from actors.learner.actor import LearnerOptions, LearnerRank
+from actors.learner.objective import rules_of
 from actors.node.actor import NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
@@ -202,7 +203,6 @@ class Cluster:
         config, workers = self.config, self.config.cluster.learner
         reference = str(initial) if config.loss.kl > 0 else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
-        clip = config.replay.clip if config.replay else "centered"
         world_size = config.cluster.ranks
         for rank in range(world_size):
             name = f"learner-{rank}"
@@ -210,13 +210,11 @@ class Cluster:
                 model=str(base),
                 dtype=config.model.dtype,
                 learn=config.learn,
-                loss=config.loss,
                 rank=rank,
                 world_size=world_size,
                 reference=reference,
-                temperature=config.rollout.temperature,
-                gae=config.advantage.value_function,
-                clip=clip,
+                value_head=config.advantage.value_function is not None,
+                rules=(rules_of(config, config.learn.lr),),
                 search_path=(os.getcwd(),),
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(

@@ -1,1 +1,3 @@
-"""The policy learner: ``actor`` is one rank, ``group`` calls all ranks as one, ``service`` is what the loop calls."""
+"""The policy learner: ``actor`` is one rank, ``objective`` what it minimises in a step, ``group`` calls all ranks as
+one, ``service`` is what the loop calls.
+"""

@@ -10,6 +10,7 @@ import numpy as np
 
 from actors.learner.actor import RowView
 from actors.learner.group import LearnerGroup
+from actors.learner.objective import Rules, rules_of
 from effrl.batch import Batch
 from effrl.config.schema import Config
 from effrl.errors import RunError
@@ -97,10 +98,14 @@ class LearnerService:
         cuts = [cut(self._passing(portion), ranks, learn.micro_batch_tokens) for portion in portions]
         shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
         sizes = [size_of(portion, self.config.loss, self.config.rollout.max_tokens) for portion in portions]
-        rate = learning_rate(learn, step.place, step.of)
-        metrics = await self.group.scatter("step", shares, sizes, rate)
+        rules = self._rules(step)
+        metrics = await self.group.scatter("step", shares, sizes, rules)
         tokens = sum(size.tokens for size in sizes)
-        return {**metrics, "learn/tokens": tokens, "learn/updates": len(portions), "learn/lr": rate}
+        return {**metrics, "learn/tokens": tokens, "learn/updates": len(portions), "learn/lr": rules.learning_rate}
+
+    def _rules(self, step: Step) -> Rules:
+        rate = learning_rate(self.config.learn, step.place, step.of)
+        return rules_of(self.config, rate)
 
     async def _rows(self, texts: Sequence[Continuation], temperature: float, states: bool) -> list[RowView]:
         """What the ranks make of each text, in order."""

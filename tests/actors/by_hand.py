@@ -12,6 +12,7 @@ import effrl
 from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 from actors.learner.actor import LearnerOptions
 from actors.learner.group import LearnerGroup
+from actors.learner.objective import Rules
 from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers
 from effrl.config.learn import LearnConfig
@@ -47,10 +48,10 @@ async def start_learner(role: type, ranks: int, model: Path, run_dir: Path, refe
             model=str(model),
             dtype="float32",
             learn=LearnConfig(),
-            loss=ClippedLoss(),
             rank=rank,
             world_size=ranks,
             reference=str(reference),
+            rules=(Rules(ClippedLoss(), LearnConfig().lr),),
             search_path=(str(Path(__file__).parents[1] / "plugins"),),
         )
         handles[f"learner-{rank}"] = actor.remote(f"learner-{rank}", run_dir, effrl.__version__, options)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.learner.actor import LearnerRank
+from actors.learner.objective import Objective, Rules
 from actors.rollout.actor import RolloutWorker
 from actors.snapshot import Manifest
 from effrl.config.learn import LearnConfig
@@ -17,6 +18,8 @@ from effrl.config.loss import AnyLoss
 from effrl.learn.packing import MicroBatch
 from effrl.types import Receipt, SavedFile
 
+RULED = {"temperature", "gae", "clip"}
+"""Fields of the rules that a test may change; the others are of the options."""
 SKIPPED = "model.layers.2.mlp.down_proj.weight"
 
 
@@ -89,8 +92,12 @@ class OpenRank(LearnerRank):
         """
         from actors.ranks.rank import DeepSpeedRank, FrozenModel
 
-        options = self.options = replace(self.base, **{"learn": learn, "loss": loss, **changes})
-        self.engine = DeepSpeedRank(options.model, options.dtype, learn, value_head=options.gae is not None)
+        ruled = {name: value for name, value in changes.items() if name in RULED}
+        rules = Rules(loss, learn.lr, **ruled)
+        others = {name: value for name, value in changes.items() if name not in RULED}
+        options = replace(self.base, learn=learn, value_head=rules.gae is not None, rules=(rules,), **others)
+        self.options = options
+        self.engine = DeepSpeedRank(options.model, options.dtype, learn, value_head=options.value_head)
         initial = options.reference if loss.kl else None
         self.reference = FrozenModel(initial, options.dtype, self.engine.device) if initial else None
 
@@ -112,7 +119,13 @@ class OpenRank(LearnerRank):
         self.engine.parameters.scale = 0.0 if forget else self.options.learn.lora.scale
 
     def minimise(self, loss: AnyLoss) -> None:
-        self.options = replace(self.options, loss=loss)
+        """Take the next steps with another loss."""
+        [rules] = self.options.rules
+        self.options = replace(self.options, rules=(replace(rules, loss=loss),))
+
+    def step(self, updates: Any, sizes: Any, learning_rate: float) -> dict[str, float]:
+        [rules] = self.options.rules
+        return super().step(updates, sizes, replace(rules, learning_rate=learning_rate))
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
         """By parameter: with beta1 = 0, Adam's first moment after a step is the reduced and clipped gradient."""
@@ -175,4 +188,5 @@ class OpenRank(LearnerRank):
 
     def with_old(self, batches: list[MicroBatch]) -> list[MicroBatch]:
         """Micro-batches with the log-probs of the current weights."""
-        return [self._with_old(batch) for batch in batches]
+        objective = Objective(self.engine, self.reference, *self.options.rules)
+        return [objective._with_old(batch) for batch in batches]

@@ -75,10 +75,10 @@ class Rank:
     def __init__(self) -> None:
         self.weights = "base"
 
-    def step(self, updates: Any, sizes: Any, rate: float) -> dict[str, float]:
+    def step(self, updates: Any, sizes: Any, rules: Any) -> dict[str, float]:
         parts = [part for batches in updates for part in batches]
         told = [{name: np.asarray(value).tolist() for name, value in asdict(part).items()} for part in parts]
-        self.weights = blake2b(f"{self.weights} {told} {sizes} {rate}".encode(), digest_size=16).hexdigest()
+        self.weights = blake2b(f"{self.weights} {told} {sizes} {rules}".encode(), digest_size=16).hexdigest()
         return {"seen": float(sum(part.behaviour.sum() for part in parts))}
 
     def logprobs(self, canary: Any) -> Any:

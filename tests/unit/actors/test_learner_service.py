@@ -12,6 +12,7 @@ import effrl
 from actors import role
 from actors.cluster import Cluster
 from actors.learner.actor import LearnerOptions, LearnerRank
+from actors.learner.objective import Rules, rules_of
 from actors.learner.service import CHUNK, LearnerService
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, Settled
@@ -44,15 +45,15 @@ class Ranks:
     ranks = dict.fromkeys(range(RANKS))
 
     def __init__(self) -> None:
-        self.steps: list[tuple[Any, list[Size], float]] = []
+        self.steps: list[tuple[Any, list[Size], Rules]] = []
 
     async def first(self, method: str, *arguments: Any) -> Float32:
         assert method == "logprobs"
         return np.zeros(1, np.float32)
 
-    async def scatter(self, method: str, shares: Any, sizes: list[Size], rate: float) -> dict[str, float]:
+    async def scatter(self, method: str, shares: Any, sizes: list[Size], rules: Rules) -> dict[str, float]:
         assert method == "step"
-        self.steps.append((shares, sizes, rate))
+        self.steps.append((shares, sizes, rules))
         return {"loss/policy": 0.5}
 
 
@@ -85,13 +86,14 @@ async def test_updates_reach_every_rank_and_make_one_version() -> None:
     run = config(learn={"updates": 2, "lr": 1.0, "schedule": "linear"}, loss={"reduce": "constant"}, run={"steps": 4})
     learner, ranks = service(run)
     update = await learner.step(step_of(3, 4), batch(run, step=3, groups=3))
-    [(shares, sizes, rate)] = ranks.steps
+    [(shares, sizes, rules)] = ranks.steps
     assert sizes == [Size(2, 2 * 10), Size(10, 4 * 10)]
     assert (len(shares), {len(share) for share in shares}) == (RANKS, {2})
     seen = [sampled(batches) for batches in zip(*shares, strict=True)]
     assert seen == [[1, 1], [2] * 4 + [3] * 6]
     assert (update.version, update.learned, update.metrics["learn/updates"]) == (1, True, 2)
-    assert rate == update.metrics["learn/lr"] == pytest.approx(0.5), "step 3 of 4"
+    assert rules == rules_of(run, rules.learning_rate)
+    assert rules.learning_rate == update.metrics["learn/lr"] == pytest.approx(0.5), "step 3 of 4"
     assert update.metrics["learn/tokens"] == 12
     assert (await learner.step(step_of(4, 4), batch(run, 4, 1, version=1))).version == 2
 
@@ -173,7 +175,7 @@ def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
             Path("initial"),
         )
     assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)] * 2
-    assert [options.clip for options in given] == ["centered", "paper"]
+    assert [rules.clip for options in given for rules in options.rules] == ["centered", "paper"]
 
 
 # --- views
@@ -276,13 +278,13 @@ def test_metrics_of_two_updates_are_means_and_the_largest_weight(
     """By hand, 16 tokens: 256 / 20 and 1024 / 64 effective ones, that is 0.8 and 1 of all."""
     monkeypatch.setattr(role, "_log_to", lambda path: None)  # it would take the test's own output
     run = config()
-    rank = LearnerRank("learner-0", tmp_path, effrl.__version__, LearnerOptions("", "", run.learn, run.loss, 0, 2))
+    rank = LearnerRank("learner-0", tmp_path, effrl.__version__, LearnerOptions("", "", run.learn, 0, 2))
     of_both = {"policy": 4.0, "entropy": 4.0, "clipped": 2.0, "mismatch_kl": 1.0, "truncated": 0.0}
     rank.engine = TwoAlike(  # type: ignore[assignment]
         {**of_both, "weight": 8.0, "weight_squared": 10.0, "weight_max": 3.0},
         {**of_both, "weight": 16.0, "weight_squared": 32.0, "weight_max": 2.0, "entropy": 12.0},
     )
-    assert rank.step([[], []], [Size(16, 16), Size(16, 16)], 1e-3) == {
+    assert rank.step([[], []], [Size(16, 16), Size(16, 16)], rules_of(run, 1e-3)) == {
         "loss/policy": 0.5,
         "policy/grad_norm": 7.0,
         "policy/entropy": 1.0,
