@@ -315,6 +315,7 @@ class SavedFile:
     """In bytes."""
     digest: str
     host: str = ""
+    """The node that it was written on, to name it where the file is not seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _refuse_incomplete(draft: Path, manifest: Checkpoint) -> None:
         raise UserError(f"{refused} no part of the run wrote a model into {draft / MODEL}; see the learner's log")
     for part, saved in manifest.parts.items():
         if missing := unseen(draft, saved.files):
-            hosts = sorted({saved.files[name].host for name in missing})
+            hosts = sorted({saved.files[name].host or "another node" for name in missing})
             raise UserError(
                 f"{refused} {len(missing)} of {len(saved.files)} files of the {part}, the first {missing[0]}, were"
                 f" written on {', '.join(hosts)} and are not seen on {socket.gethostname()} as they were written:"
