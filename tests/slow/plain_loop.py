@@ -61,9 +61,8 @@ class PlainLoop:
         groups = rewards.reshape(size, count)
         spread = groups.std(axis=1, ddof=1, keepdims=True)
         advantages = torch.tensor(((groups - groups.mean(axis=1, keepdims=True)) / (spread + 1e-6)).ravel())
-        kept = torch.tensor(np.repeat(spread.ravel() > 0, count)).nonzero().ravel()
-        if len(kept):
-            self.learn(ids[kept], attention[kept], start, advantages[kept].float())
+        if (spread > 0).any():  # the mean is over all that was sampled, groups without signal included
+            self.learn(ids, attention, start, advantages.float())
 
     def learn(self, ids: torch.Tensor, attention: torch.Tensor, start: int, advantages: torch.Tensor) -> None:
         completions = ids[:, start:]
