@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from effrl.config.load import load
 from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.learn.canary import tolerance
+from effrl.types import Receipt
 from tests.bench.learner_memory import SHAPES, make
 from tests.bench.whole_run import SHORT, Watch
 
@@ -44,6 +46,19 @@ def main(shape: str, *overrides: str) -> None:
         print(json.dumps({"shape": shape, **found, "peak_gib_above_start": round(watch.gib, 2)}))
 
 
+@dataclass
+class Timed(WeightSync):
+    """Measures its publishes."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    async def hand_out(self, version: int) -> tuple[list[Receipt], int]:
+        began = time.monotonic()
+        result = await super().hand_out(version)
+        self.seconds.append(round(time.monotonic() - began, 1))
+        return result
+
+
 async def drill(cluster: Cluster, config: Config, model: Path) -> dict[str, Any]:
     """Start, drill, and say how long that took."""
     wait_s, context = config.cluster.wait_s, config.model.context
@@ -55,13 +70,14 @@ async def drill(cluster: Cluster, config: Config, model: Path) -> dict[str, Any]
     rendered = cluster.rollout["rollout-0"].render.remote([row.prompt for row in rows])
     prompts = await answer(rendered, wait_s, "rendering prompts", "rollout-0")
     transport = ShmTransport(LearnerGroup(cluster.learner, wait_s), cluster.rollout, wait_s)
-    sync = WeightSync(transport, tolerance(config.model.dtype, config.run.sync_tolerance))
+    sync = Timed(transport, tolerance(config.model.dtype, config.run.sync_tolerance))
     before, rendered_at = cpu_seconds(), time.monotonic()
     kinds, unproven = await Drill(sync, 0, prompts).run()
     return {
         "start_s": round(started - began, 1),
         "drill_s": round(time.monotonic() - rendered_at, 1),
         "drill_cpu_s": round(cpu_seconds() - before, 1),
+        "publishes_s": sync.seconds,
         "kinds": kinds,
         "unproven": unproven,
     }
