@@ -4,7 +4,8 @@ Each kind is perturbed on the learner, until it moves the canary's log-probs; th
 One comparison shows every kind, since the learner also says what the log-probs were if that kind alone had stayed old.
 Where each of these lies three tolerances away from what is published, an engine within one tolerance of it has loaded
 every kind: for each of them the slope of its move is 1 and not 0 (:mod:`effrl.learn.canary`). Several missing kinds
-could only hide each other if their noise, which is independent, cancelled out on all tokens.
+could only hide each other if their noise, which is independent, cancelled out on all tokens. Only where an engine
+disagrees are parts published, down to the kinds that it does not serve.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,14 +31,13 @@ class Perturbed:
     @property
     def proven(self) -> list[str]:
         """Kinds that every worker serves."""
-        return [kind for kind, readings in self.kinds.items() if all(read.verified for read in readings.values())]
+        return [kind for kind, found in self.kinds.items() if all(reading.verified for reading in found.values())]
 
     @property
-    def failed(self) -> list[str]:
-        """Kinds that the readings of some worker contradict."""
-        return [
-            kind for kind, readings in self.kinds.items() if any(read.verified is False for read in readings.values())
-        ]
+    def contradictions(self) -> list[tuple[str, Reading]]:
+        """Workers whose readings contradict, and these."""
+        readings = [entry for found in self.kinds.values() for entry in found.items()]
+        return [(worker, reading) for worker, reading in readings if reading.verified is False]
 
     @property
     def unmoved(self) -> bool:
@@ -46,16 +46,11 @@ class Perturbed:
 
     def parts(self) -> tuple[list[str], list[str]]:
         """Two parts of the kinds: those with which an engine moved less than half as it should, and the others."""
-        slopes = {kind: min(read.slope for read in readings.values()) for kind, readings in self.kinds.items()}
+        slopes = {kind: min(reading.slope for reading in found.values()) for kind, found in self.kinds.items()}
         order = sorted(slopes, key=lambda kind: slopes[kind])
         cut = sum(slope < 0.5 for slope in slopes.values())
         cut = cut if 0 < cut < len(order) else len(order) // 2
         return order[:cut], order[cut:]
-
-    def contradiction(self) -> tuple[str, Reading]:
-        """The first worker that contradicts, and by what."""
-        readings = (entry for readings in self.kinds.values() for entry in readings.items())
-        return next((worker, reading) for worker, reading in readings if reading.verified is False)
 
 
 class Drill:
@@ -67,6 +62,9 @@ class Drill:
         self.version = version
         self.canary = over_prompts(prompts)
         self.base: Float32
+        self.proven: set[str] = set()
+        self.guilty: dict[str, tuple[str, Reading]] = {}
+        """By kind, the worker that does not serve it, and what says so."""
 
     async def run(self) -> tuple[int, list[str]]:
         """Perturb, publish, compare, and publish the true weights again.
@@ -81,32 +79,33 @@ class Drill:
         self.base = await self.learner.first("logprobs", self.canary)
         await self.sync.compare(self.canary, self.base, self.base, f"version {self.version} as loaded", TOO_STRICT)
         kinds: list[str] = await self.learner.first("parameter_kinds")
-        proven = set(await self._proven(kinds))
+        await self._prove(kinds)
         for kind in kinds:  # what the others hid, if anything, is published alone
-            if kind not in proven:
-                proven |= set(await self._proven([kind]))
+            if kind not in self.proven:
+                await self._prove([kind])
         await self.sync.hand_out(self.version)
         await self.sync.compare(self.canary, self.base, self.base, f"version {self.version} after the drill")
-        return len(kinds), [kind for kind in kinds if kind not in proven]
+        return len(kinds), [kind for kind in kinds if kind not in self.proven]
 
-    async def _proven(self, kinds: Sequence[str]) -> list[str]:
-        """Kinds that every worker is seen to serve when all of these are published together."""
+    async def _prove(self, kinds: Sequence[str]) -> None:
+        await self._try(kinds)
+        if self.guilty:
+            worker, reading = next(iter(self.guilty.values()))
+            raise WeightsNotServedError(f"{worker} does not serve a perturbed {', '.join(self.guilty)}: {reading}")
+
+    async def _try(self, kinds: Sequence[str]) -> None:
+        """Publish these kinds together; if an engine disagrees, in parts, until each kind is proven or guilty.
+
+        Where many kinds at once amplify the rounding of a low precision too much to agree, the parts prove them.
+        """
         tried = await self._publish(kinds)
-        if not tried.failed:
-            return tried.proven
-        worker, reading = tried.contradiction()
-        guilty = ", ".join(await self._guilty(tried))
-        raise WeightsNotServedError(f"{worker} does not serve a perturbed {guilty}: {reading}")
-
-    async def _guilty(self, tried: Perturbed) -> list[str]:
-        """Which kinds of a round that failed are to blame, by publishing its parts."""
-        if len(tried.kinds) == 1 or tried.unmoved:
-            return list(tried.kinds)
-        found: list[str] = []
-        for part in tried.parts():
-            again = await self._publish(part)
-            found += await self._guilty(again) if again.failed else []
-        return found or tried.failed
+        if not tried.contradictions:
+            self.proven.update(tried.proven)
+        elif len(tried.kinds) == 1 or tried.unmoved:
+            self.guilty.update(dict.fromkeys(tried.kinds, tried.contradictions[0]))
+        else:
+            for part in tried.parts():
+                await self._try(part)
 
     async def _publish(self, kinds: Sequence[str]) -> Perturbed:
         """Perturb these kinds at once and publish them; the learner is as it was afterwards."""

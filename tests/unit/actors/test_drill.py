@@ -233,10 +233,30 @@ class Numbers:
         self.served = numbers
 
 
-async def test_a_kind_that_another_hides_is_published_alone_and_one_that_moves_nothing_is_unproven() -> None:
-    numbers = Numbers()
+def numbers_alone(numbers: Any) -> tuple[WeightSync, Direct]:
     transport = Direct(Group(numbers), numbers)
     transport.workers = {"rollout-0": SimpleNamespace(logprobs=numbers.logprobs_of_engine)}
-    sync = WeightSync(transport, Tolerance(1e-4, largest, drill=30))  # type: ignore[arg-type]
+    return WeightSync(transport, Tolerance(1e-4, largest, drill=30)), transport  # type: ignore[arg-type]
+
+
+async def test_a_kind_that_another_hides_is_published_alone_and_one_that_moves_nothing_is_unproven() -> None:
+    sync, transport = numbers_alone(Numbers())
     assert await Drill(sync, 0, PROMPTS).run() == (3, ["dead"])
     assert transport.publishes == 3, "all at once, quiet alone, and the true weights"
+
+
+class Rough(Numbers):
+    """Two numbers of one strength; where both are perturbed, the engine is off by more than is tolerated."""
+
+    def _logprobs(self, numbers: dict[str, float]) -> Float32:
+        return np.array([-1.0 - numbers["loud"], -2.0 + numbers["quiet"], -3.0], np.float32)
+
+    def load(self, numbers: dict[str, float]) -> None:
+        rounded = 1e-3 if numbers["loud"] and numbers["quiet"] else 0.0
+        self.served = {**numbers, "loud": numbers["loud"] + rounded}
+
+
+async def test_where_all_at_once_amplify_rounding_too_much_smaller_publishes_prove_them() -> None:
+    sync, transport = numbers_alone(Rough())
+    assert await Drill(sync, 0, PROMPTS).run() == (3, ["dead"])
+    assert transport.publishes == 4, "both, each alone, and the true weights"
