@@ -10,7 +10,6 @@ MAY_CHANGE = (
     "eval",
     "label.budget",
     "label.ledger",
-    "label.ledger",
     "learn.activation_checkpointing",
     "learn.micro_batch_tokens",
     "reward.memory_mb",
