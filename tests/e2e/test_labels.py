@@ -20,9 +20,11 @@ def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     settings = (*SMALL, f"data.train={data}", f"label.budget.total={BUDGET}", "rollout.refill=0", "run.steps=4")
 
-    clean = here("train", "quickstart", *settings, f"run.dir={tmp_path / 'clean'}")
+    ledger = tmp_path / "local" / "disk" / "clean.sqlite"
+    clean = here("train", "quickstart", *settings, f"label.ledger={ledger}", f"run.dir={tmp_path / 'clean'}")
     assert f"the label budget is spent: {BUDGET} labels are owned" in clean
-    with sqlite3.connect(tmp_path / "clean" / "ledger.sqlite") as connection:
+    assert not (tmp_path / "clean" / "ledger.sqlite").exists(), "it may lie on a network drive"
+    with sqlite3.connect(ledger) as connection:
         owned = {prompt_id for (prompt_id,) in connection.execute("select prompt_id from purchases")}
     assert len(owned) == BUDGET
     poisoned = [line if line["id"] in owned else {**line, "label": "999999"} for line in lines]
