@@ -23,7 +23,7 @@ NO_CPU_TORCH := no CPU build of this torch from your package index: make setup P
 help:
 	echo 'make setup       install the pinned CPU environment into $(VENV) (about 4 minutes; no compiler needed)'
 	echo 'make quickstart  setup, then train the built-in tiny model'
-	echo 'make test        setup, then the tests that need neither a GPU nor much time'
+	echo 'make test        setup, then the tests that need neither a GPU nor much time (15 minutes on two cores)'
 	echo 'make check       what the CI runs: lint, format, types, tests'
 	echo 'make clean       remove $(VENV) and caches; runs/ stays'
 
