@@ -147,6 +147,13 @@ def test_every_metric_of_an_evaluation_has_a_line() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_ends_on_the_line_on_which_it_begins(page: Path) -> None:
+    """A span that is wrapped may begin its second line with a dash, which then is a list."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert [line for line in prose.splitlines() if line.count("`") % 2] == []
+
+
 # --- lengths and invariants
 
 
