@@ -12,7 +12,7 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from actors.learner.objective import Objective, Rules
+from actors.learner.objective import Objective, Rules, as_array
 from actors.role import Role
 from actors.snapshot import Manifest, handles_of, manifest_of, pack
 from effrl import plugins
@@ -101,7 +101,7 @@ class LearnerRank(Role):
         as the engine scores given tokens."""
         scored, *_ = self.engine.score(pad([unweighted(*pair) for pair in _pairs(canary)]))
         rows = [row[start : len(ids)] for row, (ids, start) in zip(scored, _pairs(canary), strict=True)]
-        return np.asarray(torch.cat(rows).cpu().numpy(), np.float32)
+        return as_array(torch.cat(rows))
 
     @torch.no_grad()
     def view(self, batches: Sequence[MicroBatch], temperature: float, states: bool) -> list[list[RowView]]:
@@ -116,8 +116,8 @@ class LearnerRank(Role):
 
     def _rows(self, batch: MicroBatch, temperature: float, states: bool) -> list[RowView]:
         scores = self.engine.score(batch, temperature, ends(batch) if states else None)
-        logprobs = [row[mask > 0] for row, mask in zip(_array(scores[0]), batch.mask, strict=True)]
-        return list(zip(logprobs, _array(scores[-1]) if states else [None] * len(logprobs), strict=True))
+        logprobs = [row[mask > 0] for row, mask in zip(as_array(scores[0]), batch.mask, strict=True)]
+        return list(zip(logprobs, as_array(scores[-1]) if states else [None] * len(logprobs), strict=True))
 
     def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
         """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""
@@ -194,10 +194,6 @@ class LearnerRank(Role):
                 f"{path} of the driver is not seen on {socket.gethostname()}, where {self.name} runs:"
                 " put run.dir on storage that all nodes share"
             )
-
-
-def _array(tensor: torch.Tensor) -> Float32:
-    return np.asarray(tensor.cpu().numpy(), np.float32)
 
 
 def _pairs(canary: Canary) -> list[tuple[Int32, int]]:

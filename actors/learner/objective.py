@@ -94,7 +94,7 @@ class Objective:
     @torch.no_grad()
     def _with_old(self, batch: MicroBatch) -> MicroBatch:
         logprobs, *_ = self.engine.score(batch, self.rules.temperature)
-        return replace(batch, old=_array(logprobs))
+        return replace(batch, old=as_array(logprobs))
 
     @torch.no_grad()
     def _valued(self, batch: MicroBatch, config: GaeAdvantage) -> MicroBatch:
@@ -103,7 +103,11 @@ class Objective:
         rewards, mask = (torch.tensor(array, device=values.device) for array in (batch.advantages, batch.mask))
         advantages, returns = gae(rewards, values, mask, config.gamma, config.lam)
         return replace(
-            batch, old=_array(logprobs), values=_array(values), returns=_array(returns), advantages=_array(advantages)
+            batch,
+            old=as_array(logprobs),
+            values=as_array(values),
+            returns=as_array(returns),
+            advantages=as_array(advantages),
         )
 
     def _update(self, batches: Sequence[MicroBatch], size: Size) -> dict[str, float]:
@@ -187,5 +191,6 @@ def _scaled(batch: MicroBatch, mean: float, scale: float) -> MicroBatch:
     return replace(batch, advantages=np.float32(scale) * (batch.advantages - np.float32(mean)) * batch.mask)
 
 
-def _array(tensor: torch.Tensor) -> Float32:
+def as_array(tensor: torch.Tensor) -> Float32:
+    """The values in NumPy and float32, off the device."""
     return np.asarray(tensor.cpu().numpy(), np.float32)

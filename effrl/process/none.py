@@ -1,23 +1,16 @@
 """A run without process rewards."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from effrl.batch import Batch
-from effrl.types import Float32, Saved, Step
+from effrl.stateless import StatelessPart
+from effrl.types import Float32, Step
 
 
-class NoProcess:
+class NoProcess(StatelessPart):
     """The :class:`~effrl.protocols.ProcessRewards` of a run that has outcome rewards alone."""
 
     name = "process"
 
     async def reward(self, step: Step, batch: Batch) -> Mapping[str, Sequence[Float32]]:
         return {}
-
-    async def save(self, into: Path) -> Saved:
-        return Saved({}, {})
-
-    async def load(self, path: Path, state: Mapping[str, Any]) -> None:
-        return None

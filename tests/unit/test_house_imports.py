@@ -14,7 +14,15 @@ from tests.unit.sources import FILES, MODULES, ROOT, place, tree
 
 FLOORS = (
     ("effrl", "effrl.errors", "effrl.seeds", "effrl.tasks", "effrl.types"),
-    ("effrl.config", "effrl.models", "effrl.plugins", "effrl.questions", "effrl.sequences", "effrl.tiny"),
+    (
+        "effrl.config",
+        "effrl.models",
+        "effrl.plugins",
+        "effrl.questions",
+        "effrl.sequences",
+        "effrl.stateless",
+        "effrl.tiny",
+    ),
     ("effrl.batch", "effrl.learn"),
     ("effrl.loss", "effrl.protocols"),
     ("effrl.run",),
