@@ -46,12 +46,24 @@ class VerifierConfig(Section):
         return ""
 
 
-class MathVerifier(VerifierConfig):
+class FinalAnswerVerifier(VerifierConfig):
+    """Compares the final answer of a completion (:mod:`effrl.reward.extract`) with the label's."""
+
+    extract: Literal["strict", "lenient"] = "strict"
+    """Strict reads the last ``\\boxed{x}``, ``#### x``, ``#x``, ``<answer>x</answer>`` or line ``Answer: x``. Lenient,
+    where there is none, the last "the answer is x", else the last formula or number."""
+
+    @property
+    def lenient(self) -> bool:
+        return self.extract == "lenient"
+
+
+class MathVerifier(FinalAnswerVerifier):
     kind: Literal["math"] = "math"
-    """Equivalence of final answers by math-verify; a final answer is the last ``\\boxed{x}``, ``#### x`` or ``#x``."""
+    """Equivalence of final answers by math-verify."""
 
 
-class ExactVerifier(VerifierConfig):
+class ExactVerifier(FinalAnswerVerifier):
     kind: Literal["exact"] = "exact"
     """Equality of final answers as text, spaces at the ends aside."""
 

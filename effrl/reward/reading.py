@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-from effrl.config.reward import AnyVerifier, ChoiceVerifier, MathVerifier, RegexVerifier, TaskVerifier
+from effrl.config.reward import AnyVerifier, ChoiceVerifier, ExactVerifier, MathVerifier, RegexVerifier, TaskVerifier
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
 from effrl.reward.sandbox.messages import ScoringTask
@@ -70,8 +70,10 @@ def _answer(verifier: AnyVerifier, completion: str, meta: Mapping[str, Any]) -> 
             return task_answer(completion, meta)
         case ChoiceVerifier():
             return chosen(completion, verifier.letters)
-        case _:
-            return final_answer(completion)
+        case MathVerifier() | ExactVerifier():
+            return final_answer(completion, lenient=verifier.lenient)
+        case _:  # of the user's own: votes are not about it
+            return None
 
 
 def by_text(pairs: Sequence[AnswerPair]) -> list[bool]:

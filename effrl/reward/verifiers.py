@@ -48,19 +48,19 @@ _LONGEST = 500
 """Characters of an answer that is worth parsing: longer ones take seconds each, and are never a plain answer."""
 
 
-def math(completion: str, label: str | None, meta: Mapping[str, Any]) -> Verdict:
+def math(completion: str, label: str | None, meta: Mapping[str, Any], *, lenient: bool = False) -> Verdict:
     """1 where the final answer equals the label's in value, by math-verify; the label may be a worked solution."""
     gold = _gold(label)
-    answer = final_answer(completion)
+    answer = final_answer(completion, lenient=lenient)
     if answer is None:
         return Verdict(0.0, None, Status.UNPARSEABLE)
     return Verdict(float(equivalent(answer, gold)), answer)
 
 
-def exact(completion: str, label: str | None, meta: Mapping[str, Any]) -> Verdict:
+def exact(completion: str, label: str | None, meta: Mapping[str, Any], *, lenient: bool = False) -> Verdict:
     """1 where the final answer is the label's, letter by letter; spaces at the ends do not count."""
     gold = _gold(label)
-    answer = final_answer(completion)
+    answer = final_answer(completion, lenient=lenient)
     if answer is None:
         return Verdict(0.0, None, Status.UNPARSEABLE)
     return Verdict(float(answer == gold), answer)
@@ -219,9 +219,9 @@ def load(config: AnyReward | AnyVerifier) -> Reward:
     """
     match config:
         case MathVerifier():
-            return math
+            return partial(math, lenient=True) if config.lenient else math
         case ExactVerifier():
-            return exact
+            return partial(exact, lenient=True) if config.lenient else exact
         case TaskVerifier():
             return task
         case ChoiceVerifier():
