@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from effrl.acceptable import listed
 from effrl.config import load
 from effrl.config.schema import Config
 from effrl.data.reader import read
@@ -96,7 +97,9 @@ def _tell_unexpected(probe: Probe, trials: Sequence[Trial], limit: int, console:
     for trial in trials[:limit]:
         verdict = f"{trial.score.outcome:g}" if trial.score.outcome is not None else trial.score.status
         detail = f" ({printable(trial.score.detail)})" if trial.score.detail else ""
-        facts = f"{trial.case.id}  {verdict}{detail}  label {_short(trial.case.label)}  {_short(trial.completion)}"
+        facts = (
+            f"{trial.case.id}  {verdict}{detail}  label {_short(listed(trial.case.label))}  {_short(trial.completion)}"
+        )
         console.print(Text(f"  {printable(facts)}"), soft_wrap=True)
     if len(trials) > limit:
         console.print(Text(f"  … and {len(trials) - limit:,} more (--limit)", "dim"))

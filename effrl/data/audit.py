@@ -6,10 +6,11 @@ from hashlib import blake2b
 
 import numpy as np
 
+from effrl.acceptable import alternatives
 from effrl.config.data import Source
 from effrl.config.template import PLAIN, Form
 from effrl.data.reader import pools, scan
-from effrl.data.rows import short
+from effrl.data.text import short
 from effrl.errors import Malformed
 from effrl.reward.extract import final_answer
 from effrl.types import Int32, Prompt, Row
@@ -51,7 +52,7 @@ class Audit:
     repeated: Findings
     """Rows whose prompt came before; spaces aside."""
     conflicts: Findings
-    """Rows whose prompt came before with another final answer."""
+    """Rows whose prompt came before with another final answer; of several acceptable ones, with none of them."""
     too_long: Findings
     lengths: Int32
     """Tokens of every prompt; empty where nothing measured them."""
@@ -96,7 +97,7 @@ class _Auditor:
         self._malformed, self._repeated, self._conflicts, self._too_long = (Findings(limit) for _ in range(4))
         self._lengths: list[int] = []
         self._places: dict[bytes, str] = {}
-        self._answers: dict[bytes, tuple[str, str]] = {}
+        self._answers: dict[bytes, tuple[str, tuple[str, ...]]] = {}
 
     def add(self, place: str, row: Row | Malformed) -> None:
         if isinstance(row, Malformed):
@@ -127,16 +128,21 @@ class _Auditor:
             self._repeated.add(f"{place} repeats {first}")
         if row.label is None:
             return
-        answer = final_answer(row.label) or row.label.strip()  # worked solutions may differ, and agree in the end
-        before, other = self._answers.setdefault(digest, (place, answer))
-        if other != answer:
-            self._conflicts.add(f"{place} is answered {short(answer)}, {before} {short(other)}")
+        # Worked solutions may differ, and agree in the end.
+        answers = tuple(final_answer(label) or label.strip() for label in alternatives(row.label))
+        before, others = self._answers.setdefault(digest, (place, answers))
+        if set(answers).isdisjoint(others):
+            self._conflicts.add(f"{place} is answered {_listed(answers)}, {before} {_listed(others)}")
 
     def _measure(self, place: str, prompt: Prompt, ruler: Ruler) -> None:
         length = ruler.tokens(prompt)
         self._lengths.append(length)
         if length > ruler.room:
             self._too_long.add(f"{place} has {length:,} tokens")
+
+
+def _listed(answers: tuple[str, ...]) -> str:
+    return " | ".join(map(short, answers))
 
 
 def _digest(prompt: Prompt) -> bytes:

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Never
 
-from effrl.data.rows import Record, kind_of
+from effrl.data import media
+from effrl.data.rows import Record
+from effrl.data.text import kind_of
 from effrl.errors import Malformed, UserError
 
 _BOM = b"\xef\xbb\xbf"
@@ -66,6 +68,7 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise Malformed(f"not readable JSON ({error}): write such values as strings") from None
     if not isinstance(value, dict):
         raise Malformed(f'not an object but {kind_of(value)}: write one JSON object per line, like {{"prompt": "…"}}')
+    media.refuse(value)
     return value
 
 

@@ -27,7 +27,8 @@ from effrl.config.data import (
 from effrl.config.template import PLAIN, Form
 from effrl.data import folder, hub, jsonl
 from effrl.data.mix import interleave
-from effrl.data.rows import Record, row_of, short
+from effrl.data.rows import Record, row_of
+from effrl.data.text import short
 from effrl.errors import Malformed, UserError
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, level_range, problems

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from effrl.acceptable import alternatives
 from effrl.config.data import Source
 from effrl.data.reader import read
 from effrl.errors import UserError
@@ -43,7 +44,8 @@ def _line(row: Row) -> bytes:
             f"row {prompt.id} has a key {taken[0]!r} that is not its {taken[0]}, and would read as that: rename the key"
             f" in the source, or read it with {taken[0]}={taken[0]}"
         )
-    label = {} if row.label is None else {"label": row.label}
+    answers = alternatives(row.label) if row.label is not None else ()
+    label = {} if row.label is None else {"label": list(answers) if len(answers) > 1 else row.label}
     fields = {"id": prompt.id, "prompt": prompt.content, **label, **prompt.meta}
     try:
         return _json(fields, ascii=False).encode()

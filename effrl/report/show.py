@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from effrl.acceptable import listed
 from effrl.errors import UserError
 from effrl.run import metrics
 from effrl.run.groups import rolled_back_file, rolled_back_steps, settled_file, settled_steps
@@ -155,7 +156,7 @@ def _header(group: GroupRecord, certainty: float | None) -> Text:
 def _label(group: GroupRecord) -> str:
     if group["label_source"] is None:
         return "no label"
-    return f"label {_one_line(group['answer'] or '?')} ({group['label_source']})"
+    return f"label {_one_line(listed(group['answer'] or '?'))} ({group['label_source']})"
 
 
 def _mean_outcome(rollouts: Iterable[RolloutRecord]) -> str:

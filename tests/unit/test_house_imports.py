@@ -13,7 +13,7 @@ from effrl.config.section import Section
 from tests.unit.sources import FILES, MODULES, ROOT, place, tree
 
 FLOORS = (
-    ("effrl", "effrl.errors", "effrl.seeds", "effrl.tasks", "effrl.types"),
+    ("effrl", "effrl.acceptable", "effrl.errors", "effrl.seeds", "effrl.tasks", "effrl.types"),
     (
         "effrl.config",
         "effrl.models",

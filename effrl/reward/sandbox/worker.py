@@ -13,11 +13,13 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from effrl.acceptable import alternatives
 from effrl.config.reward import AnyReward
 from effrl.errors import UserError, one_line
 from effrl.protocols import Reward
@@ -63,7 +65,22 @@ def serve(connection: Connection, asked: Mapping[ScoringQuestion, Reward]) -> No
 
 
 def judge(reward: Reward, task: ScoringTask) -> Score:
-    """Run the reward function; whatever it raises becomes a status, and never a score of 0."""
+    """Run the reward function; whatever it raises becomes a status, and never a score of 0.
+
+    Of a label with several acceptable answers the best one counts. One for which the function fails hides no other: the
+    failure stands only where it fails for all of them, or out of memory, after which this process is not to be trusted.
+    """
+    if task.label is None or task.question == "same":  # then both are answers of the policy
+        return _judge_one(reward, task)
+    scores: list[Score] = []
+    for label in alternatives(task.label):
+        scores.append(_judge_one(reward, replace(task, label=label)))
+        if scores[-1].status is Status.MEMORY or scores[-1].outcome == 1.0:
+            return scores[-1]
+    return max(scores, key=lambda score: -1.0 if score.outcome is None else score.outcome)
+
+
+def _judge_one(reward: Reward, task: ScoringTask) -> Score:
     try:
         return _score(reward(task.completion, task.label, task.meta), task.truncated)
     except MemoryError:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from effrl.acceptable import alternatives
 from effrl.config.select import Target
 from effrl.data.render import rendered
 from effrl.reward.extract import final_answer
@@ -34,10 +35,11 @@ def target_of(kind: Target, label: str | None, voted: str | None) -> str | None:
 
     Args:
         kind: what to score.
-        label: the prompt's label, which must be owned; ``pseudo_answer`` does not look at it.
+        label: the prompt's label, which must be owned; ``pseudo_answer`` does not look at it. Of several acceptable
+            answers it is the first one.
         voted: the majority's answer in a group of rollouts; only ``pseudo_answer`` looks at it.
     """
-    source = voted if kind == "pseudo_answer" else label
+    source = voted if kind == "pseudo_answer" else label and alternatives(label)[0]
     if source is None or not source.strip():
         return None
     if kind == "full_solution":

@@ -73,6 +73,13 @@ def test_one_prompt_with_different_answers(tmp_path: Path) -> None:
     assert found.repeated.count == 4
 
 
+def test_several_acceptable_answers_conflict_where_none_is_shared(tmp_path: Path) -> None:
+    rows = [("x", ["1/2", "0.5"]), ("x", "0.5"), ("x", [0.5, "50 %"]), ("x", ["2", "3"])]
+    found = audit(write(tmp_path, *({"prompt": prompt, "label": label} for prompt, label in rows)))
+    expected = 'rows.jsonl:4 is answered "2" | "3", rows.jsonl:1 "1/2" | "0.5"'
+    assert lines(found.conflicts, tmp_path) == [expected]
+
+
 def test_lengths(tmp_path: Path) -> None:
     source = write(tmp_path, *({"prompt": "1" * length} for length in range(1, 101)))
     found = audit(source, Form("<{prompt}>"), Ruler(lambda prompt: len(str(prompt.content)), room=100), limit=1)

@@ -99,7 +99,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "message content": (b'{"prompt": [{"role": "user"}]}', 'message 1 of "prompt" has no content'),
     "message content type": (
         b'{"prompt": [{"role": "user", "content": "x"}, {"role": "user", "content": [1]}]}',
-        'content of message 2 of "prompt" is a list: write a string',
+        'part 1 of message 2 of "prompt" is no text: write {"type": "text"',
     ),
     "message content empty": (
         b'{"prompt": [{"role": "user", "content": ""}]}',
@@ -111,7 +111,11 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     ),
     "label empty": (b'{"prompt": "1", "label": ""}', '"label" is empty: leave it out or write null'),
     "label true": (b'{"prompt": "1", "label": true}', '"label" is true or false: write a string or a number'),
-    "label list": (b'{"prompt": "1", "label": ["2"]}', '"label" is a list: write a string or a number'),
+    "label object": (b'{"prompt": "1", "label": {"a": 2}}', '"label" is an object: write a string or a number'),
+    "label empty list": (b'{"prompt": "1", "label": []}', '"label" is an empty list: write the acceptable answers'),
+    "label null in a list": (b'{"prompt": "1", "label": ["2", null]}', 'answer 2 of "label" is null'),
+    "label list in a list": (b'{"prompt": "1", "label": [["2"]]}', 'answer 1 of "label" is a list'),
+    "label separator": (b'{"prompt": "1", "label": "2\\u001e3"}', '"label" holds the control character U+001E'),
     "label too large": (b'{"prompt": "1", "label": 1e999}', '"label" is too large a number: write it as a string'),
     "id empty": (b'{"prompt": "1", "id": ""}', '"id" is empty: leave it out to number rows by line'),
     "id float": (b'{"prompt": "1", "id": 1.5}', '"id" is a number: write a string or a whole number'),

@@ -35,7 +35,16 @@ def test_other_keys_get_their_usual_names(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda value: bool(value.strip()))
+def test_several_acceptable_answers_stay_a_list(tmp_path: Path) -> None:
+    write(source(tmp_path, {"prompt": "x", "label": ["1/2", 0.5]}), tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["label"] == ["1/2", "0.5"]
+    (row,) = read(JsonlSource(path=tmp_path / "out.jsonl"))
+    assert row.label == "1/2\x1e0.5"
+
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x1e"), min_size=1).filter(
+    lambda value: bool(value.strip())
+)
 message = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": text})
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -44,7 +53,11 @@ values = st.recursive(
 )
 row = st.fixed_dictionaries(
     {"prompt": text | st.lists(message, min_size=1, max_size=3)},
-    optional={"label": st.none() | text | st.integers(), "level": values, "tags": values},
+    optional={
+        "label": st.none() | text | st.integers() | st.lists(text | st.integers(), min_size=1, max_size=3),
+        "level": values,
+        "tags": values,
+    },
 )
 
 

@@ -26,6 +26,12 @@ def test_a_step_shows_prompts_labels_fates_and_rollouts(tmp_path: Path) -> None:
     assert "1.00 ok 21 tok 12+34=46;46-7=39;#39  → 39" in text
 
 
+def test_a_label_of_several_answers_is_shown_with_bars(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "demo", 1)
+    write_lines(run / "groups" / "step_000001.jsonl", [group(1, 0, answer="1/2\x1e0.5")])
+    assert "label 1/2 | 0.5 (bought)" in shown(run, 1)
+
+
 def test_failures_shaped_rewards_and_missing_labels_are_visible(tmp_path: Path) -> None:
     run = write_run(tmp_path / "demo", 1)
     rollouts = [rollout(None), rollout(1.0, reward=0.75), rollout(0.0, status="truncated", version_max=5)]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from effrl.acceptable import joined
 from effrl.protocols import Verdict
 from effrl.reward.sandbox.messages import ScoringTask
 from effrl.reward.sandbox.worker import judge
@@ -57,3 +58,68 @@ def raises(error: BaseException) -> Callable[..., float]:
 )
 def test_what_is_raised_becomes_a_status(error: BaseException, status: Status, detail: str) -> None:
     assert judge(raises(error), ScoringTask("text", "46", {}, False)) == Score(None, None, status, detail=detail)
+
+
+# --- several acceptable answers
+
+
+def asked(label: str, reward: Callable[..., Any], completion: str = "46") -> Score:
+    return judge(reward, ScoringTask(completion, label, {}, False))
+
+
+def equal(completion: str, label: str | None, meta: Any) -> Verdict:
+    if label == "unreadable":
+        raise ValueError("the label cannot be read")
+    return Verdict(float(completion == label), completion)
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [
+        (["46", "45"], 1.0),
+        (["45", "46"], 1.0),
+        (["44", "45"], 0.0),
+        (["unreadable", "46"], 1.0),
+        (["46", "unreadable"], 1.0),
+        (["unreadable", "45"], 0.0),
+    ],
+)
+def test_one_acceptable_answer_is_enough(answers: list[str], outcome: float) -> None:
+    assert asked(joined(answers), equal) == Score(outcome, outcome, Status.OK, "46")
+
+
+def test_a_failure_stands_where_no_answer_can_be_judged() -> None:
+    assert asked(joined(["unreadable", "unreadable "]), raises(ValueError("no"))).status is Status.ERROR
+
+
+def test_the_best_of_shares_counts() -> None:
+    shares = {"a": 0.25, "b": 0.75, "c": 0.5}
+    assert asked(joined("abc"), lambda completion, label, meta: shares[label]).outcome == 0.75
+
+
+def test_a_plug_in_never_sees_the_list() -> None:
+    seen = []
+    asked(joined(["1", "2"]), lambda completion, label, meta: seen.append(label) or 0.0)
+    assert seen == ["1", "2"]
+
+
+def test_no_other_answer_is_tried_out_of_memory() -> None:
+    seen = []
+
+    def hungry(completion: str, label: str | None, meta: Any) -> float:
+        seen.append(label)
+        raise MemoryError
+
+    assert asked(joined(["1", "2"]), hungry).status is Status.MEMORY
+    assert seen == ["1"]
+
+
+def test_no_answer_keeps_its_status() -> None:
+    score = asked(joined(["1", "2"]), lambda *_: Verdict(0.0, None, Status.UNPARSEABLE))
+    assert score == Score(0.0, 0.0, Status.UNPARSEABLE)
+
+
+def test_answers_that_are_compared_with_each_other_are_not_split() -> None:
+    """Both are the policy's: it would gain votes by writing several answers into one."""
+    task = ScoringTask("46", joined(["46", "45"]), {}, False, "same")
+    assert judge(equal, task).outcome == 0.0

@@ -51,6 +51,8 @@ def sentence_pieces() -> Tokenizer:
         ("final_answer", "(1,2)", None, "(1,2)"),
         ("final_answer", "1,2345", None, "1,2345"),
         ("full_solution", " 5+13=18 eggs.\n#### 18\n", "7", "5+13=18 eggs.\n#### 18"),
+        ("final_answer", "#### 1,234\x1e1234.0", None, "1234"),
+        ("full_solution", "so it is 18\x1e18", None, "so it is 18"),
         ("pseudo_answer", "46", "45", "45"),
         ("pseudo_answer", "46", None, None),
         ("final_answer", None, "45", None),
