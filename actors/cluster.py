@@ -192,6 +192,7 @@ class Cluster:
             gpus=workers.gpus,
             gpu_memory=config.rollout.gpu_memory,
             colocated=config.cluster.colocate and self.learning,
+            chat_template_kwargs=config.model.chat_template_kwargs,
         )
         for index in range(config.cluster.rollout_workers):
             name = f"rollout-{index}"

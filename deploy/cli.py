@@ -136,6 +136,9 @@ def score(
     ] = None,
     template: Annotated[str, typer.Option(help="As data.template: a name, or a text with {prompt}.")] = "plain",
     system: Annotated[str | None, typer.Option(help="System prompt, as data.system.")] = None,
+    chat_template_kwargs: Annotated[
+        str, typer.Option(help="As model.chat_template_kwargs: '{enable_thinking: false}'.")
+    ] = "{}",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a forward pass, padding included.")] = 16384,
     workers: Annotated[int, typer.Option(min=1, help="Actors of the pool; each loads the model.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each worker (not run on a GPU yet).")] = 0,
@@ -146,7 +149,9 @@ def score(
     """Find the rows worth training on, one forward pass each: effrl score 'tasks:chain' --model tiny --prefix '#'."""
     from deploy.commands import score
 
-    wish = score.Wish(model, ratio, center, target, prefix, template, system, batch_tokens, workers, gpus, out)
+    wish = score.Wish(
+        model, ratio, center, target, prefix, template, system, chat_template_kwargs, batch_tokens, workers, gpus, out
+    )
     score.score(source, wish, console)
 
 
@@ -172,6 +177,7 @@ def config_show(recipe: Recipe, overrides: Overrides = None) -> None:
 @config_app.command("check")
 def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
     """Check a config, its data and its model without starting anything."""
+    from deploy.commands.notes import tell_notes
     from effrl.config import load
     from effrl.preflight.check import check
 
@@ -181,6 +187,7 @@ def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
         f" {found.model.parameters:,} parameters, context {found.context}",
         highlight=False,
     )
+    tell_notes(found.notes, console)
 
 
 @data_app.command("check")
@@ -189,11 +196,12 @@ def data_check(
     model: Annotated[str | None, typer.Option(help="Measure prompts of sources in tokens of this model.")] = None,
     max_tokens: Annotated[int, typer.Option(min=0, help="Leave this room for completions.")] = 0,
     limit: Annotated[int, typer.Option(min=0, help="Problems of each kind to show.")] = 10,
+    show: Annotated[int, typer.Option(min=0, help="Prompts of each source to show as the model gets them.")] = 0,
 ) -> None:
     """Find everything that is wrong with data: effrl data check rows.jsonl, or effrl data check my.yaml."""
     from deploy.commands import data
 
-    data.check(targets, model, max_tokens, limit, console)
+    data.check(targets, data.Look(model, max_tokens, limit, show), console)
 
 
 @data_app.command("make")

@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from ray.exceptions import RayError
 
 from actors.machine import usable_cores
 from actors.wait import last_line
-from effrl.errors import DeadlineError, RunError, UserError
+from effrl.config.template import ChatArgument
+from effrl.data.render import Renderer
+from effrl.data.tokenizer import load_tokenizer
+from effrl.errors import DeadlineError, Malformed, RunError, UserError
 from effrl.learn.packing import layout, pad, unweighted
 from effrl.select.ufo.cache import ScoredPrompt
 from effrl.select.ufo.target import target_ids
@@ -54,6 +58,8 @@ class PoolToScore:
     """They share the cores of a machine among themselves."""
     gpus: float = 0
     """Of each worker."""
+    chat_template_kwargs: Mapping[str, ChatArgument] = field(default_factory=dict)
+    """What the chat template is given besides the messages."""
 
 
 class TargetScorer:
@@ -61,14 +67,14 @@ class TargetScorer:
 
     def __init__(self, pool: PoolToScore) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
         from actors.ranks.model import Scorer
 
         torch.set_num_threads(max(1, usable_cores() // pool.workers))
         self.pool = pool
         self.device = torch.device("cuda" if pool.gpus else "cpu")
-        self.tokenizer = AutoTokenizer.from_pretrained(pool.model)
+        self.renderer = Renderer(load_tokenizer(Path(pool.model)), pool.chat_template_kwargs)
         language_model = AutoModelForCausalLM.from_pretrained(pool.model, dtype=torch.float32)
         self.scorer = Scorer(language_model).to(self.device).eval().requires_grad_(False)
 
@@ -97,9 +103,9 @@ class TargetScorer:
         problems: list[str] = []
         for content, target in zip(batch["content"], batch["target"], strict=True):
             try:
-                texts.append(target_ids(self.tokenizer, json.loads(content), self.pool.prefix, str(target)))
+                texts.append(target_ids(self.renderer, json.loads(content), self.pool.prefix, str(target)))
                 problems.append("")
-            except ValueError as error:
+            except (ValueError, Malformed) as error:
                 texts.append(None)
                 problems.append(str(error))
         return texts, problems

@@ -13,8 +13,8 @@ from actors.rollout import leftovers
 from actors.rollout.outputs import rollout, scored_logprobs
 from actors.rollout.sampling import EngineOptions, Sampled, SampleRequest
 from actors.snapshot import SHM, Landing, Manifest
-from effrl.data.render import render
-from effrl.errors import UserError
+from effrl.data.render import Renderer
+from effrl.errors import Malformed, UserError
 from effrl.select.ufo.target import target_ids
 from effrl.types import Canary, Continuation, Float32, Int32, Prompt, Receipt
 
@@ -33,7 +33,7 @@ class RolloutWorker(Role):
         self.landing, self.held = Landing(run), leftovers.hold(run, SHM)
         self.colocated = options.colocated
         self.engine = Engine(options, self.transfer())
-        self.tokenizer = self.engine.tokenizer
+        self.renderer = Renderer(self.engine.tokenizer, options.chat_template_kwargs)
 
     def transfer(self) -> "type[ShmTransfer]":
         """vLLM's side of the weight transport."""
@@ -42,20 +42,30 @@ class RolloutWorker(Role):
         return IpcTransfer if self.colocated else ShmTransfer
 
     def render(self, prompts: Sequence[Prompt]) -> list[Int32]:
-        """Token ids of prompts, as :meth:`sample` uses them."""
-        return [render(self.tokenizer, prompt.content) for prompt in prompts]
+        """Token ids of prompts, as :meth:`sample` uses them.
+
+        Raises:
+            UserError: the chat template refuses one.
+        """
+        return [self._ids(prompt) for prompt in prompts]
+
+    def _ids(self, prompt: Prompt) -> Int32:
+        try:
+            return self.renderer.ids(prompt.content)
+        except Malformed as problem:
+            raise UserError(f"prompt {prompt.id}: {problem}") from problem
 
     def target_ids(self, targets: Sequence[tuple[Prompt, str]], prefix: str) -> list[Continuation]:
         """Token ids of (prompt, target) pairs with a prefix in between, to be scored.
 
         Raises:
-            UserError: the tokenizer cannot tell which tokens are a target's.
+            UserError: the tokenizer cannot tell which tokens are a target's, or the chat template refuses a prompt.
         """
         found = []
         for prompt, target in targets:
             try:
-                found.append(target_ids(self.tokenizer, prompt.content, prefix, target))
-            except ValueError as error:
+                found.append(target_ids(self.renderer, prompt.content, prefix, target))
+            except (ValueError, Malformed) as error:
                 raise UserError(f"the target of prompt {prompt.id} cannot be scored: {error}") from error
         return found
 

@@ -1,10 +1,11 @@
 """What the driver and a rollout worker say to each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from actors.wait import answers
+from effrl.config.template import ChatArgument
 from effrl.types import (
     Int32,
     Prompt,
@@ -30,6 +31,8 @@ class EngineOptions:
     colocated: bool = False
     """Whether the GPU is shared with a learner rank: then the engine can sleep."""
     max_sequences: int = 256
+    chat_template_kwargs: Mapping[str, ChatArgument] = field(default_factory=dict)
+    """What the chat template is given besides the messages."""
 
 
 @dataclass(frozen=True, slots=True)

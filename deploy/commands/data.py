@@ -1,39 +1,52 @@
 """Looking at data sources and writing them, as the command line does it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from effrl.acceptable import listed
 from effrl.config import load
+from effrl.config.data import DataConfig, Source
 from effrl.config.schema import Config
+from effrl.config.template import PLAIN, ChatArgument
 from effrl.data.audit import Audit, Findings, Ruler, audit, shared
-from effrl.data.render import render
+from effrl.data.preview import Preview, previews
+from effrl.data.render import Renderer
+from effrl.data.tokenizer import check_tokenizer, load_tokenizer
 from effrl.data.write import write
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model
 from effrl.report.show import printable
-from effrl.types import Prompt
 
 
-def check(targets: Sequence[str], model: str | None, max_tokens: int, limit: int, console: Console) -> None:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The options of ``effrl data check``."""
+
+    model: str | None
+    """That measures the prompts of bare sources; a config names its own."""
+    max_tokens: int
+    limit: int
+    """Problems of each kind to tell."""
+    show: int
+    """Prompts of each source to show."""
+
+
+def check(targets: Sequence[str], look: Look, console: Console) -> None:
     """Say everything that is wrong with some sources, or with the data of a config.
 
     Raises:
         UserError: there are errors in the data; the terminal says which.
     """
     if _is_config(targets[0]):
-        if model is not None or max_tokens:
+        if look.model is not None or look.max_tokens:
             raise UserError(f"--model and --max-tokens are for sources: write model.path=… after {targets[0]}")
-        _conclude(_check_config(load.load(targets[0], targets[1:]), limit, console))
+        _conclude(_check_config(load.load(targets[0], targets[1:]), look, console))
         return
-    ruler = _ruler(find_model(model), None, max_tokens) if model is not None else None
-    problems: list[str] = []
-    for target in targets:
-        found = audit(load.source(target), ruler=ruler, limit=limit)
-        problems += _tell(target, found, ruler, console)
-    _conclude(problems)
+    _conclude(_check_sources({target: load.source(target) for target in targets}, look, console))
 
 
 def make(source: str, path: Path, console: Console) -> None:
@@ -46,17 +59,42 @@ def _is_config(target: str) -> bool:
     return target in load.recipes() or target.endswith((".yaml", ".yml"))
 
 
-def _check_config(config: Config, limit: int, console: Console) -> list[str]:
-    data, model = config.data, find_model(config.model.path)
-    ruler = _ruler(model, config.model.context, config.rollout.max_tokens)
-    train = audit(data.train, data.form, ruler, limit)
-    problems = _tell("data.train", train, ruler, console)
-    ruler = _ruler(model, config.model.context, config.eval_max_tokens)
-    for name, source in data.held_out.items():
-        problems += _check_held_out(
-            data.eval_field(name), train, audit(source, data.form, ruler, limit), ruler, console
-        )
+def _check_sources(sources: Mapping[str, Source], look: Look, console: Console) -> list[str]:
+    """Look at sources by their short forms; returns what is wrong."""
+    if look.model is None and look.show:
+        raise UserError("--show renders prompts as a model gets them: add --model, or check a config")
+    renderer, ruler = None, None
+    if look.model is not None:
+        model = find_model(look.model)
+        renderer = _renderer(model, {})
+        ruler = _ruler(renderer, model.context - look.max_tokens)
+    problems: list[str] = []
+    for name, source in sources.items():
+        problems += _tell(name, audit(source, ruler=ruler, limit=look.limit), ruler, console)
+    if renderer is not None:
+        for name, source in sources.items():
+            _show(name, previews(source, PLAIN, renderer, look.show), console)
     return problems
+
+
+def _check_config(config: Config, look: Look, console: Console) -> list[str]:
+    data, model = config.data, find_model(config.model.path)
+    renderer = _renderer(model, config.model.chat_template_kwargs)
+    context = model.context_up_to(config.model.context)
+    ruler = _ruler(renderer, context - config.rollout.max_tokens)
+    train = audit(data.train, data.form, ruler, look.limit)
+    problems = _tell("data.train", train, ruler, console)
+    ruler = _ruler(renderer, context - config.eval_max_tokens)
+    for name, source in data.held_out.items():
+        held_out = audit(source, data.form, ruler, look.limit)
+        problems += _check_held_out(data.eval_field(name), train, held_out, ruler, console)
+    for field, source in {"data.train": data.train, **_eval_fields(data)}.items():
+        _show(field, previews(source, data.form, renderer, look.show), console)
+    return problems
+
+
+def _eval_fields(data: DataConfig) -> dict[str, Source]:
+    return {data.eval_field(name): source for name, source in data.held_out.items()}
 
 
 def _check_held_out(field: str, train: Audit, held_out: Audit, ruler: Ruler, console: Console) -> list[str]:
@@ -69,17 +107,13 @@ def _check_held_out(field: str, train: Audit, held_out: Audit, ruler: Ruler, con
     return problems + ([f"{leaked.count:,} of {field} are trained on"] if leaked.count else [])
 
 
-def _ruler(model: ModelFacts, context: int | None, max_tokens: int) -> Ruler:
-    from transformers import AutoTokenizer
+def _renderer(model: ModelFacts, arguments: Mapping[str, ChatArgument]) -> Renderer:
+    check_tokenizer(model.path)
+    return Renderer(load_tokenizer(model.path), arguments)
 
-    tokenizer = AutoTokenizer.from_pretrained(model.path)
 
-    def tokens(prompt: Prompt) -> int:
-        if not model.has_chat_template and not isinstance(prompt.content, str):
-            raise UserError(f"prompt {prompt.id} is messages, but {model.path} has no chat template: use another model")
-        return len(render(tokenizer, prompt.content))
-
-    return Ruler(tokens, model.context_up_to(context) - max_tokens)
+def _ruler(renderer: Renderer, room: int) -> Ruler:
+    return Ruler(lambda prompt: len(renderer.ids(prompt.content)), room)
 
 
 def _tell(name: str, found: Audit, ruler: Ruler | None, console: Console) -> list[str]:
@@ -90,7 +124,7 @@ def _tell(name: str, found: Audit, ruler: Ruler | None, console: Console) -> lis
     _tell_findings("malformed", found.malformed, console)
     _tell_findings("repeated", found.repeated, console, "yellow")
     _tell_findings("conflicting", found.conflicts, console)
-    if ruler is not None and found.rows:
+    if ruler is not None and len(found.lengths):
         lengths = " · ".join(f"{name} {length:,}" for name, length in found.quantiles().items())
         _tell_fact("tokens", Text(lengths), console)
         _tell_findings(f"over {ruler.room:,}", found.too_long, console)
@@ -108,6 +142,34 @@ def _tell_findings(name: str, found: Findings, console: Console, style: str = "r
         console.print(Text(f"      {printable(line)}"), soft_wrap=True)
     if found.count > len(found.lines) > 0:
         console.print(Text(f"      … and {found.count - len(found.lines):,} more (--limit)", "dim"))
+
+
+def _show(name: str, shown: Sequence[Preview], console: Console) -> None:
+    """Print prompts, each beside a bar, so that the lines and blanks at its ends are seen too."""
+    if shown:
+        title = f"\nthe first {len(shown)} of {printable(name)}, as the model gets them"
+        console.print(Text(title, "bold"), soft_wrap=True)
+    for prompt in shown:
+        label = Text("no label", "dim") if prompt.label is None else Text(f"label {_label(prompt.label)}", "green")
+        facts = Text.assemble((printable(prompt.id), "cyan"), f"  {prompt.tokens:,} tokens · ", label)
+        console.print(facts, soft_wrap=True)
+        for line in _text(prompt).split("\n", allow_blank=True):
+            console.print(Text("  │ ", "dim").append_text(line), soft_wrap=True)
+
+
+def _label(label: str) -> str:
+    return printable(listed(label)).replace("\n", " ⏎ ")
+
+
+def _text(prompt: Preview) -> Text:
+    found = Text()
+    for piece in prompt.pieces:
+        found.append(printable(piece.text), "magenta" if piece.special else "")
+    blanks = len(found.plain) - len(found.plain.rstrip(" "))
+    if blanks:  # at the very end they are tokens of their own in most vocabularies, and nobody sees them
+        found.right_crop(blanks)
+        found.append("␣" * blanks, "yellow")
+    return found
 
 
 def _conclude(problems: Sequence[str]) -> None:

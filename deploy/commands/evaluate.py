@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 import effrl
+from deploy.commands.notes import tell_notes
 from deploy.commands.train import failure, log
 from effrl.config import load
 from effrl.config.schema import Config
@@ -48,6 +49,7 @@ def evaluate(target: str, arguments: Sequence[str], show: int, out: Path | None,
         raise UserError(f"cannot write {out}: there is no directory {out.parent}")
     name = trained.name if trained else target
     console.print(_headline(name, config), highlight=False, soft_wrap=True)
+    tell_notes(found.notes, console)
     sets = _graded(config, found, console)
     _tell(sets, config, found, console)
     if show:
@@ -58,7 +60,11 @@ def evaluate(target: str, arguments: Sequence[str], show: int, out: Path | None,
 
 
 def _config(target: str, trained: Trained | None, arguments: Sequence[str]) -> Config:
-    """The config that is named, else the run's own, else one of overrides alone; the model is always the target."""
+    """The config that is named, else the run's own, else one of overrides alone; the model is always the target.
+
+    A run was trained with the arguments of its chat template, so they hold wherever else it is measured on, unless
+    others are given.
+    """
     named = [argument for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
     if len(named) > 1:
@@ -66,8 +72,10 @@ def _config(target: str, trained: Trained | None, arguments: Sequence[str]) -> C
     if not named and trained is not None and trained.run.config.is_file():
         named = [str(trained.run.config)]
     config = load.load(named[0], overrides) if named else load.load_overrides(overrides)
-    path = str(trained.model) if trained else target
-    return config.model_copy(update={"model": config.model.model_copy(update={"path": path})})
+    update: dict[str, Any] = {"path": str(trained.model) if trained else target}
+    if trained and trained.run.config.is_file() and "chat_template_kwargs" not in config.model.model_fields_set:
+        update["chat_template_kwargs"] = load.load(str(trained.run.config)).model.chat_template_kwargs
+    return config.model_copy(update={"model": config.model.model_copy(update=update)})
 
 
 def _headline(name: str, config: Config) -> str:

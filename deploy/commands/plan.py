@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.commands.notes import tell_notes
 from effrl.config import load
 from effrl.config.schema import Config
 from effrl.preflight.check import check
@@ -17,7 +18,9 @@ def show_plan(recipe_or_file: str, overrides: list[str], console: Console) -> No
         UserError: something is wrong with the config, the data or the model.
     """
     config = load.load(recipe_or_file, overrides)
-    found = plan(config, check(config))
+    checked = check(config)
+    found = plan(config, checked)
+    tell_notes(checked.notes, console)
     for title, rows in (
         (_steps(config), _step(found)),
         ("the run", _run(config, found)),

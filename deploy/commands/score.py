@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -16,14 +17,18 @@ import effrl
 from effrl.config import load
 from effrl.config.data import DataConfig
 from effrl.config.select import Center, Target, prefix_of
+from effrl.config.template import ChatArgument
 from effrl.data.reader import read
-from effrl.errors import UserError
+from effrl.data.render import Renderer
+from effrl.data.samples import Conversations
+from effrl.data.tokenizer import load_tokenizer
+from effrl.errors import Malformed, UserError
 from effrl.models import ModelFacts, find_model, fingerprint
 from effrl.select.ufo.cache import ScoreCache, ScoredPrompt, ScoringKey, digest_of
 from effrl.select.ufo.picture import draw
 from effrl.select.ufo.target import target_of
 from effrl.select.ufo.zone import scores, zone
-from effrl.types import Message
+from effrl.types import Message, Prompt
 
 FORMATS = (".jsonl", ".parquet")
 
@@ -40,6 +45,8 @@ class Wish:
     """By default what template or system prompt ask for."""
     template: str
     system: str | None
+    chat_template_kwargs: str
+    """A mapping, as YAML."""
     batch_tokens: int
     workers: int
     gpus: float
@@ -69,9 +76,14 @@ def score(source: str, wish: Wish, console: Console) -> None:
         RunError: a worker failed.
     """
     _check_out(wish.out)
-    config = load.validate(
-        {"data": {"train": source, "template": wish.template, "system": wish.system}}, "effrl score"
-    ).data
+    settings = load.validate(
+        {
+            "model": {"path": wish.model, "chat_template_kwargs": _mapping(wish.chat_template_kwargs)},
+            "data": {"train": source, "template": wish.template, "system": wish.system},
+        },
+        "effrl score",
+    )
+    config, arguments = settings.data, settings.model.chat_template_kwargs
     prefix = prefix_of(wish.target, wish.prefix, config.form)
     if prefix is None:
         raise UserError(
@@ -80,13 +92,13 @@ def score(source: str, wish: Wish, console: Console) -> None:
         )
     model = find_model(wish.model)
     candidates, without = _candidates(config, wish)
-    _check_model(model, candidates)
-    key = ScoringKey(fingerprint(model.path), wish.target, prefix, config.template, config.system)
+    _check_model(model, arguments, candidates)
+    key = ScoringKey(fingerprint(model.path), wish.target, prefix, config.template, config.system, arguments)
     cache = ScoreCache(cache_of(wish.out), key)
     missing = {candidate.digest: candidate for candidate in candidates if candidate.digest not in cache.known}
     console.print(_headline(source, wish, candidates, missing), highlight=False, soft_wrap=True)
     if missing:
-        _score(list(missing.values()), model, prefix, wish, cache, console)
+        _score(list(missing.values()), model, key, wish, cache, console)
     _conclude(candidates, without, cache.known, wish, console)
 
 
@@ -119,17 +131,33 @@ def _candidates(config: DataConfig, wish: Wish) -> tuple[list[Candidate], int]:
     return found, without
 
 
-def _check_model(model: ModelFacts, candidates: Sequence[Candidate]) -> None:
-    """Before any worker loads it."""
-    from transformers import AutoTokenizer
+def _mapping(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"--chat-template-kwargs {text} is not YAML: write a mapping, such as '{{enable_thinking: false}}'"
+        ) from error
 
+
+def _check_model(model: ModelFacts, arguments: Mapping[str, ChatArgument], candidates: Sequence[Candidate]) -> None:
+    """Before any worker loads it."""
     messages = sum(not isinstance(candidate.content, str) for candidate in candidates)
     if messages and not model.has_chat_template:
         raise UserError(
             f"{messages:,} prompts are messages, but {model.path} has no chat template: use --template plain"
         )
-    if not AutoTokenizer.from_pretrained(model.path).is_fast:
+    renderer = Renderer(load_tokenizer(model.path), arguments)
+    if not renderer.tokenizer.is_fast:
         raise UserError(f"{model.path} has no fast tokenizer, and no other tells where tokens are: use another model")
+    tried = Conversations()
+    for candidate in candidates:
+        tried.add(Prompt(candidate.id, candidate.content))
+    for prompt in tried.kept:
+        try:
+            renderer.text(prompt.content)
+        except Malformed as problem:
+            raise UserError(f"prompt {prompt.id}: {problem}") from problem
 
 
 def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing: Mapping[str, Candidate]) -> str:
@@ -139,14 +167,22 @@ def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing:
 
 
 def _score(
-    questions: Sequence[Candidate], model: ModelFacts, prefix: str, wish: Wish, cache: ScoreCache, console: Console
+    questions: Sequence[Candidate], model: ModelFacts, key: ScoringKey, wish: Wish, cache: ScoreCache, console: Console
 ) -> None:
     """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
     from actors.cluster import ray_session
     from actors.data.scoring import PoolToScore, RowToScore
     from actors.data.scoring import score as scored_blocks
 
-    pool = PoolToScore(str(model.path), prefix, model.context, wish.batch_tokens, wish.workers, wish.gpus)
+    pool = PoolToScore(
+        str(model.path),
+        key.prefix,
+        model.context,
+        wish.batch_tokens,
+        wish.workers,
+        wish.gpus,
+        key.chat_template_kwargs,
+    )
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ray_session(), Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(questions))

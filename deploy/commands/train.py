@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import effrl
+from deploy.commands.notes import tell_notes
 from effrl.config import load
 from effrl.config.schema import Config
 from effrl.errors import RunError, UserError
@@ -38,6 +39,7 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> Ru
     try:
         directory.write_config(load.dump(config))
         console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
+        tell_notes(found.notes, console)
         _attempt(config, directory, found, StartPoint(found.model.path), console)
     except UserError:
         if not directory.metrics.exists():  # nothing was run: the next try gets this directory, without a number
@@ -58,6 +60,7 @@ def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirecto
         start = resume_point(directory, config, found.model.path)
         directory.write_config(load.dump(config))
         console.print(_headline(path.name, config, found), highlight=False, soft_wrap=True)
+        tell_notes(found.notes, console)
         console.print(_resumed(start), highlight=False, soft_wrap=True)
         try:
             _attempt(config, directory, found, start, console)

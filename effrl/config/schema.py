@@ -20,6 +20,7 @@ from effrl.config.replay import ReplayConfig, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
 from effrl.config.section import PositiveFloat, PositiveInt, Section, Share
 from effrl.config.select import AnySelect, TargetForm, UfoSelect, UniformSelect, prefix_of
+from effrl.config.template import ChatArgument, check_chat_arguments
 
 SinkName = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -31,6 +32,8 @@ class ModelConfig(Section):
     """Precision of learner and engine."""
     context: PositiveInt | None = None
     """Longest prompt plus completion, in tokens; the model's own limit by default."""
+    chat_template_kwargs: Annotated[dict[str, ChatArgument], BeforeValidator(check_chat_arguments)] = Field({})
+    """What the chat template is given besides the messages, such as {enable_thinking: false}."""
 
 
 def _listed(value: object) -> object:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from effrl.errors import Malformed
 from effrl.types import Message
 
+ChatArgument = bool | int | float | str | None
+"""What a chat template may be given besides the messages: a YAML scalar."""
 SLOT = "{prompt}"
 Content = str | tuple[Message, ...]
 Template = str | tuple[dict[str, str], ...]
@@ -103,6 +105,27 @@ def check_system(value: str | None) -> str | None:
     if value is not None and not value.strip():
         raise ValueError("an empty system prompt says nothing: leave it out, or write null")
     return value
+
+
+def check_chat_arguments(value: object) -> object:
+    """Arguments of a chat template as they are.
+
+    Raises:
+        ValueError: they are no mapping of names to scalars, or one is effrl's own to give.
+    """
+    if not (isinstance(value, Mapping) and all(isinstance(entry, ChatArgument) for entry in value.values())):
+        raise ValueError("write names with a text, a number, true, false or null, such as {enable_thinking: false}")
+    if taken := sorted(value.keys() & _GIVEN):
+        raise ValueError(f"{taken[0]} is not yours to give, effrl does: leave it out")
+    return value
+
+
+_GIVEN = {
+    *("add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length"),
+    *("messages", "padding", "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenize"),
+    *("tokenizer_kwargs", "tools", "truncation"),
+}
+"""What the method of the library that applies a chat template knows by name; the template gets what is left."""
 
 
 def _is_message(value: object) -> bool:

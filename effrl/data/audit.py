@@ -37,6 +37,7 @@ class Ruler:
     """How prompts are measured: by their tokens, and by what a model has room for."""
 
     tokens: Callable[[Prompt], int]
+    """Raises :class:`~effrl.errors.Malformed` for one that the model cannot read."""
     room: int
     """Longest prompt that fits, in tokens."""
 
@@ -46,7 +47,7 @@ class Audit:
     """What one pass over a source found."""
 
     rows: int
-    """Without the malformed ones."""
+    """Without those that cannot be read as rows."""
     labelled: int
     malformed: Findings
     repeated: Findings
@@ -135,7 +136,11 @@ class _Auditor:
             self._conflicts.add(f"{place} is answered {_listed(answers)}, {before} {_listed(others)}")
 
     def _measure(self, place: str, prompt: Prompt, ruler: Ruler) -> None:
-        length = ruler.tokens(prompt)
+        try:
+            length = ruler.tokens(prompt)
+        except Malformed as problem:  # its chat template refuses it
+            self._malformed.add(f"{place}: {problem}")
+            return
         self._lengths.append(length)
         if length > ruler.room:
             self._too_long.add(f"{place} has {length:,} tokens")

@@ -28,6 +28,7 @@ from effrl.config.template import PLAIN, Form
 from effrl.data import folder, hub, jsonl
 from effrl.data.mix import interleave
 from effrl.data.rows import Record, row_of
+from effrl.data.samples import Conversations
 from effrl.data.text import short
 from effrl.errors import Malformed, UserError
 from effrl.tasks import gym
@@ -49,6 +50,8 @@ class Survey:
     """Rows whose prompt is messages, which need a chat template."""
     without_labels: tuple[str, ...] = ()
     """Where there is not a single label: the source, or parts of a mix."""
+    samples: tuple[Prompt, ...] = ()
+    """Prompts that are messages, to try a chat template on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ def survey(source: Source, form: Form = PLAIN) -> Survey:
         longest_id=longest.longest_id,
         conversations=sum(part.conversations for part in found),
         without_labels=tuple(name for part in found for name in part.without_labels),
+        samples=tuple(prompt for part in found for prompt in part.samples),
     )
 
 
@@ -139,14 +143,22 @@ def size_of(prompt: Prompt) -> int:
 
 
 def _survey(pool: Pool, form: Form) -> Survey:
-    rows, labelled, conversations, longest, longest_id = 0, 0, 0, -1, ""
+    rows, labelled, conversations, longest, longest_id = 0, 0, Conversations(), -1, ""
     for row in read_pool(pool, form):
         rows += 1
         labelled += row.label is not None
-        conversations += not isinstance(row.prompt.content, str)
+        conversations.add(row.prompt)
         if (length := size_of(row.prompt)) > longest:
             longest, longest_id = length, row.prompt.id
-    return Survey(rows, labelled, longest, longest_id, conversations, () if labelled else (location(pool.source),))
+    return Survey(
+        rows,
+        labelled,
+        longest,
+        longest_id,
+        conversations.count,
+        () if labelled else (location(pool.source),),
+        tuple(conversations.kept),
+    )
 
 
 def _formed(row: Row | Malformed, prefix: str, form: Form) -> Row | Malformed:

@@ -3,20 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from effrl import plugins
-from effrl.config.data import Source
 from effrl.config.schema import Config
-from effrl.config.template import Form
-from effrl.data.reader import Survey, read, size_of, survey
-from effrl.data.render import render
+from effrl.data.reader import Survey, survey
+from effrl.data.tokenizer import check_tokenizer
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model
+from effrl.preflight.prompts import Limit, PromptCheck
 from effrl.select.build import check as check_select
-
-_TEMPLATE_BYTES = 512
-"""Room for what a chat template adds, when lengths are bounded without tokenising."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +23,8 @@ class Measurable:
     """Longest prompt plus completion, in tokens."""
     held_out: Mapping[str, Survey]
     """The evaluation sets by name."""
+    notes: tuple[str, ...]
+    """What is legal and probably not meant, a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +32,6 @@ class Preflight(Measurable):
     """What a run will work on."""
 
     train: Survey
-
-
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """A field that leaves the rest of the context to prompts."""
-
-    field: str
-    max_tokens: int
-    context: int
-
-    @property
-    def room(self) -> int:
-        """Longest prompt, in tokens."""
-        return self.context - self.max_tokens
 
 
 def check(config: Config) -> Preflight:
@@ -59,15 +42,18 @@ def check(config: Config) -> Preflight:
     """
     model = find_model(config.model.path)
     context = model.context_up_to(config.model.context)
-    limit = _Limit("rollout.max_tokens", config.rollout.max_tokens, context)
+    limit = Limit("rollout.max_tokens", config.rollout.max_tokens, context)
     _check_room(limit)
     _check_plugins(config)
     _check_stops(config, model)
+    check_tokenizer(model.path)
     train = survey(config.data.train, config.data.form)
     _check_labels(config, train)
     check_select(config, train, model)
-    _check_prompts(config, model, limit, "data.train", config.data.train, train)
-    return Preflight(model, context, _check_held_out(config, model, context), train)
+    prompts = PromptCheck(config, model)
+    prompts.check("data.train", config.data.train, train, limit)
+    held_out = _check_held_out(config, prompts, context)
+    return Preflight(model, context, held_out, prompts.notes(), train)
 
 
 def check_evaluation(config: Config) -> Measurable:
@@ -75,12 +61,14 @@ def check_evaluation(config: Config) -> Measurable:
     model = find_model(config.model.path)
     context = model.context_up_to(config.model.context)
     _check_stops(config, model)
+    check_tokenizer(model.path)
     if not config.data.held_out:
         raise UserError("there is nothing to evaluate on: set data.eval, for example data.eval=rows.jsonl?label=answer")
-    return Measurable(model, context, _check_held_out(config, model, context))
+    prompts = PromptCheck(config, model)
+    return Measurable(model, context, _check_held_out(config, prompts, context), prompts.notes())
 
 
-def _check_room(limit: _Limit) -> None:
+def _check_room(limit: Limit) -> None:
     if limit.room <= 0:
         raise UserError(
             f"{limit.field} ({limit.max_tokens}) leaves no room for a prompt in the model's context of {limit.context}"
@@ -104,9 +92,9 @@ def _check_labels(config: Config, train: Survey) -> None:
         )
 
 
-def _check_held_out(config: Config, model: ModelFacts, context: int) -> dict[str, Survey]:
+def _check_held_out(config: Config, prompts: PromptCheck, context: int) -> dict[str, Survey]:
     """Every evaluation set; their labels must be there, or nothing could be scored."""
-    limit = _Limit("eval.max_tokens", config.eval_max_tokens, context)
+    limit = Limit("eval.max_tokens", config.eval_max_tokens, context)
     surveys = {}
     for name, source in config.data.held_out.items():
         _check_room(limit)
@@ -117,7 +105,7 @@ def _check_held_out(config: Config, model: ModelFacts, context: int) -> dict[str
                 f"{found.rows - found.labelled} of {found.rows} rows of {field} have no label, and cannot be scored:"
                 f' remove them, or name the key of labels, for example {field}="file.jsonl?label=answer"'
             )
-        _check_prompts(config, model, limit, field, source, found)
+        prompts.check(field, source, found, limit)
     return surveys
 
 
@@ -130,31 +118,3 @@ def _check_stops(config: Config, model: ModelFacts) -> None:
             f"rollout.stop: {unknown[0]} is no token id, the model's vocabulary has {size} tokens: write an id below"
             " that, or a text"
         )
-
-
-def _check_prompts(config: Config, model: ModelFacts, limit: _Limit, name: str, source: Source, found: Survey) -> None:
-    """That the model can read the prompts of a source, and has room for them."""
-    if found.conversations and not model.has_chat_template:
-        raise UserError(
-            f"{found.conversations} of {found.rows} prompts of {name} are messages, but model.path="
-            f"{config.model.path} has no chat template: use another model, or write prompts as plain text"
-            " (data.template=plain or question, no data.system)"
-        )
-    # A token takes at least one byte, so only a source with a prompt of too many bytes needs the tokenizer.
-    if found.longest_bytes + _TEMPLATE_BYTES > limit.room:
-        _tokenise_longest(name, source, config.data.form, model.path, limit)
-
-
-def _tokenise_longest(name: str, source: Source, form: Form, model: Path, limit: _Limit) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    for row in read(source, form):
-        if size_of(row.prompt) + _TEMPLATE_BYTES <= limit.room:
-            continue
-        length = len(render(tokenizer, row.prompt.content))
-        if length > limit.room:
-            raise UserError(
-                f"{name}: prompt {row.prompt.id} has {length} tokens; with {limit.field}={limit.max_tokens} the context"
-                f" of {limit.context} leaves {limit.room}: shorten or remove it, or lower {limit.field}"
-            )

@@ -56,10 +56,11 @@ SEE_LABELS = (
     "effrl/label/oracle/",
     "effrl/reward/",  # is told the label that supervises a group
     "effrl/evaluation.py",  # compares with held-out labels
+    "deploy/commands/data.py",
     "deploy/commands/score.py",
     "deploy/commands/reward.py",
 )
-"""Where code may read the label of a row; outside of these two commands nothing else of a run has one."""
+"""Where code may read the label of a row; outside of these commands nothing else of a run has one."""
 
 NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 """A script that needs torch and transformers by nature, and the command line."""

@@ -3,13 +3,13 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from effrl.config.select import Target
-from effrl.config.template import Template
+from effrl.config.template import ChatArgument, Template
 from effrl.errors import UserError
 from effrl.types import Message
 
@@ -34,6 +34,7 @@ class ScoringKey:
     prefix: str
     template: Template
     system: str | None = None
+    chat_template_kwargs: Mapping[str, ChatArgument] = field(default_factory=dict)
 
 
 def digest_of(content: str | tuple[Message, ...], target: str) -> str:

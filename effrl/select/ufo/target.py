@@ -7,13 +7,12 @@ of tokens: SentencePiece adds a leading space, and a byte-pair vocabulary may me
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from effrl.acceptable import alternatives
 from effrl.config.select import Target
-from effrl.data.render import rendered
+from effrl.data.render import Renderer
 from effrl.reward.extract import final_answer
 from effrl.types import Continuation, Message
 
@@ -62,21 +61,23 @@ def scored_text(prompt: str, prefix: str, target: str) -> ScoredText:
     return ScoredText(opened + target, len(opened))
 
 
-def target_ids(tokenizer: Any, content: str | tuple[Message, ...], prefix: str, target: str) -> Continuation:
+def target_ids(renderer: Renderer, content: str | tuple[Message, ...], prefix: str, target: str) -> Continuation:
     """Tokenise prompt, prefix and target as one text, with the special tokens that a rollout's prompt has.
 
     Args:
-        tokenizer: a fast Hugging Face tokenizer; others do not tell where tokens are.
+        renderer: of a fast tokenizer; others do not tell where tokens are.
         content: of a :class:`effrl.types.Prompt`.
         prefix: text between the prompt and the target.
         target: not empty.
 
     Raises:
         ValueError: the tokenizer is slow, ends every text with a token of its own, or has no token for the target.
+        Malformed: the chat template refuses the content.
     """
+    tokenizer = renderer.tokenizer
     if not tokenizer.is_fast:
         raise ValueError("the model has no fast tokenizer, and no other tells where tokens are: use another model")
-    text, specials = rendered(tokenizer, content)
+    text, specials = renderer.text(content)
     scored = scored_text(text, prefix, target)
     encoded = tokenizer(
         scored.text, add_special_tokens=specials, return_offsets_mapping=True, return_special_tokens_mask=True

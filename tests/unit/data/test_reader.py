@@ -12,7 +12,7 @@ from effrl.config.data import JsonlSource, TaskSource
 from effrl.data.reader import Survey, read, survey
 from effrl.errors import UserError
 from effrl.tasks.source import problems
-from effrl.types import Prompt, Row
+from effrl.types import Message, Prompt, Row
 
 GOOD = b'{"prompt": "1+1=", "label": "2"}'
 
@@ -260,7 +260,8 @@ def test_a_key_of_a_message_that_is_null_is_none(tmp_path: Path) -> None:
 def test_survey(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "ääää"}, {"role": "assistant", "content": "b"}]
     source = write(tmp_path, GOOD, {"prompt": messages, "id": "long"}, {"prompt": "ääää"})
-    assert survey(source) == Survey(3, 1, longest_bytes=9, longest_id="long", conversations=1)
+    sample = Prompt("long", (Message(role="user", content="ääää"), Message(role="assistant", content="b")))
+    assert survey(source) == Survey(3, 1, 9, "long", conversations=1, samples=(sample,))
 
 
 def test_survey_of_tasks() -> None:

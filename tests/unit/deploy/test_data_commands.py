@@ -101,7 +101,7 @@ def test_a_model_without_a_chat_template(
         (tmp_path / "bare").mkdir(exist_ok=True)
         (tmp_path / "bare" / file).write_bytes((random_model / file).read_bytes())
     code, _, err = command_line("data", "check", config, "model.path=bare", "data.template=boxed")
-    assert code == 2 and "prompt train:1 is messages, but" in err and "no chat template" in err
+    assert code == 2 and "prompts are messages, but" in err and "no chat template" in err
 
 
 def test_what_is_asked_wrongly(command_line: Command, config: str) -> None:

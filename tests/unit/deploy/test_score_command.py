@@ -50,7 +50,8 @@ def test_nothing_says_how_an_answer_begins(command_line: Command) -> None:
 
 
 def test_a_cache_of_another_model_is_refused(command_line: Command, tmp_path: Path) -> None:
-    key = {"model": "77aa", "target": "final_answer", "prefix": "<answer> ", "template": "plain", "system": None}
+    key: dict[str, Any] = {"model": "77aa", "target": "final_answer", "prefix": "<answer> ", "template": "plain"}
+    key |= {"system": None, "chat_template_kwargs": {}}
     (tmp_path / "scores.jsonl.cache").write_text(json.dumps(key) + "\n")
     code, _, err = command_line("score", "tasks:strings?size=8", "--model", "tiny", "--prefix", "<answer> ")
     assert code == 2 and "was made with model '77aa'" in err and err.count("\n") == 1
@@ -136,7 +137,7 @@ def asked(places: list[int]) -> dict[str, Any]:
 
 def by_hand(scorer: TargetScorer, prompt: str, target: str) -> float:
     """One token after the other, each with a forward pass of its own over what stands before it."""
-    text = target_ids(scorer.tokenizer, prompt, "#", target)
+    text = target_ids(scorer.renderer, prompt, "#", target)
     model, logprobs = scorer.scorer.language_model, []
     for place in range(text.start, len(text.ids)):
         with torch.no_grad():
@@ -159,7 +160,7 @@ def test_certainties_are_those_of_a_loop_over_tokens_whatever_shares_the_batch()
 
 def test_changing_the_last_token_changes_its_own_term_only() -> None:
     scorer = worker()
-    text, other = (target_ids(scorer.tokenizer, PROMPTS[0], "#", target) for target in ("bcda", "bcdb"))
+    text, other = (target_ids(scorer.renderer, PROMPTS[0], "#", target) for target in ("bcda", "bcdb"))
     [one], [two] = scorer._logprobs([text]), scorer._logprobs([other])
     assert one[:-1] == pytest.approx(two[:-1], abs=1e-5) and abs(one[-1] - two[-1]) > 1e-3
 

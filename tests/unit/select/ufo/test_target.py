@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from effrl.data.render import Renderer
+from effrl.data.tokenizer import load_tokenizer
 from effrl.models import TINY
 from effrl.select.ufo.target import scored_text, target_ids, target_of, target_tokens
 from effrl.select.ufo.zone import certainty
+from effrl.types import Message
 
 PREFIX = "<answer> "
 """The paper's."""
@@ -152,39 +155,33 @@ class Ending:
 
 def test_a_tokenizer_that_ends_texts_is_refused_and_one_that_is_slow_too() -> None:
     with pytest.raises(ValueError, match="ends every text with a special token"):
-        target_ids(Ending(), "1+2=", "#", "3")
+        target_ids(Renderer(Ending()), "1+2=", "#", "3")
     slow = Ending()
     slow.is_fast = False  # type: ignore[misc]
     with pytest.raises(ValueError, match="no fast tokenizer"):
-        target_ids(slow, "1+2=", "#", "3")
+        target_ids(Renderer(slow), "1+2=", "#", "3")
 
 
 @pytest.fixture(scope="module")
-def tiny() -> object:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(TINY)
+def tiny() -> Renderer:
+    return Renderer(load_tokenizer(TINY))
 
 
 @pytest.mark.parametrize("prefix", ["", "#", PREFIX, "<answer>"])
-def test_the_tiny_model_s_targets_are_their_last_characters(tiny: object, prefix: str) -> None:
+def test_the_tiny_model_s_targets_are_their_last_characters(tiny: Renderer, prefix: str) -> None:
     """It has no token for a space, and its tokenizer drops it: then places in the text are wrong, tokens are not."""
-    from effrl.data.render import render
-
     found = target_ids(tiny, "Q(abcd)=", prefix, "bcda")
-    assert found.tokens == 4 and found.ids[found.start :].tolist() == render(tiny, "bcda").tolist()
-    assert found.ids[: found.start].tolist() == render(tiny, "Q(abcd)=" + prefix).tolist()
+    assert found.tokens == 4 and found.ids[found.start :].tolist() == tiny.ids("bcda").tolist()
+    assert found.ids[: found.start].tolist() == tiny.ids("Q(abcd)=" + prefix).tolist()
 
 
-def test_messages_are_rendered_with_the_turn_left_open(tiny: object) -> None:
-    from effrl.data.render import render
-
-    messages = ({"role": "user", "content": "Q(abcd)="},)
-    found = target_ids(tiny, messages, "#", "bcda")  # type: ignore[arg-type]
-    prompt = render(tiny, messages).tolist()  # type: ignore[arg-type]
-    assert found.ids.tolist() == [*prompt, *render(tiny, "#bcda").tolist()] and found.tokens == 4
+def test_messages_are_rendered_with_the_turn_left_open(tiny: Renderer) -> None:
+    messages = (Message(role="user", content="Q(abcd)="),)
+    found = target_ids(tiny, messages, "#", "bcda")
+    prompt = tiny.ids(messages).tolist()
+    assert found.ids.tolist() == [*prompt, *tiny.ids("#bcda").tolist()] and found.tokens == 4
 
 
-def test_a_target_without_tokens_is_refused(tiny: object) -> None:
+def test_a_target_without_tokens_is_refused(tiny: Renderer) -> None:
     with pytest.raises(ValueError, match="has no token for"):
         target_ids(tiny, "Q(abcd)=", "#", "\u4e00")
