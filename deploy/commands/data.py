@@ -13,6 +13,7 @@ from effrl.config.data import DataConfig, Source
 from effrl.config.schema import Config
 from effrl.config.template import PLAIN, ChatArgument
 from effrl.data.audit import Audit, Findings, Ruler, audit, shared
+from effrl.data.doubts import DOUBTFUL, PREFILLED
 from effrl.data.preview import Preview, previews
 from effrl.data.render import Renderer
 from effrl.data.tokenizer import check_tokenizer, load_tokenizer
@@ -124,6 +125,11 @@ def _tell(name: str, found: Audit, ruler: Ruler | None, console: Console) -> lis
     _tell_findings("malformed", found.malformed, console)
     _tell_findings("repeated", found.repeated, console, "yellow")
     _tell_findings("conflicting", found.conflicts, console)
+    # Both are legal, so that they are told only where they are.
+    if found.prefilled.count:
+        _tell_findings("prefilled", found.prefilled, console, "yellow", f"prompts {PREFILLED}")
+    if found.doubtful.count:
+        _tell_findings("doubtful", found.doubtful, console, "yellow", f"labels {DOUBTFUL}")
     if ruler is not None and len(found.lengths):
         lengths = " · ".join(f"{name} {length:,}" for name, length in found.quantiles().items())
         _tell_fact("tokens", Text(lengths), console)
@@ -136,8 +142,8 @@ def _tell_fact(name: str, fact: Text, console: Console) -> None:
     console.print(Text.assemble((f"  {name:<12} ", "dim"), fact), soft_wrap=True)
 
 
-def _tell_findings(name: str, found: Findings, console: Console, style: str = "red") -> None:
-    _tell_fact(name, Text(f"{found.count:,}", style) if found.count else Text("none", "dim"), console)
+def _tell_findings(name: str, found: Findings, console: Console, style: str = "red", of: str = "") -> None:
+    _tell_fact(name, Text(f"{found.count:,} {of}".rstrip(), style) if found.count else Text("none", "dim"), console)
     for line in found.lines:
         console.print(Text(f"      {printable(line)}"), soft_wrap=True)
     if found.count > len(found.lines) > 0:

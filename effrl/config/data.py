@@ -38,7 +38,7 @@ class JsonlSource(RowKeys):
 
     kind: Literal["jsonl"] = "jsonl"
     path: Path
-    """File to read, one JSON object per line."""
+    """File to read, one JSON object per line; packed by gzip or zstd where it ends in .gz or .zst."""
 
 
 class ParquetSource(RowKeys):

@@ -9,6 +9,7 @@ import numpy as np
 from effrl.acceptable import alternatives
 from effrl.config.data import Source
 from effrl.config.template import PLAIN, Form
+from effrl.data import doubts
 from effrl.data.reader import pools, scan
 from effrl.data.text import short
 from effrl.errors import Malformed
@@ -55,6 +56,10 @@ class Audit:
     conflicts: Findings
     """Rows whose prompt came before with another final answer; of several acceptable ones, with none of them."""
     too_long: Findings
+    prefilled: Findings
+    """Rows whose prompt ends with the assistant's turn, which the policy goes on with."""
+    doubtful: Findings
+    """Rows whose label is a word for no label."""
     lengths: Int32
     """Tokens of every prompt; empty where nothing measured them."""
     places: Mapping[bytes, str]
@@ -96,6 +101,7 @@ class _Auditor:
         self._ruler = ruler
         self._rows, self._labelled = 0, 0
         self._malformed, self._repeated, self._conflicts, self._too_long = (Findings(limit) for _ in range(4))
+        self._prefilled, self._doubtful = Findings(limit), Findings(limit)
         self._lengths: list[int] = []
         self._places: dict[bytes, str] = {}
         self._answers: dict[bytes, tuple[str, tuple[str, ...]]] = {}
@@ -107,6 +113,10 @@ class _Auditor:
         self._rows += 1
         self._labelled += row.label is not None
         self._compare(place, row)
+        if doubts.prefilled(row):
+            self._prefilled.add(place)
+        if row.label is not None and doubts.doubtful(row):
+            self._doubtful.add(f"{place} is labelled {short(row.label)}")
         if self._ruler is not None:
             self._measure(place, row.prompt, self._ruler)
 
@@ -118,6 +128,8 @@ class _Auditor:
             self._repeated,
             self._conflicts,
             self._too_long,
+            self._prefilled,
+            self._doubtful,
             np.array(self._lengths, np.int32),
             self._places,
         )

@@ -15,7 +15,7 @@ import yaml
 
 from effrl.errors import UserError
 
-SUFFIXES = (".parquet", ".jsonl")
+SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst")
 _CONVERTED = "effrl reads Parquet and JSON Lines; of a hub data set, try revision=refs/convert/parquet, the hub's copy"
 
 
@@ -147,7 +147,7 @@ _OTHER_SPLITS = ("test", "validation", "valid", "dev", "eval")
 def _of_split(names: Sequence[str], split: str) -> list[str]:
     """Files that are named exactly so (``test.jsonl``, ``test-00000-of-00002.parquet``, ``test/…``), or else nearly."""
     word = re.escape(split)
-    exactly = re.compile(rf"(?:^|/){word}(?:/|(?:-\d+-of-\d+)?\.\w+$)")
+    exactly = re.compile(rf"(?:^|/){word}(?:/|(?:-\d+-of-\d+)?(?:\.\w+)+$)")
     nearly = re.compile(rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])")
     found = [name for name in names if exactly.search(name)]
     return found or [name for name in names if nearly.search(name)]

@@ -1,12 +1,15 @@
-"""JSON Lines: one object per line, read in bytes so that a wrong encoding has a line number too."""
+"""JSON Lines, also packed by gzip or zstd: read in bytes, so that a wrong encoding has a line number too."""
 
+import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Never
+from typing import Any, Never
 
-from effrl.data import media
+from effrl.data import media, strange
 from effrl.data.rows import Record
 from effrl.data.text import kind_of
 from effrl.errors import Malformed, UserError
@@ -20,15 +23,38 @@ def records(path: Path) -> Iterator[Record]:
     Raises (while iterating):
         UserError: the file cannot be read.
     """
+    number = 0
     with opened(path) as file:
-        for number, line in enumerate(file, start=1):
-            content = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
-            if content.strip():
-                yield Record(f"{path}:{number}", number, _object(content))
+        try:
+            lines = _unpacked(path, file)
+            strange.refuse(path, lines.peek(strange.HEAD_BYTES)[: strange.HEAD_BYTES])
+            for number, line in enumerate(lines, start=1):
+                content = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
+                if content.strip():
+                    yield Record(f"{path}:{number}", number, _object(content))
+        except (EOFError, OSError, zlib.error) as error:
+            where = f" after line {number}" if number else ""
+            raise UserError(f"{path}: cannot be read{where} ({error}): pack or download it again") from None
+
+
+def stem(path: Path) -> str:
+    """What ids begin with: the file's name without what says how it is written and packed."""
+    return Path(path.name.removesuffix(".gz").removesuffix(".zst")).stem
+
+
+def _unpacked(path: Path, file: io.BufferedReader) -> io.BufferedReader:
+    match path.suffix:
+        case ".gz":
+            return io.BufferedReader(gzip.GzipFile(fileobj=file))
+        case ".zst":
+            from effrl.data import tables  # pyarrow takes half a second
+
+            return io.BufferedReader(tables.zstd(file))
+    return file
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """The file, open for reading.
 
     Raises:
@@ -57,11 +83,11 @@ def _parse(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
-        raise Malformed(f"not UTF-8 (byte {error.start + 1} of the line): convert the file to UTF-8") from None
+        raise Malformed(f"not UTF-8 (byte {error.start + 1} of the line): convert the file to UTF-8 (iconv)") from None
     except json.JSONDecodeError as error:
-        raise Malformed(
-            f"not JSON ({error.msg.removesuffix(' at')} at column {error.colno}): write one JSON object per line"
-        ) from None
+        escape = error.msg.startswith("Invalid \\")
+        hint = "write each backslash twice, \\\\frac for \\frac" if escape else "write one JSON object per line"
+        raise Malformed(f"not JSON ({error.msg.removesuffix(' at')} at column {error.colno}): {hint}") from None
     except RecursionError:
         raise Malformed("not readable JSON (nested too deeply): write one flat JSON object per line") from None
     except ValueError as error:  # an integer with thousands of digits, for one

@@ -25,7 +25,7 @@ from effrl.config.data import (
     short_form,
 )
 from effrl.config.template import PLAIN, Form
-from effrl.data import folder, hub, jsonl
+from effrl.data import doubts, folder, hub, jsonl
 from effrl.data.mix import interleave
 from effrl.data.rows import Record, row_of
 from effrl.data.samples import Conversations
@@ -52,6 +52,25 @@ class Survey:
     """Where there is not a single label: the source, or parts of a mix."""
     samples: tuple[Prompt, ...] = ()
     """Prompts that are messages, to try a chat template on."""
+    prefilled: int = 0
+    """Rows whose prompt ends with the assistant's turn."""
+    doubtful: int = 0
+    """Rows whose label is a word for no label."""
+
+    def notes(self, name: str) -> list[str]:
+        """What is legal and probably not meant, a line each; ``name`` is the source's."""
+        found = []
+        if self.prefilled:
+            found.append(
+                f"{name}: {self.prefilled:,} of {self.rows:,} prompts {doubts.PREFILLED}, and the policy goes on with"
+                " it: if it is the answer, make it the label, such as label=messages.-1"
+            )
+        if self.doubtful:
+            found.append(
+                f"{name}: {self.doubtful:,} of {self.labelled:,} labels {doubts.DOUBTFUL}: if that is no answer, leave"
+                " them out"
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +152,8 @@ def survey(source: Source, form: Form = PLAIN) -> Survey:
         conversations=sum(part.conversations for part in found),
         without_labels=tuple(name for part in found for name in part.without_labels),
         samples=tuple(prompt for part in found for prompt in part.samples),
+        prefilled=sum(part.prefilled for part in found),
+        doubtful=sum(part.doubtful for part in found),
     )
 
 
@@ -144,10 +165,13 @@ def size_of(prompt: Prompt) -> int:
 
 def _survey(pool: Pool, form: Form) -> Survey:
     rows, labelled, conversations, longest, longest_id = 0, 0, Conversations(), -1, ""
+    prefilled = doubtful = 0
     for row in read_pool(pool, form):
         rows += 1
         labelled += row.label is not None
         conversations.add(row.prompt)
+        prefilled += doubts.prefilled(row)
+        doubtful += doubts.doubtful(row)
         if (length := size_of(row.prompt)) > longest:
             longest, longest_id = length, row.prompt.id
     return Survey(
@@ -158,6 +182,8 @@ def _survey(pool: Pool, form: Form) -> Survey:
         conversations.count,
         () if labelled else (location(pool.source),),
         tuple(conversations.kept),
+        prefilled,
+        doubtful,
     )
 
 
@@ -222,7 +248,7 @@ def _records(source: FileSource) -> tuple[str, Iterator[Record]]:
     """What ids begin with, and the records of all files."""
     match source:
         case JsonlSource():
-            return source.path.stem, jsonl.records(source.path)
+            return jsonl.stem(source.path), jsonl.records(source.path)
         case ParquetSource():
             return source.path.stem, _records_of(source.path, ".parquet")
         case FolderSource():
@@ -242,7 +268,7 @@ def _numbered(paths: Sequence[Path]) -> Iterator[Record]:
 
 
 def _records_of(path: Path, suffix: str) -> Iterator[Record]:
-    if suffix == ".jsonl":
+    if suffix not in (".parquet", ".arrow"):
         return jsonl.records(path)
     from effrl.data import tables  # pyarrow takes half a second, and most runs need none
 

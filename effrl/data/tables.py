@@ -33,6 +33,11 @@ def arrow_records(path: Path) -> Iterator[Record]:
     return _records(path, "Arrow stream", pyarrow.ipc.open_stream)
 
 
+def zstd(file: BinaryIO) -> Any:
+    """What a file is, unpacked, as a stream of bytes."""
+    return pa.CompressedInputStream(file, "zstd")
+
+
 def _parquet_batches(file: BinaryIO) -> Iterator[Any]:
     # Not on threads of its own: on a busy machine they only wait for each other, and they read further ahead.
     yield from pq.ParquetFile(file, buffer_size=_BUFFER_BYTES).iter_batches(_BATCH_ROWS, use_threads=False)

@@ -44,6 +44,7 @@ class PromptCheck:
         self._config, self._model = config, model
         self._arguments = config.model.chat_template_kwargs
         self._samples: list[Prompt] = []
+        self._notes: list[str] = []
 
     def check(self, name: str, source: Source, found: Survey, limit: Limit) -> None:
         """Look at one source.
@@ -59,6 +60,7 @@ class PromptCheck:
             )
         added = max([self._added(name, prompt) for prompt in found.samples], default=0)
         self._samples += found.samples
+        self._notes += found.notes(name)
         # A token takes at least one byte, so only a source with a prompt of too many bytes has to be tokenised.
         allowance = max(_TEMPLATE_BYTES, 2 * added)
         if found.longest_bytes + allowance > limit.room:
@@ -68,8 +70,8 @@ class PromptCheck:
         """What is legal and probably not meant, of all that was looked at."""
         if not self._samples:
             unread = ["model.chat_template_kwargs is for messages, and every prompt is plain text"]
-            return tuple(unread if self._arguments else [])
-        return (*self._unread(), *self._left_out())
+            return (*self._notes, *(unread if self._arguments else []))
+        return (*self._notes, *self._unread(), *self._left_out())
 
     @cached_property
     def _renderer(self) -> Renderer:

@@ -1,5 +1,6 @@
 """Data sets in directories: what ``save_to_disk`` writes, and the layouts of hub repositories."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,12 @@ def test_the_head_of_a_readme(tmp_path: Path, text: str, card: dict[str, Any]) -
     (tmp_path / "README.md").write_text(text)
     assert card_of(tmp_path) == card
     assert card_of(tmp_path / "elsewhere") == {}
+
+
+@pytest.mark.parametrize("packed", ["train.jsonl.gz", "data/train-00000-of-00001.jsonl.gz"])
+def test_a_packed_file_of_a_split(tmp_path: Path, packed: str) -> None:
+    path = tmp_path / "sums" / packed
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(b'{"prompt": "a", "label": "A"}\n'))
+    path.with_name(path.name.replace("train", "test")).write_bytes(gzip.compress(b'{"prompt": "b"}\n'))
+    assert prompts(FolderSource(path=tmp_path / "sums")) == ["a"]

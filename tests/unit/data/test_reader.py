@@ -1,11 +1,13 @@
 """The reader: rows as they should be, and one helpful line for each way in which they are not."""
 
+import gzip
 import json
 import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from effrl.config.data import JsonlSource, TaskSource
@@ -261,7 +263,26 @@ def test_survey(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "ääää"}, {"role": "assistant", "content": "b"}]
     source = write(tmp_path, GOOD, {"prompt": messages, "id": "long"}, {"prompt": "ääää"})
     sample = Prompt("long", (Message(role="user", content="ääää"), Message(role="assistant", content="b")))
-    assert survey(source) == Survey(3, 1, 9, "long", conversations=1, samples=(sample,))
+    assert survey(source) == Survey(3, 1, 9, "long", conversations=1, samples=(sample,), prefilled=1)
+
+
+def test_packed_files_have_the_ids_of_what_is_in_them(tmp_path: Path) -> None:
+    plain = list(read(write(tmp_path, GOOD, GOOD)))
+    lines = GOOD + b"\n" + GOOD
+    halves = gzip.compress(lines[:20]) + gzip.compress(lines[20:])  # two members, as appending makes them
+    for name, packed in {"gz": halves, "zst": pa.compress(lines, "zstd", asbytes=True)}.items():
+        (tmp_path / f"rows.jsonl.{name}").write_bytes(packed)
+        assert list(read(JsonlSource(path=tmp_path / f"rows.jsonl.{name}"))) == plain
+
+
+def test_a_survey_notes_what_is_probably_not_meant(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "2"}]
+    rows = [{"prompt": turns}, {"prompt": turns[:1], "label": "None"}, {"prompt": "1", "label": ["nan", "null "]}]
+    source = write(tmp_path, *rows, {"prompt": "1", "label": ["none", "0"]})
+    prefilled, doubtful = survey(source).notes("data.train")
+    assert prefilled.startswith("data.train: 1 of 4 prompts end with the assistant's turn")
+    assert doubtful.startswith("data.train: 2 of 3 labels say nothing (nan, None, null)")
+    assert survey(write(tmp_path, GOOD)).notes("data.train") == []
 
 
 def test_survey_of_tasks() -> None:

@@ -32,7 +32,7 @@ def test_sources_without_errors(command_line: Command) -> None:
 def test_sources_with_errors(command_line: Command) -> None:
     write(
         "rows.jsonl",
-        "[",
+        "[1",
         {"prompt": "1"},
         {"prompt": "1"},
         "]",
@@ -129,3 +129,12 @@ def test_make(command_line: Command) -> None:
     assert (code, out, err) == (2, "", "effrl: out.jsonl exists: choose another name, or delete it\n")
     code, _, err = command_line("data", "make", "tasks:chain?szie=8", "other.jsonl")
     assert code == 2 and "did you mean 'data.train.size'?" in err
+
+
+def test_what_may_be_a_mistake_is_told_and_is_no_error(command_line: Command) -> None:
+    turns = [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}]
+    write("rows.jsonl", {"prompt": turns, "label": "nan"}, {"prompt": "3", "label": "4"})
+    code, out, _ = command_line("data", "check", "rows.jsonl")
+    assert code == 0
+    assert "  prefilled    1 prompts end with the assistant's turn\n      rows.jsonl:1\n" in out
+    assert '  doubtful     1 labels say nothing (nan, None, null)\n      rows.jsonl:1 is labelled "nan"' in out
