@@ -1,26 +1,33 @@
 """Which option of a multiple-choice question a completion commits to."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+
+from effrl.reward.extract import ANSWER_WORDS
 
 _STATED = "\0"
 """Stands before what a completion marks as its answer, once markup is gone."""
 
 # Markup becomes plain text in this order. Each pattern takes time linear in the text: completions may be degenerate.
-_PLAIN: tuple[tuple[re.Pattern[str], str], ...] = (
+_PLAIN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile("\0"), ""),
+    (re.compile(r"^.*</think>", re.DOTALL), ""),
+    (re.compile("\uff1a"), ":"),
+    (re.compile("[\uff08\uff09]"), lambda found: "()"[found.group() == "\uff09"]),
     (re.compile(r"\\(?:text|textbf|textit|textrm|mathbf|mathrm|mathsf|bf|rm)\s*\{([^{}]*)\}"), r"\1"),
-    (re.compile(r"\\boxed\s*\{([^{}]*)\}|<answer>([^<]*)</answer>"), "\n\0\\1\\2\n"),
+    (re.compile(r"\\[bf](?:oxed|box)\s*\{([^{}]*)\}|<answer>([^<]*)</answer>"), "\n\0\\1\\2\n"),
     (re.compile(r"(?<![#\\])(?:####(?!#)|#(?![#\s]))"), "\n\0"),
     (re.compile(r"\\[()\[\]]|[*_`$]"), ""),
     (re.compile(r"[^\S\n]+"), " "),
     (re.compile(r" ?\n[ \n]*"), "\n"),
 )
 
-_HEADS = r"""(?ix:
-    \b(?:answer|option|choice)(?:\ to\ (?:the|this)\ \w+)?\s*
-        (?:is|was|would\ be|will\ be|should\ be|must\ be|:|=|\u2192|->|-)[\s:]*
+_WORDS = ANSWER_WORDS.replace(" ", r"\ ")  # the pattern below is verbose
+_HEADS = rf"""(?ix:
+    (?:\b(?:answer|option|choice)|{_WORDS})(?:\ to\ (?:the|this)\ \w+)?\s*
+        (?:is|was|would\ be|will\ be|should\ be|must\ be|ist|est|es|\u662f|\u4e3a|:|=|\u2192|->|-)[\s:]*
         (?:(?:therefore|thus|clearly|definitely|likely|probably|most\ likely|indeed)\s+)*
     | \bi(?:'ll|\ will|\ would)?\ (?:choose|pick|select|go\ with)\s+
     )(?i:(?:the\s+)?(?:option|choice|answer|letter)\s*(?:is\s+)?:?\s*)?"""
@@ -50,11 +57,12 @@ def _patterns(letters: str) -> _Patterns:
     )
     marked = rf"{_STATED}{alone}(?=\s*(?:[)\].:,;/&\0\n]|$|or\b|and\b))"
     marked_small = rf"{_STATED}\s*[(\[]?([{small}])[)\].]*\s*(?=[\0\n]|$)"
+    headed = rf"(?i:{ANSWER_WORDS})\s?:\s?([{small}])(?=[.)\]]*\s*(?:\n|$))"
     told = rf"\b([{letters}])[)\]]?\ is\ (?i:(?:the\ )?(?:only\ )?(?:correct|right|best)\b)"
-    beside = r"(?:,\s*(?:or|and)\b|,|/|&|\bor\b|\band\b)\s*(?:option\s+)?"
+    beside = r"(?:,\s*(?:or|and)\b|,|/|&|\b(?:or|and|oder|und|ou|et|o|y|или|и)\b|\u6216|\u548c)\s*(?:option\s+)?"
     other = rf"[\"'(\[]*[{letters}]{end}(?!\s+(?:is|was|isn|can|does|would|has|being)\b)"
     return _Patterns(
-        statement=re.compile(rf"{marked}|{marked_small}|{_HEADS}(?:{letter}|\(([{small}])\))|{told}"),
+        statement=re.compile(rf"{marked}|{marked_small}|{_HEADS}(?:{letter}|\(([{small}])\))|{headed}|{told}"),
         line=re.compile(rf"{alone}(?:[)\]\"'.:]+(?:\s.*)?)?\s*"),
         small=re.compile(rf"[(\[]?([{small}])[)\].]*"),
         ending=re.compile(rf"(?:\(([{letters}])\)|\b(?i:is|be|so|thus|hence|therefore),?\s+([{letters}]))[.!]*$"),

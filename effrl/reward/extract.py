@@ -23,7 +23,7 @@ _MARKED = re.compile(r"(?<![#\\])(?:####(?!#)[^\S\n]*|#(?![#\s]))(\S[^\n]*)")
 """``#### x``, or one ``#`` right before the answer; ``# Title`` and ``## Title`` are headings, ``\\#`` is text."""
 _TAGGED = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL | re.IGNORECASE)
 _HEADED = re.compile(
-    rf"^[ \t>#*_-]*(?:(?:the|my)\s)?(?:(?:final|correct|short|exact)\s)?(?:{ANSWER_WORDS})"
+    rf"^[ \t>#*_-]*(?:(?:the|my)\s)?(?:(?:final|correct|short|exact)\s|最终|正确|最終|最后)?(?:{ANSWER_WORDS})"
     r"(?:\s(?:final|finale|correcta|est))?[*_]*[^\S\n]?[:\uff1a][*_]*[^\S\n]*(\S[^\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -37,9 +37,10 @@ _STATEMENT = re.compile(
     r"[:\uff1a]?\s*((?:[^\n.!?。]|[.!?](?!\s|$))+)",
     re.IGNORECASE,
 )
+_REASON = re.compile(r",? (?:because|since|as) ")
 _FORMULA = re.compile(r"\$\$?((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*([^*\n]+)\*\*")
 _NUMBER = re.compile(
-    r"\\[dt]?frac\{[^{}]*\}\{[^{}]*\}|(?:(?<![\w)])[-\u2212])?\\?[$€£¥]?(?<![\w.])[0-9](?:[0-9]|,(?=[0-9]))*(?:\.[0-9]+)?"
+    r"\\[dt]?frac\{[^{}]*\}\{[^{}]*\}|(?:(?<![\w)])[-\u2212])?\\?[$€£¥]?(?<![\w.^])(?<!\^\{)[0-9](?:[0-9]|,(?=[0-9]))*(?:\.[0-9]+)?"
     r"(?:[eE][-+]?[0-9]+|\s?/\s?[0-9]+)?(?:\s?\\?%)?"
 )
 _WORDS_OF_PROSE = re.compile(r"(?<![\\a-zA-Z])[^\W\d_]{3,}")
@@ -116,7 +117,7 @@ def _stated(text: str) -> str | None:
     statements = _STATEMENT.findall(text)
     if statements:
         said = str(statements[-1]).strip()
-        return _last(said.partition(" because ")[0]) or said.strip(" *,;")
+        return _last(_REASON.split(said)[0]) or said.strip(" *,;")
     return _last(text)
 
 

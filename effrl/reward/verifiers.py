@@ -6,11 +6,12 @@ They run in worker processes that are killed when they take too long, so nothing
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from math_verify import parse, verify
-from sympy import Expr, UnevaluatedExpr
+from sympy import Expr, Rational, UnevaluatedExpr
 
 from effrl import plugins
 from effrl.config.reward import (
@@ -28,6 +29,9 @@ from effrl.config.reward import (
 from effrl.protocols import Reward, Verdict
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
+from effrl.reward.literal import by_text, leaves_work
+from effrl.reward.normal import normal
+from effrl.reward.quantity import quantity
 from effrl.reward.sandbox.messages import ScoringQuestion
 from effrl.reward.verdict import checked
 from effrl.reward.words import spelled
@@ -39,13 +43,20 @@ from effrl.types import Status
 logging.getLogger("math_verify").setLevel(logging.ERROR)
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
-_NUMBER = re.compile(r"[-+]?\\?\$?[0-9][0-9,]*(?:\.[0-9]*)?")
-_POWER_OF_TEN = re.compile(r"(?:\\times|\\cdot|[*\u00d7])\s*10\s*\^\s*\{?-?[0-9]+\}?")
-_OPERATION = re.compile(r"[0-9)}]\s*(?:[-+*\u00d7\u00f7\u2212]|\\(?:times|cdot|div)\b)+\s*[-({$]*(?:[0-9]|\\[a-z])")
 _RELATION = re.compile(r"[=<>\u2208\u2248\u2260-\u2265]|\\(?:le|ge|lt|gt|ne|in|approx|equiv|sim)")
 """What may be an equation, an inequality or a membership; ``\\left`` and ``\\infty`` are taken for one too."""
+_INEQUALITY = re.compile(r"[<>\u2264\u2265]|\\(?:le|ge|lt|gt)(?:q|qslant)?(?![a-z])")
+_NOISE = 1e-60
+"""What sympy may leave of a number that is zero."""
 _LONGEST = 500
 """Characters of an answer that is worth parsing: longer ones take seconds each, and are never a plain answer."""
+
+
+class Number(NamedTuple):
+    """A value to about fifteen digits, and as a fraction where it is written as one."""
+
+    rough: complex
+    exact: Fraction | None
 
 
 def math(completion: str, label: str | None, meta: Mapping[str, Any], *, lenient: bool = False) -> Verdict:
@@ -146,25 +157,33 @@ def equivalent(answer: str, gold: str) -> bool:
     """
     if (told := told_at_once(answer, gold)) is not None:
         return told
-    if not _parse(_trimmed(gold)):
+    answer, gold = _value_of(answer), _value_of(gold)
+    if not _parse(gold):
         raise ValueError(f"the label {gold!r} cannot be read as mathematics")
-    return _verified(_trimmed(gold), _trimmed(answer))
+    return _verified(gold, answer)
 
 
 def told_at_once(answer: str, gold: str) -> bool | None:
     """Whether two answers are equal, where no mathematics is needed to tell; else None.
 
-    Texts and whole numbers are compared as such, and so are words, whose letters math-verify would multiply
-    (:func:`effrl.reward.words.spelled`). Two answers are refused: one longer than :data:`_LONGEST` (or twice the
-    label), and one that leaves the arithmetic of a plain number to the verifier. ``12+34`` equals 46, and a policy
-    that may answer so learns to repeat the question.
+    Both are compared in one notation (:func:`effrl.reward.normal.normal`) and without their units, which must agree
+    where both have one. Texts and whole numbers are compared as such; so are words, whose letters math-verify would
+    multiply (:func:`effrl.reward.words.spelled`), and dates and numerals of a base, which it would work out. Two
+    answers are refused: one longer than :data:`_LONGEST` (or twice the label), and one that leaves the arithmetic of a
+    plain number to the verifier. ``12+34`` equals 46, and a policy that may answer so learns to repeat the question.
     """
-    answer, gold = _trimmed(answer), _trimmed(gold)
-    if answer == gold:
+    if len(answer) > max(_LONGEST, 2 * len(gold)):
+        return False
+    one, other = quantity(normal(answer)), quantity(normal(gold))
+    if not one.in_unit_of(other):
+        return False
+    if one.value == other.value:
         return True
-    if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
-        return int(answer) == int(gold)
-    if len(answer) > max(_LONGEST, 2 * len(gold)) or _leaves_work(answer, gold):
+    if _INTEGER.fullmatch(one.value) and _INTEGER.fullmatch(other.value):
+        return int(one.value) == int(other.value)
+    if (texts := by_text(one.value, other.value)) is not None:
+        return texts
+    if leaves_work(one.value, other.value):
         return False
     words = spelled(answer), spelled(gold)
     return None if None in words else words[0] == words[1]
@@ -195,8 +214,8 @@ def _equal(answer: str, gold: str) -> bool:
         return False
 
 
-def _trimmed(answer: str) -> str:
-    return answer.rstrip(" .")
+def _value_of(answer: str) -> str:
+    return quantity(normal(answer)).value
 
 
 def functions(config: AnyReward) -> dict[ScoringQuestion, Reward]:
@@ -242,12 +261,6 @@ def _gold(label: str | None) -> str:
     return final_answer(label) or label.strip()
 
 
-def _leaves_work(answer: str, gold: str) -> bool:
-    """Whether a plain number is asked for, and sums or products are answered; ``3 \\times 10^5`` is a number."""
-    last = answer.rpartition("=")[2]
-    return bool(_NUMBER.fullmatch(gold) and _OPERATION.search(_POWER_OF_TEN.sub("", last)))
-
-
 @lru_cache(maxsize=4096)
 def _parse(answer: str) -> list[Any]:
     # Wrapped in a box, it is read as a whole; bare text would be searched for anything that looks like a number.
@@ -255,12 +268,13 @@ def _parse(answer: str) -> list[Any]:
 
 
 @lru_cache(maxsize=4096)
-def _value(answer: str) -> complex | None:
-    """The number that an answer is, roughly; None where it is none, and of percentages, which are two numbers."""
+def _value(answer: str) -> Number | None:
+    """The number that an answer is; None where it is none, and of percentages, which are two numbers."""
     try:
         found, *_ = _parse(answer)
         if isinstance(found, Expr) and found.is_number and not found.has(UnevaluatedExpr):
-            return complex(found.evalf())
+            exact = Fraction(int(found.p), int(found.q)) if isinstance(found, Rational) else None
+            return Number(complex(found.evalf()), exact if "." not in answer else None)
     except MemoryError:
         raise
     except Exception:  # it has no value, or sympy cannot find it: math-verify decides
@@ -268,15 +282,22 @@ def _value(answer: str) -> complex | None:
     return None
 
 
-def _far_apart(one: complex | None, other: complex | None) -> bool:
-    """Whether two numbers cannot be equal: math-verify would simplify their difference for milliseconds to find out."""
-    return one is not None and other is not None and abs(one - other) > 1e-5 * max(1.0, abs(one), abs(other))
+def _far_apart(one: Number | None, other: Number | None) -> bool:
+    """Whether two numbers cannot be equal. math-verify rounds to six decimals, and would call all tiny ones equal."""
+    if one is None or other is None:
+        return False
+    if one.exact is not None and other.exact is not None:
+        return one.exact != other.exact
+    largest = max(abs(one.rough), abs(other.rough))
+    return abs(one.rough - other.rough) > 1e-5 * largest and largest > _NOISE
 
 
 def _verified(gold: str, answer: str) -> bool:
     try:
         if _far_apart(_value(gold), _value(answer)):
             return False
+        if _INEQUALITY.search(answer) and not _INEQUALITY.search(gold):
+            gold, answer = answer, gold  # math-verify makes an interval of the label's inequality alone
         return bool(verify(_parse(gold), _parse(answer), timeout_seconds=None, raise_on_error=True))
     except MemoryError:
         raise

@@ -176,7 +176,7 @@ def test_math_in_the_sandbox() -> None:
 
 def test_math_that_never_ends_is_a_timeout() -> None:
     with Sandbox(MathReward(timeout_s=1.5, memory_mb=512), []) as pool:
-        endless, fine = pool.score([task("\\boxed{9^{9^{9^9}}}"), task("#46")])
+        endless, fine = pool.score([task("\\boxed{9^{9^{9^9}}}", label="2\\sqrt{3}"), task("#46")])
     assert endless.status in (Status.TIMEOUT, Status.MEMORY)
     assert fine.outcome == 1
 
