@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -15,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from effrl.config.section import LocalPath, PositiveFloat, PositiveInt, Section, expanded
+from effrl.config.section import PositiveFloat, PositiveInt, Section
 from effrl.config.template import Form, Template, check_system, check_template
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, Split, level_range
@@ -36,7 +37,7 @@ class JsonlSource(RowKeys):
     """Rows of a JSON Lines file: ``problems.jsonl?prompt=question&label=answer``."""
 
     kind: Literal["jsonl"] = "jsonl"
-    path: LocalPath
+    path: Path
     """File to read, one JSON object per line; packed by gzip or zstd where it ends in .gz or .zst."""
 
 
@@ -44,7 +45,7 @@ class ParquetSource(RowKeys):
     """Rows of a Parquet file: ``problems.parquet?prompt=question&label=answer``."""
 
     kind: Literal["parquet"] = "parquet"
-    path: LocalPath
+    path: Path
     """File to read, one row group after the other."""
 
 
@@ -55,7 +56,7 @@ class FolderSource(RowKeys):
     """
 
     kind: Literal["folder"] = "folder"
-    path: LocalPath
+    path: Path
     """The directory."""
     config: str | None = None
     """Configuration, where the data set has several."""
@@ -94,8 +95,7 @@ def parse_source(value: object) -> object:
     kind, colon, rest = location.partition(":")
     if colon and kind in _PREFIXES:
         return {"kind": kind, _PREFIXES[kind]: rest, **options}
-    # What a variable stands for may end in .parquet.
-    return {"kind": "parquet" if expanded(location).endswith(".parquet") else "jsonl", "path": location, **options}
+    return {"kind": "parquet" if location.endswith(".parquet") else "jsonl", "path": location, **options}
 
 
 def parse_part(value: object) -> object:

@@ -37,6 +37,10 @@ def _extracting(pattern: str) -> str:
     return pattern
 
 
+LabelSort = Literal["value", "text", "option", "made"]
+"""A value, however it is written; text as it stands; an option; or made by effrl itself, which needs no check."""
+
+
 class VerifierConfig(Section):
     """What other parts need to know of every verifier."""
 
@@ -44,6 +48,16 @@ class VerifierConfig(Section):
     def options(self) -> str:
         """The letters of a multiple choice; none where an answer may be anything."""
         return ""
+
+    @property
+    def labels(self) -> LabelSort:
+        """What a label is to it."""
+        return "text"
+
+    @property
+    def reads_marks(self) -> bool:
+        """Whether it finds an answer in the usual marks: a box, ``####``, ``<answer>``, ``Answer:``."""
+        return False
 
 
 class FinalAnswerVerifier(VerifierConfig):
@@ -57,10 +71,18 @@ class FinalAnswerVerifier(VerifierConfig):
     def lenient(self) -> bool:
         return self.extract == "lenient"
 
+    @property
+    def reads_marks(self) -> bool:
+        return True
+
 
 class MathVerifier(FinalAnswerVerifier):
     kind: Literal["math"] = "math"
     """Equivalence of final answers by math-verify."""
+
+    @property
+    def labels(self) -> LabelSort:
+        return "value"
 
 
 class ExactVerifier(FinalAnswerVerifier):
@@ -72,6 +94,14 @@ class TaskVerifier(VerifierConfig):
     kind: Literal["task"] = "task"
     """The verifier of the task family that made the prompt; for ``tasks:NAME`` sources."""
 
+    @property
+    def labels(self) -> LabelSort:
+        return "made"
+
+    @property
+    def reads_marks(self) -> bool:
+        return True
+
 
 class ChoiceVerifier(VerifierConfig):
     kind: Literal["choice"] = "choice"
@@ -82,6 +112,14 @@ class ChoiceVerifier(VerifierConfig):
     @property
     def options(self) -> str:
         return self.letters
+
+    @property
+    def labels(self) -> LabelSort:
+        return "option"
+
+    @property
+    def reads_marks(self) -> bool:
+        return True
 
 
 class RegexVerifier(VerifierConfig):

@@ -102,7 +102,12 @@ def read(source: Source, form: Form = PLAIN) -> Iterator[Row]:
     Raises (while iterating):
         UserError: a file cannot be read or is empty, or a row is malformed.
     """
-    return interleave([(pool.weight, read_pool(pool, form)) for pool in pools(source)])
+    return (row for _, row in placed(source, form))
+
+
+def placed(source: Source, form: Form = PLAIN) -> Iterator[tuple[str, Row]]:
+    """The rows of ``source`` as :func:`read` gives them, each with its place: ``train.jsonl:17``."""
+    return interleave([(pool.weight, _placed(pool, form)) for pool in pools(source)])
 
 
 def pools(source: Source) -> list[Pool]:
@@ -114,10 +119,14 @@ def pools(source: Source) -> list[Pool]:
 
 def read_pool(pool: Pool, form: Form = PLAIN) -> Iterator[Row]:
     """The rows of one pool; raises as :func:`read` does."""
+    return (row for _, row in _placed(pool, form))
+
+
+def _placed(pool: Pool, form: Form) -> Iterator[tuple[str, Row]]:
     for entry in scan(pool, form):
         if isinstance(entry.row, Malformed):
             raise UserError(f"{entry.place}: {entry.row}")
-        yield entry.row
+        yield entry.place, entry.row
 
 
 def prompts_of(pool: Pool, form: Form, labelled_only: bool) -> list[Prompt]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from effrl.config.data import JsonlSource, TaskSource
-from effrl.data.reader import Survey, read, survey
+from effrl.data.reader import Survey, placed, read, survey
 from effrl.errors import UserError
 from effrl.tasks.source import problems
 from effrl.types import Message, Prompt, Row
@@ -48,6 +48,15 @@ def test_rows_as_documented(tmp_path: Path) -> None:
         Row(Prompt("rows:3", tuple(messages), {}), None),  # type: ignore[arg-type]
         Row(Prompt("17", "Zahl: ä", {}), None),
     ]
+
+
+def test_rows_with_their_places(tmp_path: Path) -> None:
+    source = write(tmp_path, GOOD, b"", GOOD)
+    assert [(place, row.prompt.id) for place, row in placed(source)] == [
+        (f"{source.path}:1", "rows:1"),
+        (f"{source.path}:3", "rows:3"),
+    ]
+    assert [place for place, _ in placed(TaskSource(name="chain", size=2))][1].endswith(", row 2")
 
 
 def test_other_keys(tmp_path: Path) -> None:
