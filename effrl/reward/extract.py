@@ -37,7 +37,7 @@ _STATEMENT = re.compile(
     r"[:\uff1a]?\s*((?:[^\n.!?。]|[.!?](?!\s|$))+)",
     re.IGNORECASE,
 )
-_REASON = re.compile(r",? (?:because|since|as) ")
+_REASON = re.compile(r",? (?:because|since|as|which|where|not) ")
 _FORMULA = re.compile(r"\$\$?((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*([^*\n]+)\*\*")
 _NUMBER = re.compile(
     r"\\[dt]?frac\{[^{}]*\}\{[^{}]*\}|(?:(?<![\w)])[-\u2212])?\\?[$€£¥]?(?<![\w.^])(?<!\^\{)[0-9](?:[0-9]|,(?=[0-9]))*(?:\.[0-9]+)?"

@@ -9,6 +9,11 @@ _BASE = re.compile(r"(-?[0-9A-Za-z]*[0-9][0-9A-Za-z]*)\s*_\s*\{?\s*(?:\\text\{\s
 _INDEXED = re.compile(r"[A-Za-z][0-9]*_.*")
 
 _PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
+_VARIABLES = re.compile(r"(?<![A-Za-z\\{_^])([0-9)}])\s?([a-z](?:\s?[a-z]){0,3})(?![A-Za-z{(])")
+_NO_VARIABLES = frozenset(
+    ("and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "gcd", "lcm", "max", "min", "mod")
+)
+_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 _FRACTION = re.compile(r"-?\s*(?:\\frac\s*\{?-?[0-9]+\}?\s*\{?-?[0-9]+\}?|[0-9]+\s*/\s*-?[0-9]+)")
 _RELATION = re.compile(r"=|\\approx")
 _SIGNS = re.compile(r"\\(?:mathbin|mathrel|text|mathrm)\s*\{([^{}]*)\}|[{}$()\[\]\s]|\\[$]")
@@ -41,6 +46,26 @@ def _digits(text: str) -> list[str]:
 def _in_base(text: str) -> tuple[str, str] | None:
     found = _BASE.fullmatch(text)
     return None if found is None or _INDEXED.fullmatch(text) else (found[1].casefold(), found[2].casefold())
+
+
+def with_signs(answer: str) -> str:
+    r"""An answer whose products of variables have their signs: math-verify takes some letters for units, 6ab for 6.
+
+    Example: ``with_signs("6ab+1") == r"6\cdot a\cdot b+1"``.
+    """
+    return _VARIABLES.sub(_product, answer)
+
+
+def _product(found: re.Match[str]) -> str:
+    letters = found[2].replace(" ", "")
+    if letters in _NO_VARIABLES:
+        return found[0]
+    return r"\cdot ".join([found[1], *letters])
+
+
+def comma_for_point(one: str, other: str) -> bool:
+    """Whether ``2,74`` and ``2.74`` stand beside each other: alone, the first may as well be a list of two numbers."""
+    return any(_COMMA.fullmatch(a) and a.replace(",", ".") == b for a, b in ((one, other), (other, one)))
 
 
 def leaves_work(answer: str, gold: str) -> bool:

@@ -98,8 +98,8 @@ def quantity(answer: str) -> Quantity:
     if degrees is not None:
         return Quantity(value, ("degree", *_unit(of_degrees or "")))
     unit = _unit(text if text is not None else words)
-    named = text is not None or _is_unit(words)
     exponent = found[5] or found[7]
+    named = text is not None or _is_unit(words) or (exponent is not None and unit == ("meter",))
     if not unit or not named or _NO_UNITS.intersection(unit):
         return Quantity(answer)
     return Quantity(value.rstrip(), (*unit, *({"2": ("square",), "3": ("cubic",)}[exponent] if exponent else ())))

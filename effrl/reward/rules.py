@@ -106,11 +106,17 @@ def _mixed(found: re.Match[str]) -> str:
 
 
 def _words(found: re.Match[str]) -> str:
-    value = number_of_words(found[0])
-    return found[0] if value is None else str(value)
+    """A number in words, and what it counts after it."""
+    words = found[0].split()
+    for end in range(len(words), 0, -1):
+        if (value := number_of_words(" ".join(words[:end]))) is not None:
+            return " ".join([str(value), *words[end:]])
+    return found[0]
 
 
-_FONT = r"\\(?:boldsymbol|bm|underline|emph|[mf]box|boxed|math(?:bf|rm|it|sf|tt|normal)|text(?:bf|it|rm|normal)?)\s*"
+_FONT = (
+    r"\\(?:boldsymbol|p?mb|bm|underline|emph|[mf]box|boxed|math(?:bf|rm|it|sf|tt)|text(?:bf|it|rm|tt|sf|normal)?)\s*"
+)
 _DIGIT = r"\s?(?:\{ ?([0-9]+) ?\}|([0-9]))"
 """A part of a fraction: ``{12}``, or one digit without braces."""
 
@@ -153,15 +159,21 @@ MARKUP = (
     ),
     Rule(
         "fonts around all of it",
-        r"^\\(?:boldsymbol|mathbf|bm|fbox|boxed|underline|mbox)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}$",
+        rf"^{_FONT}\{{([^{{}}]*(?:\{{[^{{}}]*\}}[^{{}}]*)*)\}}$",
         r"\1",
-        {r"\boxed{x+1}": "x+1"},
+        {r"\boxed{x+1}": "x+1", r"\text{10:15}": "10:15", r"\text{5 apples}": "5 apples", r"\text{eleven}": "11"},
     ),
     Rule(
-        "text around a value and its unit",
-        r"^\\(?:text|mathrm|textrm|mbox)\s*\{([^{}]*[0-9][^{}]*)\}$",
-        r"\1",
-        {r"\text{10:15}": "10:15", r"\text{5 apples}": "5 apples"},
+        "quotients of units",
+        r"\\frac\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}\{\s*\\(?:text|mathrm)\{([^{}]*)\}\s*\}",
+        r"\\text{\1/\2}",
+        {r"80\frac{\text{km}}{\text{h}}": r"80\text{km/h}"},
+    ),
+    Rule(
+        "signs of degrees",
+        r"\\text\s*\{\s*\^\s*\{\\circ\s*\}\s*\}|\^\s?(?:\{\s?o\s?\}|o$)",
+        r"^{\\circ}",
+        {"90^o": r"90^{\circ}"},
     ),
     Rule("an upright i", r"\\mathrm\s*\{\s*i\s*\}", "i", {r"2+3\mathrm{i}": "2+3i"}),
     Rule("named opening braces", r"\\lbrace(?![a-zA-Z])\s?", r"\\{", {}),
@@ -190,7 +202,7 @@ SPACES = (
     Rule("braces around a comma", r"\{\s*(,|\\[,;:! ])\s*\}", r"\1", {"12{,}345": "12345"}),
     Rule(
         "spaces of LaTeX",
-        r"(?<!\\)\\[,;: ]|~|\\q?quad(?![a-zA-Z])|\\(?:thin|med|thick)space(?![a-zA-Z])|\s+",
+        r"(?<!\\)\\[,;: ]|~|\\q?quad(?![a-zA-Z])|\\(?:thin|med|thick)space(?![a-zA-Z])|\\[hv]space\{[^{}]*\}|\s+",
         " ",
         {r"(1,\,2)": "(1, 2)", "1~cm": "1 cm"},
     ),
@@ -199,7 +211,7 @@ SPACES = (
 NUMBERS = (
     Rule(
         "separators of thousands",
-        r"(?<![\w.,'(\[{\\])(?<![\w,'(\[{] )([0-9]{1,3}(?:([,' ])[0-9]{3})(?:\2[0-9]{3})*)"
+        r"(?<![\w.,'(\[{\\])(?<![\w,'(\[{] )([1-9][0-9]{0,2}(?:([,' ])[0-9]{3})(?:\2[0-9]{3})*)"
         r"(?![\w']|[, ] ?[0-9])(?!\s?/)",
         lambda found: re.sub("[,' ]", "", found[1]),
         {"1,234.5": "1234.5", r"12\,345": "12345", "12'345": "12345", "(1,234)": "(1,234)", "1,234,5": "1,234,5"},
@@ -251,7 +263,9 @@ WORDS = (
         {"21st": "21", r"21^{\text{st}}": "21"},
     ),
     Rule("hours of the day", r"(?i)(?<![a-z])([ap])\.\s?m\b\.?", r"\1m", {"3:30 p.m.": "3:30 pm"}),
-    Rule("numbers in words", r"^[a-zA-Z][a-zA-Z -]*$", _words, {"forty-six": "46", "no": "no"}),
+    Rule(
+        "numbers in words", r"^[a-zA-Z][a-zA-Z -]*$", _words, {"forty-six": "46", "five apples": "5 apples", "no": "no"}
+    ),
     Rule(
         "counts in words",
         r"([0-9]+(?:\.[0-9]+)?)\s*(\\text\s*\{\s*)?(hundred|thousand|million|billion|trillion)s?\b",

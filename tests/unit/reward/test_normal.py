@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effrl.reward.literal import by_text, leaves_work
+from effrl.reward.literal import by_text, leaves_work, with_signs
 from effrl.reward.normal import normal
 from effrl.reward.numerals import number_of_words
 from effrl.reward.quantity import Quantity, quantity
 from effrl.reward.rules import RULES, Rule
-from effrl.reward.verifiers import told_at_once
+from effrl.reward.verifiers import same, told_at_once
 
 EXAMPLES = [(rule, before, after) for rule in RULES for before, after in rule.examples.items()]
 
@@ -109,6 +109,7 @@ def test_other_words_are_no_numbers(text: str) -> None:
         ("5cm", "5", ("centimeter",)),
         (r"5\text{ cm}^2", "5", ("centimeter", "square")),
         ("60 km/h", "60", ("kph",)),
+        ("5 m^2", "5", ("meter", "square")),
         (r"5 \mathrm{m}", "5", ("meter",)),
         ("5 red apples", "5", ("red", "apple")),
         ("x = 5 cm", "x = 5", ("centimeter",)),
@@ -129,6 +130,8 @@ def test_units(answer: str, value: str, unit: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "agree"),
     [
+        ("2,74", "2.74", True),
+        ("2,74", "2.75", None),
         ("5 cm", "5 m/s", False),
         ("5 cm", "5 centimeters", True),
         ("5 cm", r"5 \text{ cm}^2", False),
@@ -140,7 +143,7 @@ def test_units(answer: str, value: str, unit: tuple[str, ...]) -> None:
         ("3:30 am", "3:30 p.m.", False),
     ],
 )
-def test_units_agree_or_the_answers_differ(one: str, other: str, agree: bool) -> None:
+def test_units_agree_or_the_answers_differ(one: str, other: str, agree: bool | None) -> None:
     assert told_at_once(one, other) is told_at_once(other, one) is agree
 
 
@@ -193,3 +196,27 @@ def test_degenerate_answers_take_no_time(unit: str, end: str) -> None:
     start = time.perf_counter()
     told_at_once((unit * 500)[:490] + end, "42")
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("6ab", r"6\cdot a\cdot b"),
+        ("6 a b", r"6\cdot a\cdot b"),
+        ("x^{2}y", r"x^{2}\cdot y"),
+        ("2xy+3x", r"2\cdot x\cdot y+3\cdot x"),
+        ("2sin(x)", "2sin(x)"),
+        ("3pi", "3pi"),
+        (r"x_1 y", r"x_1 y"),
+        (r"2\pi r", r"2\pi r"),
+    ],
+)
+def test_products_of_variables_get_their_signs(answer: str, found: str) -> None:
+    assert with_signs(answer) == found
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"), [("6ab", "6ba", 1), ("6ab", "6", 0), ("6ab", "6a", 0), ("2mn", "2 m n", 1)]
+)
+def test_letters_after_a_number_are_no_units(one: str, other: str, equal: float) -> None:
+    assert same(one, other, {}) == same(other, one, {}) == equal
