@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from deploy.cli import app
 from effrl.config import load
+from effrl.config.notation import Loader
 from effrl.config.schema import Config
 from tests.unit.test_house_imports import FLOORS
 
@@ -62,7 +63,7 @@ def matches(pattern: str) -> list[Snippet]:
 
 @pytest.mark.parametrize("snippet", list(blocks("yaml")), ids=label)
 def test_yaml_is_a_config_or_a_part_of_one(snippet: Snippet) -> None:
-    given: dict[str, Any] = yaml.load(snippet.text, load._Loader)
+    given: dict[str, Any] = yaml.load(snippet.text, Loader)
     assert isinstance(given, dict) and given.keys() <= set(Config.model_fields), "top-level keys are sections"
     data = {"train": "tasks:chain", **given.get("data", {})}
     recipe = {"rollout": {"max_tokens": 64}, **given, "data": data}

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from effrl.config import load
+from effrl.data.reader import read
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "guide.md").read_text()
 SNIPPETS = re.findall(r"```(\w+)\n(.*?)```", GUIDE, re.DOTALL)
@@ -63,3 +64,14 @@ def test_sources_are_read_as_they_are_written() -> None:
     forms = re.findall(r"^\| `([^`…]+)`", table, re.MULTILINE)
     kinds = {load.source(form).kind for form in forms}
     assert kinds == {"jsonl", "parquet", "folder", "hf", "tasks"}
+
+
+def test_files_of_other_trainers_are_read_as_they_are_written() -> None:
+    """Every source of the table names a file of tests/data/odd, and reads as rows with labels."""
+    [table] = re.findall(r"\| you have a file of \|.*?\n\n", GUIDE, re.DOTALL)
+    forms = re.findall(r"`([^`]+\?[^`]+)`", table)
+    assert len(forms) == 9
+    for form in forms:
+        rows = list(read(load.source(str(Path(__file__).parent / "data" / "odd" / form))))
+        assert rows and all(row.label is not None for row in rows), form
+        assert all(row.prompt.text.endswith(("has she?", "$?")) for row in rows), form

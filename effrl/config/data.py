@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -16,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from effrl.config.section import PositiveFloat, PositiveInt, Section
+from effrl.config.section import LocalPath, PositiveFloat, PositiveInt, Section, expanded
 from effrl.config.template import Form, Template, check_system, check_template
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, Split, level_range
@@ -37,7 +36,7 @@ class JsonlSource(RowKeys):
     """Rows of a JSON Lines file: ``problems.jsonl?prompt=question&label=answer``."""
 
     kind: Literal["jsonl"] = "jsonl"
-    path: Path
+    path: LocalPath
     """File to read, one JSON object per line; packed by gzip or zstd where it ends in .gz or .zst."""
 
 
@@ -45,7 +44,7 @@ class ParquetSource(RowKeys):
     """Rows of a Parquet file: ``problems.parquet?prompt=question&label=answer``."""
 
     kind: Literal["parquet"] = "parquet"
-    path: Path
+    path: LocalPath
     """File to read, one row group after the other."""
 
 
@@ -56,7 +55,7 @@ class FolderSource(RowKeys):
     """
 
     kind: Literal["folder"] = "folder"
-    path: Path
+    path: LocalPath
     """The directory."""
     config: str | None = None
     """Configuration, where the data set has several."""
@@ -95,7 +94,8 @@ def parse_source(value: object) -> object:
     kind, colon, rest = location.partition(":")
     if colon and kind in _PREFIXES:
         return {"kind": kind, _PREFIXES[kind]: rest, **options}
-    return {"kind": "parquet" if location.endswith(".parquet") else "jsonl", "path": location, **options}
+    # What a variable stands for may end in .parquet.
+    return {"kind": "parquet" if expanded(location).endswith(".parquet") else "jsonl", "path": location, **options}
 
 
 def parse_part(value: object) -> object:

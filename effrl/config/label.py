@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Tag
 
-from effrl.config.section import ImportPath, PositiveInt, Section, Share
+from effrl.config.section import ImportPath, PositiveInt, Section, Share, expanded
 from effrl.config.section import kind_or as _kind
 
 
 def _absolute(address: str) -> str:
     """The same file wherever a resume starts."""
     if "://" not in address:
-        return str(Path(address).expanduser().absolute())
+        return str(Path(expanded(address)).absolute())
     if not address.startswith("sqlite:////"):
         raise ValueError(f"{address}: a ledger is an SQLite file; write its path, or sqlite:////path/to/ledger.sqlite")
     return address

@@ -4,7 +4,6 @@ A config is a YAML file (or a recipe's name) plus dotted overrides: ``learn.lr=1
 selector, labeller, reward, … needs lives in that kind's own model.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -18,7 +17,7 @@ from effrl.config.loss import AnyLoss, ClippedLoss
 from effrl.config.process import AnyProcess
 from effrl.config.replay import ReplayConfig, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
-from effrl.config.section import PositiveFloat, PositiveInt, Section, Share
+from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, Share
 from effrl.config.select import AnySelect, TargetForm, UfoSelect, UniformSelect, prefix_of
 from effrl.config.template import ChatArgument, check_chat_arguments
 
@@ -26,7 +25,7 @@ SinkName = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class ModelConfig(Section):
-    path: str = "tiny"
+    path: PathOrName = "tiny"
     """A local Hugging Face directory, a hub name, or ``tiny``, the built-in model."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of learner and engine."""
@@ -97,7 +96,7 @@ class EvalConfig(Section):
 class RunConfig(Section):
     steps: PositiveInt = 60
     """Batches to learn from; each makes one policy version."""
-    dir: Path | None = None
+    dir: LocalPath | None = None
     """Run directory; ``runs/NAME`` by default, with a number after it where that is taken."""
     seed: int = 1
     """Root of every random stream."""

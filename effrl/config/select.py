@@ -6,12 +6,11 @@ the paper's value as default and its source in the docstring.
 
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from effrl.config.section import ImportPath, PositiveFloat, PositiveInt, Section, Share
+from effrl.config.section import ImportPath, LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, Share
 from effrl.config.section import kind_or as _kind
 from effrl.config.template import Form
 
@@ -131,10 +130,10 @@ class DotsSelect(SelectConfig):
     """Of the draw, in units of difficulty; the paper's tau."""
     posthoc: Literal["ols", "none"] = "ols"
     """After the network, a line through what it predicts for the references and what was measured (released code)."""
-    embeddings: str | None = None
+    embeddings: PathOrName | None = None
     """Model whose frozen hidden states stand for prompts: a Hugging Face directory or name; ``model.path`` by default
     (the paper takes Qwen2.5-Math-1.5B-Instruct)."""
-    predictor: Path | None = None
+    predictor: LocalPath | None = None
     """File of ``effrl dots fit``; without one the network is fitted in the run, on what the run measures."""
     pool: PositiveInt | None = None
     """Most prompts to embed and choose from, drawn at random where ``data.train`` has more; all by default."""

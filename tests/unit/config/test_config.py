@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 import effrl
-from effrl.config import load
+from effrl.config import fields, load
 from effrl.config.data import ONE_SOURCE, SEVERAL_SOURCES, JsonlSource, TaskSource
 from effrl.config.reward import ExactReward, MathReward, PluginReward
 from effrl.config.schema import Config
@@ -296,4 +296,4 @@ def test_the_tags_of_kinds_are_known_to_messages() -> None:
     """Pydantic puts them into locations; a new kind whose tag stayed there would make messages name no such key."""
     kinds = {kind for model, name, field in FIELDS if name == "kind" for kind in get_args(field.annotation)}
     alone = {"dataset"}  # the only oracle so far: no union, so no tag
-    assert kinds - alone == set(load._TAGS) - {"plugin", ONE_SOURCE, SEVERAL_SOURCES}
+    assert kinds - alone == set(fields.TAGS) - {"plugin", ONE_SOURCE, SEVERAL_SOURCES}
