@@ -1,6 +1,7 @@
 """What is told before math-verify would work it out: dates, numerals of a base, and work that is left undone."""
 
 import re
+from decimal import Decimal
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 """``2024-01-05`` is no difference, and ``10:15`` no quotient."""
@@ -9,10 +10,11 @@ _BASE = re.compile(r"(-?[0-9A-Za-z]*[0-9][0-9A-Za-z]*)\s*_\s*\{?\s*(?:\\text\{\s
 _INDEXED = re.compile(r"[A-Za-z][0-9]*_.*")
 
 _PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
-_VARIABLES = re.compile(r"(?<![A-Za-z\\{_^])([0-9)}])\s?([a-z](?:\s?[a-z]){0,3})(?![A-Za-z{(])")
+_VARIABLES = re.compile(r"(?<![A-Za-z\\{_^])([0-9)])\s?([a-z](?:\s?[a-z]){0,3})(?![A-Za-z{(])")
 _NO_VARIABLES = frozenset(
     ("and", "or", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "gcd", "lcm", "max", "min", "mod")
 )
+_PERCENT = re.compile(rf"({_PLAIN.pattern})\s?\\?%")
 _COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 _FRACTION = re.compile(r"-?\s*(?:\\frac\s*\{?-?[0-9]+\}?\s*\{?-?[0-9]+\}?|[0-9]+\s*/\s*-?[0-9]+)")
 _RELATION = re.compile(r"=|\\approx")
@@ -37,6 +39,15 @@ def by_text(one: str, other: str) -> bool | None:
         return bases[0] == bases[1]
     numeral, plain = (bases[0], other) if bases[0] is not None else (bases[1], one)
     return numeral is not None and plain.casefold() == numeral[0]
+
+
+def percentage(one: str, other: str) -> bool:
+    r"""Whether one is a percentage, and the other its number or its hundredth: ``12.5\%`` is 12.5 and 0.125."""
+    for share, number in ((one, other), (other, one)):
+        found = _PERCENT.fullmatch(share)
+        if found and _PLAIN.fullmatch(number):
+            return Decimal(number) in (Decimal(found[1]), Decimal(found[1]) / 100)
+    return False
 
 
 def _digits(text: str) -> list[str]:

@@ -29,7 +29,7 @@ from effrl.config.reward import (
 from effrl.protocols import Reward, Verdict
 from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
-from effrl.reward.literal import by_text, comma_for_point, leaves_work, with_signs
+from effrl.reward.literal import by_text, comma_for_point, leaves_work, percentage, with_signs
 from effrl.reward.normal import normal
 from effrl.reward.quantity import quantity
 from effrl.reward.sandbox.messages import ScoringQuestion
@@ -177,7 +177,7 @@ def told_at_once(answer: str, gold: str) -> bool | None:
     one, other = quantity(normal(answer)), quantity(normal(gold))
     if not one.in_unit_of(other):
         return False
-    if one.value == other.value or comma_for_point(one.value, other.value):
+    if one.value == other.value or comma_for_point(one.value, other.value) or percentage(one.value, other.value):
         return True
     if _INTEGER.fullmatch(one.value) and _INTEGER.fullmatch(other.value):
         return int(one.value) == int(other.value)

@@ -132,6 +132,8 @@ def test_units(answer: str, value: str, unit: tuple[str, ...]) -> None:
     [
         ("2,74", "2.74", True),
         ("2,74", "2.75", None),
+        (r"12.5\%", "12.5", True),
+        ("-5%", "-0.05", True),
         ("5 cm", "5 m/s", False),
         ("5 cm", "5 centimeters", True),
         ("5 cm", r"5 \text{ cm}^2", False),
@@ -193,9 +195,9 @@ def test_numbers_leave_no_work(answer: str, gold: str) -> None:
 @pytest.mark.parametrize("unit", ["1", "1,", "{", r"\frac", "1 ", "$", "*", "(", "1,234", "√", "½", "1/", r"\\"])
 @pytest.mark.parametrize("end", ["", "x", r"\text{", "e", "."])
 def test_degenerate_answers_take_no_time(unit: str, end: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     told_at_once((unit * 500)[:490] + end, "42")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_degenerate_answers_take_no_time(unit: str, end: str) -> None:
     [
         ("6ab", r"6\cdot a\cdot b"),
         ("6 a b", r"6\cdot a\cdot b"),
-        ("x^{2}y", r"x^{2}\cdot y"),
+        (r"1 \text{ or } x", r"1 \text{ or } x"),
         ("2xy+3x", r"2\cdot x\cdot y+3\cdot x"),
         ("2sin(x)", "2sin(x)"),
         ("3pi", "3pi"),
