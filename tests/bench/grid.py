@@ -83,6 +83,8 @@ class Study(Section):
     """The question that the study answers; the report begins with it."""
     recipe: str
     """A recipe's name, or a YAML file relative to the working directory."""
+    needs: dict[Path, str] = Field(default_factory=dict)
+    """Files that do not come with the repository, relative to the working directory, and the command that makes each."""
     overrides: Overrides = ()
     """Dotted overrides of every cell: ``run.steps=100``."""
     families: Annotated[dict[Name, Overrides], Field(min_length=1)]
@@ -108,6 +110,16 @@ class Study(Section):
         if self.curve and (unknown := self.curve.arms - self.arms.keys()):
             raise ValueError(f"curve: {', '.join(sorted(unknown))} is no arm; name one of: {', '.join(self.arms)}")
         return self
+
+    def check_needs(self) -> None:
+        """Look for the files that cells need.
+
+        Raises:
+            UserError: some are missing; says what makes them.
+        """
+        if missing := {path: command for path, command in self.needs.items() if not path.exists()}:
+            paths, commands = ", ".join(map(str, missing)), " && ".join(missing.values())
+            raise UserError(f"{self.name} is skipped: it needs {paths}, made by {commands}")
 
     def cells(self) -> list[Cell]:
         """Every cell, all arms of a seed next to each other: an unfinished study has pairs to compare."""

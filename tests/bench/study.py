@@ -49,6 +49,8 @@ def run(
     known = [entry.result.wall_s for entry in planned if entry.result is not None]
     left = time_left(len(todo), known)
     console.print(f"{study.name}: {len(planned)} cells, {len(planned) - len(todo)} finished, {len(todo)} to run{left}")
+    if todo:
+        study.check_needs()
     if todo and not _run(study, store, todo, known, keep_runs):
         raise typer.Exit(1)
 
