@@ -1,5 +1,6 @@
 """``data``: where prompts and labels come from, and the short form of any source: ``rows.parquet?prompt=question``."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -94,6 +95,11 @@ def parse_source(value: object) -> object:
     kind, colon, rest = location.partition(":")
     if colon and kind in _PREFIXES:
         return {"kind": kind, _PREFIXES[kind]: rest, **options}
+    if colon and rest.startswith("//"):
+        raise ValueError("effrl reads files of this machine and data sets of the hub: download it, or write hf:NAME")
+    if colon and (close := difflib.get_close_matches(kind.lower(), [*_PREFIXES, "huggingface"], n=1, cutoff=0.7)):
+        meant = "hf" if close[0] == "huggingface" else close[0]
+        raise ValueError(f"no kind of source is called {kind}; did you mean {meant}:{rest}?")
     # What a variable stands for may end in .parquet.
     return {"kind": "parquet" if expanded(location).endswith(".parquet") else "jsonl", "path": location, **options}
 

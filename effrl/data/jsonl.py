@@ -29,7 +29,7 @@ def records(path: Path) -> Iterator[Record]:
             lines = _unpacked(path, file)
             strange.refuse(path, lines.peek(strange.HEAD_BYTES)[: strange.HEAD_BYTES])
             for number, line in enumerate(lines, start=1):
-                content = (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
+                content = line.removeprefix(_BOM).rstrip(b"\r\n")  # of each file that was put into this one
                 if content.strip():
                     yield Record(f"{path}:{number}", number, _object(content))
         except (EOFError, OSError, zlib.error) as error:
@@ -64,12 +64,22 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
         with path.open("rb") as file:
             yield file
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path, which is relative to {Path.cwd()}") from None
+        raise UserError(f"{path}: no such file; {_where_else(path)}") from None
     except IsADirectoryError:
         hint = f"name a file in it, or write folder:{path} for a data set that is a directory"
         raise UserError(f"{path}: this is a directory; {hint}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _where_else(path: Path) -> str:
+    if "*" in str(path):
+        return f"patterns are not read: name the files in a list, or their directory, folder:{path.parent}"
+    if "," in path.name:
+        return "several files are a list: ['a.jsonl', 'b.jsonl']"
+    if "&" in path.name or "=" in path.name:
+        return "options follow a question mark: rows.jsonl?prompt=question&label=answer"
+    return f"check the path, which is relative to {Path.cwd()}"
 
 
 def _object(line: bytes) -> dict[str, Any] | Malformed:
@@ -85,9 +95,8 @@ def _parse(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise Malformed(f"not UTF-8 (byte {error.start + 1} of the line): convert the file to UTF-8 (iconv)") from None
     except json.JSONDecodeError as error:
-        escape = error.msg.startswith("Invalid \\")
-        hint = "write each backslash twice, \\\\frac for \\frac" if escape else "write one JSON object per line"
-        raise Malformed(f"not JSON ({error.msg.removesuffix(' at')} at column {error.colno}): {hint}") from None
+        problem = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        raise Malformed(f"not JSON ({problem}): {_remedy(line, error)}") from None
     except RecursionError:
         raise Malformed("not readable JSON (nested too deeply): write one flat JSON object per line") from None
     except ValueError as error:  # an integer with thousands of digits, for one
@@ -96,6 +105,14 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise Malformed(f'not an object but {kind_of(value)}: write one JSON object per line, like {{"prompt": "…"}}')
     media.refuse(value)
     return value
+
+
+def _remedy(line: bytes, error: json.JSONDecodeError) -> str:
+    if error.msg.startswith("Invalid \\"):
+        return "write each backslash twice, \\\\frac for \\frac"
+    if line.lstrip().startswith(b"{'"):
+        return "this is Python's way to write a dict; write it with json.dumps"
+    return "write one JSON object per line"
 
 
 def _no_constant(name: str) -> Never:

@@ -34,13 +34,13 @@ def label_of(key: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, list):
-        return _answer(short(key), value)
+        return _answer(key, short(key), value)
     if not value:
         raise Malformed(f"{short(key)} is an empty list: write the acceptable answers, or null for no label")
-    return joined(_answer(f"answer {at} of {short(key)}", item) for at, item in enumerate(value, start=1))
+    return joined(_answer(key, f"answer {at} of {short(key)}", item) for at, item in enumerate(value, start=1))
 
 
-def _answer(name: str, value: object) -> str:
+def _answer(key: str, name: str, value: object) -> str:
     match value:
         case str():
             if SEPARATOR in value:
@@ -56,4 +56,6 @@ def _answer(name: str, value: object) -> str:
             return format(Decimal(repr(value)), "f")  # 0.00001 as written, not 1e-05: graders compare text
         case dict() if is_message(value):
             return message_of(name, value)["content"]
+        case dict() if value:
+            raise Malformed(f"{name} is an object: name the key in it, like label={key}.{next(iter(value))}")
     raise Malformed(f"{name} is {kind_of(value)}: write a string or a number, a list of them, or null for no label")

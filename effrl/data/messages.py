@@ -1,5 +1,6 @@
 """Prompts: a text, or messages as OpenAI, TRL, verl and OpenRLHF write them, or as ShareGPT does."""
 
+import re
 from typing import Any
 
 from effrl.data import media
@@ -7,14 +8,15 @@ from effrl.data.text import checked_text, kind_of, short
 from effrl.errors import Malformed
 from effrl.types import Message
 
-_SHAREGPT_ROLES = {
-    "human": "user",
+_ROLES = {
     "user": "user",
+    "human": "user",
+    "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
-    "assistant": "assistant",
     "system": "system",
 }
+_MESSAGES_AS_TEXT = re.compile(r"\s*\[\s*\{\s*(['\"])(?:role|content|from|value)\1\s*:.*\}\s*\]\s*", re.DOTALL)
 
 
 def content_of(key: str, value: object) -> str | tuple[Message, ...]:
@@ -24,6 +26,8 @@ def content_of(key: str, value: object) -> str | tuple[Message, ...]:
         Malformed: that cannot be read.
     """
     if isinstance(value, str):
+        if _MESSAGES_AS_TEXT.fullmatch(value):
+            raise Malformed(f"{short(key)} is a text that holds messages: write them as a list, json.loads")
         return checked_text(short(key), value)
     if isinstance(value, list) and value:
         return tuple(message_of(f"message {at} of {short(key)}", item) for at, item in enumerate(value, start=1))
@@ -59,16 +63,12 @@ def message_of(name: str, value: object) -> Message:
     if unknown := sorted(key for key in value.keys() - {who, what} if value[key] is not None):
         media.refuse_part(name, {key: value[key] for key in unknown})
         raise Malformed(f"{name} has the key {short(unknown[0])}, which nothing reads: keep {who} and {what} only")
+    if sharegpt and role not in _ROLES:
+        raise Malformed(f"from of {name} is {short(role)}: write human, gpt or system, or leave such rows out")
     return Message(
-        role=_sharegpt_role(name, role) if sharegpt else checked_text(f"role of {name}", role),
+        role=_ROLES.get(role.casefold(), checked_text(f"role of {name}", role)),
         content=checked_text(f"{what} of {name}", content),
     )
-
-
-def _sharegpt_role(name: str, role: str) -> str:
-    if role not in _SHAREGPT_ROLES:
-        raise Malformed(f"from of {name} is {short(role)}: write human, gpt or system, or leave such rows out")
-    return _SHAREGPT_ROLES[role]
 
 
 def _text_of(name: str, part: Any) -> str:

@@ -1,7 +1,7 @@
 """Data sources as a stream of rows: a file of any length is never loaded as a whole.
 
 Whatever is wrong with a row is a :class:`~effrl.errors.UserError` of one line, ``path:LINE: what is wrong and what to
-do``. :func:`survey` reads a source once before a run starts, so that row 900,000 cannot end it hours later.
+do``.
 """
 
 import hashlib
@@ -25,52 +25,14 @@ from effrl.config.data import (
     short_form,
 )
 from effrl.config.template import PLAIN, Form
-from effrl.data import doubts, folder, hub, jsonl
+from effrl.data import folder, hub, jsonl
 from effrl.data.mix import interleave
 from effrl.data.rows import Record, row_of
-from effrl.data.samples import Conversations
 from effrl.data.text import short
 from effrl.errors import Malformed, UserError
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, level_range, problems
 from effrl.types import Prompt, Row
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What one pass over a source found: ``Survey(7473, 7473, 985, "train:4012")``."""
-
-    rows: int
-    labelled: int
-    """Rows with a label."""
-    longest_bytes: int
-    """Length of the longest prompt, in UTF-8 bytes: an upper bound of its tokens, near enough to warn early."""
-    longest_id: str
-    conversations: int = 0
-    """Rows whose prompt is messages, which need a chat template."""
-    without_labels: tuple[str, ...] = ()
-    """Where there is not a single label: the source, or parts of a mix."""
-    samples: tuple[Prompt, ...] = ()
-    """Prompts that are messages, to try a chat template on."""
-    prefilled: int = 0
-    """Rows whose prompt ends with the assistant's turn."""
-    doubtful: int = 0
-    """Rows whose label is a word for no label."""
-
-    def notes(self, name: str) -> list[str]:
-        """What is legal and probably not meant, a line each; ``name`` is the source's."""
-        found = []
-        if self.prefilled:
-            found.append(
-                f"{name}: {self.prefilled:,} of {self.rows:,} prompts {doubts.PREFILLED}, and the policy goes on with"
-                " it: if it is the answer, make it the label, such as label=messages.-1"
-            )
-        if self.doubtful:
-            found.append(
-                f"{name}: {self.doubtful:,} of {self.labelled:,} labels {doubts.DOUBTFUL}: if that is no answer, leave"
-                " them out"
-            )
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +79,11 @@ def pools(source: Source) -> list[Pool]:
     return [Pool(part.source, part.weight, f"{number}/") for number, part in enumerate(source.parts, start=1)]
 
 
+def with_label(source: RowSource, key: str) -> str:
+    """The short form of a source whose labels are at a key; tasks have theirs."""
+    return short_form(source if isinstance(source, TaskSource) else source.model_copy(update={"label": key}))
+
+
 def read_pool(pool: Pool, form: Form = PLAIN) -> Iterator[Row]:
     """The rows of one pool; raises as :func:`read` does."""
     return (row for _, row in _placed(pool, form))
@@ -147,53 +114,6 @@ def scan(pool: Pool, form: Form = PLAIN) -> Iterator[Entry]:
         entries = _scan_file(pool.source)
     for entry in entries:
         yield replace(entry, row=_formed(entry.row, pool.prefix, form))
-
-
-def survey(source: Source, form: Form = PLAIN) -> Survey:
-    """Read ``source`` once, to the end; raises as :func:`read` does."""
-    found = [_survey(pool, form) for pool in pools(source)]
-    longest = max(found, key=lambda part: part.longest_bytes)
-    return Survey(
-        rows=sum(part.rows for part in found),
-        labelled=sum(part.labelled for part in found),
-        longest_bytes=longest.longest_bytes,
-        longest_id=longest.longest_id,
-        conversations=sum(part.conversations for part in found),
-        without_labels=tuple(name for part in found for name in part.without_labels),
-        samples=tuple(prompt for part in found for prompt in part.samples),
-        prefilled=sum(part.prefilled for part in found),
-        doubtful=sum(part.doubtful for part in found),
-    )
-
-
-def size_of(prompt: Prompt) -> int:
-    """Length of a prompt in UTF-8 bytes, without what a chat template adds."""
-    texts = [prompt.content] if isinstance(prompt.content, str) else [message["content"] for message in prompt.content]
-    return sum(len(text.encode()) for text in texts)
-
-
-def _survey(pool: Pool, form: Form) -> Survey:
-    rows, labelled, conversations, longest, longest_id = 0, 0, Conversations(), -1, ""
-    prefilled = doubtful = 0
-    for row in read_pool(pool, form):
-        rows += 1
-        labelled += row.label is not None
-        conversations.add(row.prompt)
-        prefilled += doubts.prefilled(row)
-        doubtful += doubts.doubtful(row)
-        if (length := size_of(row.prompt)) > longest:
-            longest, longest_id = length, row.prompt.id
-    return Survey(
-        rows,
-        labelled,
-        longest,
-        longest_id,
-        conversations.count,
-        () if labelled else (location(pool.source),),
-        tuple(conversations.kept),
-        prefilled,
-        doubtful,
-    )
 
 
 def _formed(row: Row | Malformed, prefix: str, form: Form) -> Row | Malformed:

@@ -13,7 +13,17 @@ from effrl.errors import Malformed
 from effrl.types import Prompt, Row
 
 _USUAL_PROMPT_KEYS = ("question", "problem", "messages", "instruction", "input", "query", "text", "prompt")
-_USUAL_LABEL_KEYS = ("answer", "ground_truth", "final_answer", "target", "solution")
+_USUAL_LABEL_KEYS = (
+    "label",
+    "answer",
+    "ground_truth",
+    "final_answer",
+    "target",
+    "solution",
+    "Label",
+    "labels",
+    "Answer",
+)
 _ABSENT = object()
 
 
@@ -82,6 +92,15 @@ def _missing_prompt(source: FileSource, keys: list[str]) -> str:
     guess = next(iter(difflib.get_close_matches(source.prompt, candidates, n=1)), None) or next(usual, candidates[0])
     hint = short_form(source.model_copy(update={"prompt": guess, "label": _label_key(source, keys, guess)}))
     return f'no key {short(source.prompt)}, the row has {listed}: name the prompt\'s key, like data.train="{hint}"'
+
+
+def likely_label(row: Row) -> str | None:
+    """A key of a row without a label that may be its key: ``answer``, or ``reward_model.ground_truth`` as in verl."""
+    meta = row.prompt.meta
+    if found := next((key for key in _USUAL_LABEL_KEYS if meta.get(key) is not None), None):
+        return found
+    inside = {outer: value for outer, value in meta.items() if isinstance(value, dict)}
+    return next((f"{outer}.{key}" for outer in inside for key in _USUAL_LABEL_KEYS if key in inside[outer]), None)
 
 
 def _label_key(source: FileSource, keys: list[str], prompt: str) -> str:

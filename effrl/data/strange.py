@@ -7,12 +7,21 @@ from pathlib import Path
 from effrl.errors import UserError
 
 _ARCHIVES = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip (as Excel's files are)", b"7z\xbc\xaf": "7z"}
+_OTHERS = {
+    b"ARROW1": "an Arrow file",
+    b"\x80\x04\x95": "a pickle",
+    b"\x80\x05\x95": "a pickle",
+    b"\x93NUMPY": "a NumPy array",
+    b"SQLite format 3": "an SQLite database",
+    b"%PDF": "a PDF",
+}
 _MARKS = {
     b"\x1f\x8b": "this is gzip: give it a name that ends in .jsonl.gz",
     b"\x28\xb5\x2f\xfd": "this is zstd: give it a name that ends in .jsonl.zst",
     b"PAR1": "this is Parquet: read it unpacked, by a name that ends in .parquet",
-    b"ARROW1": "this is an Arrow file: write it as Parquet or JSON Lines",
+    b"\xff\xff\xff\xff": "this is an Arrow stream: name its directory, folder:PATH, or write it as Parquet",
     b"version https://git-lfs": "this is a pointer of Git LFS and not the file: git lfs pull",
+    **{mark: f"this is {name}: write its rows as Parquet or JSON Lines" for mark, name in _OTHERS.items()},
     **{mark: f"this is an archive, {name}: unpack it, or pack it as .jsonl.gz" for mark, name in _ARCHIVES.items()},
 }
 _TEXTS = (

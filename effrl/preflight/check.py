@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from effrl import plugins
 from effrl.config.schema import Config
-from effrl.data.reader import Survey, survey
+from effrl.data.survey import Survey, survey
 from effrl.data.tokenizer import check_tokenizer
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model
@@ -88,7 +88,7 @@ def _check_labels(config: Config, train: Survey) -> None:
         where = "data.train" if train.labelled == 0 else f"{train.without_labels[0]} in data.train"
         raise UserError(
             f"label.kind={config.label.kind} buys labels, but no row of {where} has one: name their key, for example"
-            ' data.train="file.jsonl?label=answer"'
+            f' data.train="{train.label_hint}"'
         )
 
 
@@ -103,7 +103,7 @@ def _check_held_out(config: Config, prompts: PromptCheck, context: int) -> dict[
         if found.labelled < found.rows:
             raise UserError(
                 f"{found.rows - found.labelled} of {found.rows} rows of {field} have no label, and cannot be scored:"
-                f' remove them, or name the key of labels, for example {field}="file.jsonl?label=answer"'
+                f' remove them, or name the key of labels, for example {field}="{found.label_hint}"'
             )
         prompts.check(field, source, found, limit)
     return surveys

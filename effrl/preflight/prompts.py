@@ -8,8 +8,9 @@ from functools import cached_property
 
 from effrl.config.data import Source
 from effrl.config.schema import Config
-from effrl.data.reader import Survey, read, size_of
+from effrl.data.reader import read
 from effrl.data.render import Renderer
+from effrl.data.survey import Survey, size_of
 from effrl.data.tokenizer import load_tokenizer
 from effrl.errors import Malformed, UserError
 from effrl.models import ModelFacts

@@ -13,7 +13,7 @@ from effrl.config.select import (
     UfoSelect,
     UniformSelect,
 )
-from effrl.data.reader import Survey
+from effrl.data.survey import Survey
 from effrl.models import ModelFacts
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector

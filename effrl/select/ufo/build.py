@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from effrl.config.schema import Config
 from effrl.config.select import UfoSelect
-from effrl.data.reader import Survey
+from effrl.data.survey import Survey
 from effrl.errors import UserError
 from effrl.select.mixed import Make
 from effrl.select.ufo.selector import UfoSelector

@@ -287,6 +287,26 @@ def test_did_you_mean(override: str, meant: str) -> None:
         loaded(override)
 
 
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("task:chain", "no kind of source is called task; did you mean tasks:chain?"),
+        ("HF:a/b?split=test", "no kind of source is called HF; did you mean hf:a/b?"),
+        ("huggingface:a/b", "no kind of source is called huggingface; did you mean hf:a/b?"),
+        ("https://example.org/a.jsonl", "effrl reads files of this machine and data sets of the hub: download it"),
+        ("s3://bucket/a.jsonl", "effrl reads files of this machine and data sets of the hub: download it"),
+    ],
+)
+def test_a_source_that_is_none(source: str, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load.source(source)
+    assert line in str(caught.value)
+
+
+def test_a_file_may_have_a_colon_in_its_name() -> None:
+    assert load.source("run:3.jsonl") == JsonlSource(path=Path("run:3.jsonl"))
+
+
 def test_far_from_every_name_all_are_listed() -> None:
     with pytest.raises(UserError, match="known: every, max_tokens, pass_at, per_prompt, prompts, temperature"):
         loaded("eval.xyz=1")

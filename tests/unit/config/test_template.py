@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from effrl.config import load
 from effrl.config.data import DataConfig, JsonlSource
 from effrl.config.template import PLAIN, TEMPLATES, Form
-from effrl.data.reader import read, survey
+from effrl.data.reader import read
+from effrl.data.survey import survey
 from effrl.errors import UserError
 from effrl.types import Message
 

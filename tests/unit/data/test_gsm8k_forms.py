@@ -10,7 +10,8 @@ from layouts import GSM8K_CARD
 
 from effrl.config import load
 from effrl.data.audit import audit
-from effrl.data.reader import read, survey
+from effrl.data.reader import read
+from effrl.data.survey import survey
 from effrl.reward.extract import final_answer
 
 PLACES = [parent / "shared" / "data" / "gsm8k" for parent in Path(__file__).parents]

@@ -51,6 +51,12 @@ def test_messages_of_sharegpt_that_cannot_be_read(tmp_path: Path, message: dict[
     assert expected in refused(tmp_path, {"prompt": [message]})
 
 
+def test_names_of_roles_that_no_template_has(tmp_path: Path) -> None:
+    turns = [("human", "user"), ("User", "user"), ("GPT", "assistant"), ("tool", "tool")]
+    [row] = rows(tmp_path, {"prompt": [{"role": given, "content": "x"} for given, _ in turns]})
+    assert row.prompt.content == tuple({"role": role, "content": "x"} for _, role in turns)
+
+
 def test_parts_of_text_are_joined(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "Solve: "}, {"type": "text", "text": "1+1", "image_url": None}]
     [row] = rows(tmp_path, {"prompt": [{"role": "user", "content": parts}]})

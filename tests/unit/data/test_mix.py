@@ -12,7 +12,8 @@ from effrl.config import load
 from effrl.config.data import JsonlSource, MixPart, MixSource, Source, TaskSource, parse_source, short_form
 from effrl.config.template import Form
 from effrl.data.mix import interleave
-from effrl.data.reader import pools, read, read_pool, survey
+from effrl.data.reader import pools, read, read_pool
+from effrl.data.survey import survey
 from effrl.errors import UserError
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from effrl.config.data import JsonlSource, TaskSource
-from effrl.data.reader import Survey, placed, read, survey
+from effrl.data.reader import placed, read
+from effrl.data.survey import Survey, survey
 from effrl.errors import UserError
 from effrl.tasks.source import problems
 from effrl.types import Message, Prompt, Row
@@ -122,7 +123,16 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     ),
     "label empty": (b'{"prompt": "1", "label": ""}', '"label" is empty: leave it out or write null'),
     "label true": (b'{"prompt": "1", "label": true}', '"label" is true or false: write a string or a number'),
-    "label object": (b'{"prompt": "1", "label": {"a": 2}}', '"label" is an object: write a string or a number'),
+    "label object": (
+        b'{"prompt": "1", "label": {"a": 2}}',
+        '"label" is an object: name the key in it, like label=label.a',
+    ),
+    "label empty object": (b'{"prompt": "1", "label": {}}', '"label" is an object: write a string or a number'),
+    "python": (b"{'prompt': '1'}", "this is Python's way to write a dict; write it with json.dumps"),
+    "messages as text": (
+        b"""{"prompt": "[{'role': 'user', 'content': 'x'}]"}""",
+        '"prompt" is a text that holds messages',
+    ),
     "label empty list": (b'{"prompt": "1", "label": []}', '"label" is an empty list: write the acceptable answers'),
     "label null in a list": (b'{"prompt": "1", "label": ["2", null]}', 'answer 2 of "label" is null'),
     "label list in a list": (b'{"prompt": "1", "label": [["2"]]}', 'answer 1 of "label" is a list'),
@@ -204,6 +214,22 @@ def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
     assert "this is a directory" in error_of(JsonlSource(path=tmp_path))
     file = write(tmp_path, GOOD)
     assert "cannot be read (Not a directory)" in error_of(JsonlSource(path=file.path / "below"))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("*.jsonl", "patterns are not read: name the files in a list, or their directory, folder:"),
+        ("a.jsonl,b.jsonl", "several files are a list: ['a.jsonl', 'b.jsonl']"),
+        ("a.jsonl&label=x", "options follow a question mark: rows.jsonl?prompt=question&label=answer"),
+    ],
+)
+def test_a_file_that_cannot_be_one_comes_with_what_was_meant(tmp_path: Path, name: str, hint: str) -> None:
+    assert f"{name}: no such file; {hint}" in error_of(JsonlSource(path=tmp_path / name))
+
+
+def test_a_byte_order_mark_of_each_file_that_was_put_into_one(tmp_path: Path) -> None:
+    assert len(list(read(write(tmp_path, GOOD, b"\xef\xbb\xbf" + GOOD)))) == 2
 
 
 def test_tasks() -> None:
@@ -302,6 +328,22 @@ def test_survey_of_tasks() -> None:
 def test_survey_says_where_there_are_no_labels(tmp_path: Path) -> None:
     source = write(tmp_path, {"prompt": "1"})
     assert survey(source).without_labels == (str(source.path),)
+
+
+@pytest.mark.parametrize(
+    ("row", "query"),
+    [
+        ({"answer": "2"}, "label=answer"),
+        ({"reward_model": {"style": "rule", "ground_truth": "2"}}, "label=reward_model.ground_truth"),
+        ({"Label": 2}, "label=Label"),
+    ],
+)
+def test_a_survey_finds_where_labels_may_be(tmp_path: Path, row: dict[str, Any], query: str) -> None:
+    source = write(tmp_path, {"prompt": "1+1", **row})
+    assert survey(source).label_hint == f"{source.path}?{query}"
+    assert (
+        survey(write(tmp_path, {"prompt": "1+1", "level": 3, "answer": None})).label_hint == "file.jsonl?label=answer"
+    )
 
 
 def test_survey_reads_to_the_end(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from effrl.config.data import JsonlSource, ParquetSource
-from effrl.data.reader import read, survey
+from effrl.data.reader import read
+from effrl.data.survey import survey
 from effrl.errors import UserError
 from effrl.types import Prompt, Row
 
