@@ -26,8 +26,10 @@ _PLAIN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 
 _WORDS = ANSWER_WORDS.replace(" ", r"\ ")  # the pattern below is verbose
 _HEADS = rf"""(?ix:
-    (?:\b(?:answer|option|choice)|{_WORDS})(?:\ to\ (?:the|this)\ \w+)?\s*
-        (?:is|was|would\ be|will\ be|should\ be|must\ be|ist|est|es|[\u662f\u4e3a\uc740\ub294]|:|=|\u2192|->|-)[\s:]*
+    (?:\b(?:answer|option|choice)|{_WORDS})
+        (?:\ to\ (?:the|this)\ \w+|\ (?:correcta|correcte|corretta|correta|finale?))?\s*
+        (?:is|was|would\ be|will\ be|should\ be|must\ be|ist|est|es|[\u662f\u4e3a\uc740\ub294\u306f\xe9\xe8]
+            |:|=|\u2192|->|-)[\s:]*
         (?:(?:therefore|thus|clearly|definitely|likely|probably|most\ likely|indeed)\s+)*
     | [\u9009\u9078]\s*
     | \bi(?:'ll|\ will|\ would)?\ (?:choose|pick|select|go\ with)\s+

@@ -24,7 +24,7 @@ _MARKED = re.compile(r"(?<![#\\])(?:####(?!#)[^\S\n]*|#(?![#\s]))(\S[^\n]*)")
 _TAGGED = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL | re.IGNORECASE)
 _HEADED = re.compile(
     rf"^[ \t>#*_-]*(?:(?:the|my)\s)?(?:(?:final|correct|short|exact)\s|最终|正确|最終|最后)?(?:{ANSWER_WORDS})"
-    r"(?:\s(?:final|finale|correcta|est))?[*_]*[^\S\n]?[:\uff1a][*_]*[^\S\n]*(\S[^\n]*)",
+    r"(?:\s(?:final|finale|correcta|correcte|corretta|correta)|是|为)?[*_]*[^\S\n]?[:\uff1a][*_]*[^\S\n]*(\S[^\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _HEAD = re.compile(rf"[*_]*(?:(?:the|final|correct)\s)*(?:{ANSWER_WORDS})[*_]*\s?[:\uff1a][*_]*\s*", re.IGNORECASE)
@@ -43,6 +43,7 @@ _NUMBER = re.compile(
     r"\\[dt]?frac\{[^{}]*\}\{[^{}]*\}|(?:(?<![\w)])[-\u2212])?\\?[$€£¥]?(?<![\w.^])(?<!\^\{)[0-9](?:[0-9]|,(?=[0-9]))*(?:\.[0-9]+)?"
     r"(?:[eE][-+]?[0-9]+|\s?/\s?[0-9]+)?(?:\s?\\?%)?"
 )
+_PROSE_WORD = re.compile(r"(?<![\\a-zA-Z])[^\W\d_]{2,}|\*\*|\$")
 _WORDS_OF_PROSE = re.compile(r"(?<![\\a-zA-Z])[^\W\d_]{3,}")
 
 
@@ -117,6 +118,8 @@ def _stated(text: str) -> str | None:
     statements = _STATEMENT.findall(text)
     if statements:
         said = str(statements[-1]).strip()
+        if not _PROSE_WORD.search(said):
+            return said.strip(" *,;")
         return _last(_REASON.split(said)[0]) or said.strip(" *,;")
     return _last(text)
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 """``2024-01-05`` is no difference, and ``10:15`` no quotient."""
+_CODE = re.compile(r"[A-Za-z]{1,3}[0-9]+")
+"""``B12`` is no product: digits stand before a variable, never after it."""
 _BASE = re.compile(r"(-?[0-9A-Za-z]*[0-9][0-9A-Za-z]*)\s*_\s*\{?\s*(?:\\text\{\s*)?([0-9]+|[a-z]+)\s*\}*")
 """``132_5``: math-verify reads the digits alone."""
 _INDEXED = re.compile(r"[A-Za-z][0-9]*_.*")
@@ -32,6 +34,8 @@ def by_text(one: str, other: str) -> bool | None:
     """Whether two answers that are no mathematics are equal; None where neither is such a one."""
     if _DATE.fullmatch(one) or _DATE.fullmatch(other):
         return _digits(one) == _digits(other)
+    if _CODE.fullmatch(one) or _CODE.fullmatch(other):
+        return one.casefold() == other.casefold()
     bases = _in_base(one), _in_base(other)
     if bases == (None, None):
         return None

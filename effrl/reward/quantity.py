@@ -61,7 +61,7 @@ _AFTER = re.compile(
     rf"(.*?[0-9}})])(?:({_DEGREES})(?:{_TEXT}|\s*[CF])?|{_TEXT}{_EXPONENT}|{_WORDS}{_EXPONENT})\s*\.?", re.DOTALL
 )
 _VALUE = re.compile(
-    r"(?:[a-zA-Z]{1,3}(?:_\{?\w\}?)?\s*=\s*)?(?:[-+0-9.,:/{}()^*\s]|\\(?:d|t)?frac|\\sqrt|\\pi|\\times|\\cdot|\\pm|\\?%)+"
+    r"(?:(?:\\[a-z]+|[a-zA-Z]{1,3})(?:_\{?\w\}?)?\s*=\s*)?(?:[-+0-9.,:/{}()^*\s]|\\(?:d|t)?frac|\\sqrt|\\pi|\\times|\\cdot|\\pm|\\?%)+"
 )
 """What a unit can stand behind: numbers, and no variables."""
 
@@ -125,6 +125,6 @@ def _is_unit(words: str) -> bool:
         return False
     known = words.strip().rstrip(".").casefold() in _CANONICAL
     if not apart or len(parts) == 1:
-        usual = len(parts[0]) > 1 or not parts[0].isalpha()
+        usual = len(parts[0]) > 1 or not parts[0].isalpha() or parts[0] == "L"
         return usual and (known or (apart and len(parts[0]) > 2))
     return all(len(part) > 1 for part in parts)

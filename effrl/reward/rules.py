@@ -151,6 +151,8 @@ MARKUP = (
         "",
         {r"\left(1,2\right)": "(1,2)", r"{\bf 46}": "46"},
     ),
+    Rule("colours", r"\\(?:text)?color\s*\{\s*\w+\s*\}\s*", "", {r"\textcolor{red}{31}": "31"}),
+    Rule("text of a numeral", r"\\(?:text|mathrm)\s*\{([0-9A-F]+)\}(?=\s?_)", r"\1", {r"\text{BEE}_{16}": "BEE_{16}"}),
     Rule(
         "fonts around a number",
         _FONT + r"\{\s*(\\?\$?[-+0-9.,/% ]*[0-9%][-+0-9.,/% ]*|\\?\$)\s*\}",
@@ -209,6 +211,7 @@ SPACES = (
 )
 
 NUMBERS = (
+    Rule("semicolons between numbers", r"\s?;", ",", {"(0; 3]": "(0, 3]"}),
     Rule(
         "separators of thousands",
         r"(?<![\w.,'(\[{\\])(?<![\w,'(\[{] )([1-9][0-9]{0,2}(?:([,' ])[0-9]{3})(?:\2[0-9]{3})*)"
@@ -230,9 +233,10 @@ NUMBERS = (
     ),
     Rule(
         "decimal commas, where points or spaces separate thousands",
-        r"^([-+]?)([0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{4,}|[0-9]{1,3}(?: [0-9]{3})+),([0-9]{1,2})$",
+        r"^([-+]?(?:[€£]\s?)?)([0-9]{1,3}(?:\.[0-9]{3})+|[0-9]{4,}|[0-9]{1,3}(?: [0-9]{3})+)"
+        r",([0-9]{1,2})(?=\s?[€£a-zA-Z]|$)",
         lambda found: f"{found[1]}{re.sub('[. ]', '', found[2])}.{found[3]}",
-        {"12.345,67": "12345.67", "12 345,67": "12345.67", "1,5": "1,5"},
+        {"12.345,67": "12345.67", "1.500,00 €": "1500.00 €", "12 345,67": "12345.67", "1,5": "1,5"},
     ),
     Rule(
         "powers of ten",
@@ -240,6 +244,12 @@ NUMBERS = (
         r"\{?\s?([-+]?\s?[0-9]{1,9})\s?\}?(?![\w.^])",
         _power_of_ten,
         {"2.5e-3": "0.0025", r"3 \times 10^5": "300000", "2×10⁻³": "0.002"},
+    ),
+    Rule(
+        "dots over the first and the last digit",
+        r"\\dot\s?\{?([0-9])\}?([0-9]*)\s?\\dot\s?\{?([0-9])\}?",
+        r"\\overline{\1\2\3}",
+        {r"0.\dot{4}\dot{5}": r"\frac{5}{11}"},
     ),
     Rule(
         "repeating decimals",
