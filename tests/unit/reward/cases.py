@@ -12,7 +12,10 @@ from cases_of_numbers import NUMBERS
 from cases_of_places import PLACES, RUNNING_TEXT
 from cases_of_quantities import MARKUP, QUANTITIES, WORDS
 from cases_of_structures import STRUCTURES, WORK
+from cases_unseen import UNSEEN
 
 CASES: tuple[Case, ...] = tuple(
-    chain.from_iterable(chain(QUANTITIES, NUMBERS, STRUCTURES, WORDS, MARKUP, WORK, PLACES, CHOICES, RUNNING_TEXT))
+    chain.from_iterable(
+        chain(QUANTITIES, NUMBERS, STRUCTURES, WORDS, MARKUP, WORK, PLACES, CHOICES, RUNNING_TEXT, UNSEEN)
+    )
 )
