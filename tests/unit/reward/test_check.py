@@ -50,7 +50,7 @@ def tried(found: Check, name: str) -> list[Trial]:
 @pytest.mark.parametrize(
     ("config", "labels"),
     [
-        pytest.param(MathReward(), SUMS, marks=pytest.mark.xfail(strict=False, reason="being mended")),
+        (MathReward(), SUMS),
         (MathReward(), ("12 + 3 = 15\n#### 15", "\\frac{1}{2}", "(1,2)")),
         (ChoiceReward(), ("A", "(C)", "D. Oslo")),
         (ChoiceReward(letters="AB"), ("A", "B")),
