@@ -320,7 +320,7 @@ def test_nothing_is_scored_where_no_label_can_be_equalled(command: Command) -> N
 def test_a_label_that_is_a_list(command: Command) -> None:
     entries = [{"prompt": "a half?", "label": ["1/2", "one half"]}, {"prompt": "12+30=?", "label": "$42$"}]
     Path("rows.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
-    code, out, err = command("data.train=rows.jsonl")
+    code, out, err = command("data.train=rows.jsonl", "reward.timeout_s=60")  # patient with a busy machine
     assert (code, err) == (0, ""), out + err
     [also] = [line for line in out.splitlines() if line.startswith("another acceptable answer")]
     assert also.split()[-3:] == ["right", "1", "1.00"]
