@@ -26,15 +26,29 @@ def locate(path: str) -> Path:
     directory = BUILT_IN.get(path, Path(path))
     if directory.is_dir():
         if not (directory / "config.json").is_file() or not list(directory.glob("*.safetensors")):
-            raise UserError(
-                f"model.path={path} is no model: a Hugging Face directory has config.json and *.safetensors"
-            )
+            raise UserError(f"model.path={path} is no model: {_missing(directory)}")
         return directory.resolve()
     if directory.exists() or directory.is_absolute() or path.startswith(".") or path.count("/") > 1:
         raise UserError(
             f"model.path={path} is no model directory; give a directory, a hub name, or one of {', '.join(BUILT_IN)}"
         )
     return _download(path)
+
+
+def _missing(directory: Path) -> str:
+    """What a directory has instead of a model, and what to do."""
+    for pattern, instead in _INSTEAD.items():
+        if list(directory.glob(pattern)):
+            return instead
+    return "a Hugging Face directory has config.json and *.safetensors"
+
+
+_INSTEAD = {
+    "adapter_config.json": "it is an adapter: merge it into its base (merge_and_unload of peft) and save that",
+    "*.gguf": "GGUF is a format of other engines: use the Hugging Face directory that it was made from",
+    "pytorch_model*.bin": "its weights are in pytorch_model*.bin: save it as safetensors, with save_pretrained",
+}
+"""What people have instead of a directory with config.json and safetensors."""
 
 
 def _download(name: str) -> Path:
@@ -57,7 +71,7 @@ class ModelFacts:
     path: Path
     """Its local directory."""
     config: Mapping[str, Any]
-    """Its own ``config.json``."""
+    """Its own ``config.json``, with today's names of sizes; of a model with several parts, that of its text part."""
     shapes: Mapping[str, Sequence[int]]
     """Shape of every tensor by name; tied tensors are there once."""
     has_chat_template: bool
@@ -67,6 +81,22 @@ class ModelFacts:
     def parameters(self) -> int:
         """Number of parameters."""
         return sum(map(prod, self.shapes.values()))
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of tokens that it has embeddings for; None where it does not say."""
+        return self.config.get("vocab_size")
+
+    def size(self, name: str) -> int:
+        """A number of its config, such as ``num_hidden_layers``.
+
+        Raises:
+            UserError: it has none of this name.
+        """
+        found = self.config.get(name)
+        if not isinstance(found, int):
+            raise UserError(f"{self.path}/config.json has no {name}: use a model of a kind that transformers knows")
+        return found
 
     @property
     def context(self) -> int:
@@ -116,7 +146,17 @@ def _config(directory: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads((directory / "config.json").read_text())
     except ValueError as error:
         raise UserError(f"{directory}/config.json is not JSON ({error}): download the model again") from error
-    return config
+    named = {_OLD_NAMES.get(key, key): value for key, value in config.items()}
+    return {**named.get("text_config", {}), **named}
+
+
+_OLD_NAMES = {
+    "n_layer": "num_hidden_layers",
+    "n_embd": "hidden_size",
+    "n_head": "num_attention_heads",
+    "n_positions": "max_position_embeddings",
+}
+"""What GPT-2 and its kin call a size."""
 
 
 def _has_chat_template(directory: Path) -> bool:

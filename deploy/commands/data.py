@@ -109,7 +109,7 @@ def _check_held_out(field: str, train: Audit, held_out: Audit, ruler: Ruler, con
 
 
 def _renderer(model: ModelFacts, arguments: Mapping[str, ChatArgument]) -> Renderer:
-    check_tokenizer(model.path)
+    check_tokenizer(model.path, model.vocabulary)
     return Renderer(load_tokenizer(model.path), arguments)
 
 

@@ -1,3 +1,4 @@
 """Before anything starts: ``check`` reads model and data and finds what cannot work, ``prompts`` tries prompts on the
-chat template, ``plan`` says what a run costs.
+chat template, ``model`` says whether a model can be trained and what ends its completions, ``plan`` says what a run
+costs.
 """

@@ -10,6 +10,7 @@ from effrl.data.survey import Survey, survey
 from effrl.data.tokenizer import check_tokenizer
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model
+from effrl.preflight.model import check_trainable
 from effrl.preflight.prompts import Limit, PromptCheck
 from effrl.select.build import check as check_select
 
@@ -41,12 +42,13 @@ def check(config: Config) -> Preflight:
         UserError: one line about the first thing that is wrong, and what to do.
     """
     model = find_model(config.model.path)
+    check_trainable(model)
     context = model.context_up_to(config.model.context)
     limit = Limit("rollout.max_tokens", config.rollout.max_tokens, context)
     _check_room(limit)
     _check_plugins(config)
     _check_stops(config, model)
-    check_tokenizer(model.path)
+    check_tokenizer(model.path, model.vocabulary)
     train = survey(config.data.train, config.data.form)
     _check_labels(config, train)
     check_select(config, train, model)
@@ -61,7 +63,7 @@ def check_evaluation(config: Config) -> Measurable:
     model = find_model(config.model.path)
     context = model.context_up_to(config.model.context)
     _check_stops(config, model)
-    check_tokenizer(model.path)
+    check_tokenizer(model.path, model.vocabulary)
     if not config.data.held_out:
         raise UserError("there is nothing to evaluate on: set data.eval, for example data.eval=rows.jsonl?label=answer")
     prompts = PromptCheck(config, model)
@@ -111,7 +113,7 @@ def _check_held_out(config: Config, prompts: PromptCheck, context: int) -> dict[
 
 def _check_stops(config: Config, model: ModelFacts) -> None:
     """The engine refuses token ids outside of the vocabulary, but only when the first prompt is sampled."""
-    size = model.config.get("vocab_size")
+    size = model.vocabulary
     unknown = [stop for stop in config.rollout.stop if isinstance(stop, int) and size is not None and stop >= size]
     if unknown:
         raise UserError(

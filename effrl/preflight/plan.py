@@ -189,17 +189,18 @@ def _adapters(model: ModelFacts, config: Config) -> int:
 
 def _activations(model: ModelFacts, config: Config, size: int) -> int:
     tokens = config.learn.micro_batch_tokens
-    layers, width = model.config["num_hidden_layers"], model.config["hidden_size"]
+    layers, width = model.size("num_hidden_layers"), model.size("hidden_size")
     kept = layers + _ACTIVATIONS_PER_LAYER if config.learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
-    logits = min(LOGITS, tokens * model.config["vocab_size"]) * 4 * 2  # one slice, and its gradient
+    logits = min(LOGITS, tokens * model.size("vocab_size")) * 4 * 2  # one slice, and its gradient
     return int(tokens * width * kept * size + logits)
 
 
 def _kv_cache_tokens(model: ModelFacts, config: Config, size: int) -> int | None:
     if config.cluster.rollout.gpus:
         return None
-    shape = model.config
-    heads = shape["num_attention_heads"]
-    width = shape.get("head_dim") or shape["hidden_size"] // heads
-    per_token = prod((2, shape["num_hidden_layers"], shape.get("num_key_value_heads") or heads, width, size))
+    heads = model.size("num_attention_heads")
+    width = model.config.get("head_dim") or model.size("hidden_size") // heads
+    per_token = prod(
+        (2, model.size("num_hidden_layers"), model.config.get("num_key_value_heads") or heads, width, size)
+    )
     return int(config.rollout.kv_cache_gb * 2**30) // per_token

@@ -14,6 +14,7 @@ from effrl.data.survey import Survey, size_of
 from effrl.data.tokenizer import load_tokenizer
 from effrl.errors import Malformed, UserError
 from effrl.models import ModelFacts
+from effrl.preflight.model import note_on_endless, note_on_turns
 from effrl.types import Message, Prompt
 
 _TEMPLATE_BYTES = 512
@@ -60,6 +61,8 @@ class PromptCheck:
                 " (data.template=plain or question, no data.system)"
             )
         added = max([self._added(name, prompt) for prompt in found.samples], default=0)
+        for prompt in found.samples:
+            self._check_known(name, prompt)
         self._samples += found.samples
         self._notes += found.notes(name)
         # A token takes at least one byte, so only a source with a prompt of too many bytes has to be tokenised.
@@ -69,10 +72,7 @@ class PromptCheck:
 
     def notes(self) -> tuple[str, ...]:
         """What is legal and probably not meant, of all that was looked at."""
-        if not self._samples:
-            unread = ["model.chat_template_kwargs is for messages, and every prompt is plain text"]
-            return (*self._notes, *(unread if self._arguments else []))
-        return (*self._notes, *self._unread(), *self._left_out())
+        return (*self._notes, *self._of_arguments(), *self._left_out(), *self._of_endings())
 
     @cached_property
     def _renderer(self) -> Renderer:
@@ -86,6 +86,16 @@ class PromptCheck:
                 f"{name}: prompt {prompt.id}: the chat template makes an empty text of it: use another model"
             )
         return len(text.encode()) - size_of(prompt)
+
+    def _check_known(self, name: str, prompt: Prompt) -> None:
+        """That the model has an embedding of each token: one may have been added to the tokenizer alone."""
+        highest, known = max(self._renderer.ids(prompt.content).tolist(), default=0), self._model.vocabulary
+        if known is not None and highest >= known:
+            token = self._renderer.tokenizer.convert_ids_to_tokens(highest)
+            raise UserError(
+                f"{name}: prompt {prompt.id} has the token {token}, number {highest}, and the model has embeddings of"
+                f" {known} tokens: enlarge them (resize_token_embeddings of transformers), or use its own tokenizer"
+            )
 
     def _render(self, name: str, prompt: Prompt) -> str:
         try:
@@ -107,8 +117,18 @@ class PromptCheck:
                     f" context of {limit.context} leaves {limit.room}: shorten or remove it, or lower {limit.field}"
                 )
 
-    def _unread(self) -> Iterable[str]:
+    def _of_endings(self) -> list[str]:
+        stops = self._config.rollout.stop
+        endless = note_on_endless(self._model, stops)
+        return endless or (note_on_turns(self._model, self._renderer, stops) if self._samples else [])
+
+    def _of_arguments(self) -> Iterable[str]:
         """Arguments that change no sample, and that the template does not name."""
+        if not self._arguments:
+            return
+        if not self._samples:
+            yield "model.chat_template_kwargs is for messages, and every prompt is plain text"
+            return
         words = set(re.findall(r"\w+", self._renderer.templates))
         for name in self._arguments.keys() - words:
             others = {key: value for key, value in self._arguments.items() if key != name}

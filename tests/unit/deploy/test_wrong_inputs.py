@@ -301,7 +301,7 @@ def test_an_empty_data_file(train: Command, tmp_path: Path) -> None:
         ('{"prompt": "1+1="', ["not JSON", "one JSON object per line"]),
         ('["1+1="]', ["not an object but a list", "one JSON object per line"]),
         ({"question": "1+1="}, ['no key "prompt"', 'data.train="rows.jsonl?prompt=question"']),
-        ({"prompt": "1+1=", "label": ["2"]}, ['"label" is a list', "null for no label"]),
+        ({"prompt": "1+1=", "label": True}, ['"label" is true or false', "null for no label"]),
     ],
 )
 def test_a_malformed_row(train: Command, tmp_path: Path, row: Any, words: list[str]) -> None:
