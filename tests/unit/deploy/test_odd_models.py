@@ -80,12 +80,15 @@ def test_code_beside_an_architecture_that_is_known_is_not_needed(check: CommandL
     assert check()[0] == 0
 
 
-def test_sizes_by_their_old_names(command_line: CommandLine, model: Path) -> None:
+def test_sizes_by_their_old_names(command_line: CommandLine, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """GPT-2's."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     (model / "model.safetensors").unlink()
-    GPT2LMHeadModel(GPT2Config(128, 256, 32, 2, 2, eos_token_id=1, bos_token_id=1)).save_pretrained(model)
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=128, n_positions=256, n_embd=32, n_layer=2, n_head=2, eos_token_id=1, bos_token_id=1)
+    ).save_pretrained(model)
+    capsys.readouterr()  # the progress of the saving
     plan = ("train", "--dry-run", "quickstart", f"model.path={model}", "data.eval=null")
     code, out, err = command_line(*plan)
     assert (code, err) == (0, "") and "key-value cache 1 GiB" in out

@@ -103,12 +103,12 @@ def write(path: Path, *rows: Any) -> Path:
         ("label.budget.totl=5", ["unknown key 'label.budget.totl'", "did you mean 'label.budget.total'?"]),
         ("data.train=tasks:chain?szie=3", ["unknown key 'data.train.szie'", "did you mean 'data.train.size'?"]),
         ("math=1", ["unknown key 'math'", "known: ", "reward"]),  # the name of a kind, not of a key
-        ("learn.lr=fast", ["learn.lr", "should be a valid number", "'fast'"]),
+        ("learn.lr=fast", ["learn.lr: write a number", "'fast'"]),
         ("learn.lr=0", ["learn.lr", "greater than 0", "0"]),
-        ("learn=3", ["learn is a section", "lr", "not 3"]),
+        ("learn=3", ["learn is a section", "lr", "not '3'"]),
         ("run.steps=-3", ["run.steps", "greater than or equal to 1", "-3"]),
         ("rollout.per_prompt=1", ["rollout.per_prompt", "greater than or equal to 2", "got 1"]),
-        ("rollout.per_prompt=0x_", ["rollout.per_prompt", "valid integer", "'0x_'"]),  # PyYAML itself fails on it
+        ("rollout.per_prompt=0x_", ["rollout.per_prompt: write a whole number", "'0x_'"]),
         ("model.context=64", ["rollout.max_tokens (64)", "model.context (64)", "lower the one or raise the other"]),
         ("learn.lr", ["'learn.lr' is not an override", "section.key=value"]),
         ("=3", ["'=3' is not an override", "section.key=value"]),
@@ -267,7 +267,6 @@ def test_a_config_that_is_not_there(effrl: Command) -> None:
     ("text", "words"),
     [
         ("data: {train: x.jsonl\nrun: [", ["my.yaml is not YAML", "line 2"]),
-        ("run: {seed: 0x_}", ["my.yaml is not YAML", "mend it"]),  # PyYAML itself fails on it
         ("- data", ["my.yaml must hold sections", "data:"]),
         ("", ["my.yaml must hold sections", "data:"]),
         ("run: {steps: 3}", ["my.yaml: data is missing", "data.train=…"]),
