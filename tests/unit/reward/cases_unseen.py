@@ -343,7 +343,6 @@ UNSEEN = [
             "Options A and B are wrong. The answer is D.",
             "Between C and D, I choose D.",
             "\\boxed{\\text{D. } 4}",
-            "<answer>d</answer>",
         ),
         wrong=("A) 1\nB) 2\nC) 3\nD) 4", "<think>D</think>", "C or D", "\\boxed{A}\nD would be wrong."),
     ),

@@ -257,7 +257,7 @@ def test_a_sum_stays_within_its_parts(parts: list[tuple[float, float]]) -> None:
     outcomes = [outcome for outcome, _ in parts]
     found = verifiers.total("", "46", {}, parts=[part(outcome, weight) for outcome, weight in parts])
     assert min(outcomes) == pytest.approx(found.outcome) or min(outcomes) < found.outcome
-    assert 0 <= found.outcome <= max(outcomes) * (1 + 1e-12)
+    assert 0 <= found.outcome <= max(outcomes) * (1 + 1e-12) + 1e-300  # of subnormal numbers half may be lost
     assert verifiers.total("", "", {}, parts=[part(1.0, weight) for _, weight in parts]).outcome == 1
 
 
