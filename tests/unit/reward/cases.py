@@ -7,6 +7,8 @@ dollars",), wrong=("16 dollars",))``; ``said`` takes whole completions.
 from itertools import chain
 
 from case import Case
+from cases_later_values import LATER_VALUES
+from cases_later_words import LATER_WORDS
 from cases_of_choices import CHOICES
 from cases_of_numbers import NUMBERS
 from cases_of_places import PLACES, RUNNING_TEXT
@@ -16,6 +18,19 @@ from cases_unseen import UNSEEN
 
 CASES: tuple[Case, ...] = tuple(
     chain.from_iterable(
-        chain(QUANTITIES, NUMBERS, STRUCTURES, WORDS, MARKUP, WORK, PLACES, CHOICES, RUNNING_TEXT, UNSEEN)
+        chain(
+            QUANTITIES,
+            NUMBERS,
+            STRUCTURES,
+            WORDS,
+            MARKUP,
+            WORK,
+            PLACES,
+            CHOICES,
+            RUNNING_TEXT,
+            UNSEEN,
+            LATER_VALUES,
+            LATER_WORDS,
+        )
     )
 )
