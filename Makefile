@@ -20,7 +20,7 @@ STAMP := $(VENV)/.effrl-installed
 UNFINISHED := $(VENV)/.unfinished
 
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --progress-bar off --no-deps $(PIP_ARGS)
-NO_CPU_TORCH := no CPU build of this torch for this Python from your package index: make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+NO_CPU_TORCH := no CPU build of this torch for this Python from your package index: make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu", or take another, PYTHON=python3.11
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test check lock clean FORCE
