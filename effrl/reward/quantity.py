@@ -49,10 +49,9 @@ _NO_UNITS = frozenset(
 _MOST_WORDS = 4
 _POWERS = frozenset({"square", "cubic"})
 
-_CURRENCY = r"(?:US|A|C)?\\?[$€£¥₹]|(?:USD|EUR|GBP)\s"
-_CODES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "D": "dollar", "R": "euro", "P": "pound"}
-"""Currencies by the last character of what stands before a value: ``USD``, ``\\$``."""
-_BEFORE = re.compile(rf"([-+]?)\s*({_CURRENCY})\s*([-+]?(?=[0-9.]).*)", re.DOTALL)
+_CURRENCY = r"(?:(?:US|A|C)?\\?([$€£¥₹])|(USD|EUR|GBP)\s)"
+"""A sign or a code before a value."""
+_BEFORE = re.compile(rf"([-+]?)\s*{_CURRENCY}\s*([-+]?(?=[0-9.]).*)", re.DOTALL)
 _DEGREES = r"\s*\^\s*\{?\s*\\circ\s*\}?|\s*\\degrees?"
 _TEXT = r"\s*\\(?:text|mathrm|textrm|mathit|textit|mbox|operatorname)\s*\{([^{}]*)\}"
 _WORDS = r"(\s*[^\W\d_]+\.?(?:(?:\s+|\s*/\s*|-)[^\W\d_]+\.?)*|\s*[€£¥₹¢]|\s*\\?\$)"
@@ -89,8 +88,9 @@ def quantity(answer: str) -> Quantity:
     Example: ``quantity("15 dollars") == Quantity("15", ("dollar",))``.
     """
     if found := _BEFORE.fullmatch(answer):
-        inner = quantity(found[3])
-        return Quantity(found[1] + inner.value, (_CODES[found[2].strip()[-1]], *inner.unit))
+        sign, symbol, code, rest = found.groups()
+        inner = quantity(rest)
+        return Quantity(sign + inner.value, (_canonical(symbol or code), *inner.unit))
     found = _AFTER.fullmatch(answer)
     if found is None or not _VALUE.fullmatch(found[1]):
         return Quantity(answer)

@@ -31,7 +31,7 @@ from effrl.reward.choice import chosen
 from effrl.reward.extract import final_answer
 from effrl.reward.literal import by_text, comma_for_point, leaves_work, percentage, with_signs
 from effrl.reward.normal import normal
-from effrl.reward.quantity import quantity
+from effrl.reward.quantity import Quantity, quantity
 from effrl.reward.sandbox.messages import ScoringQuestion
 from effrl.reward.verdict import checked
 from effrl.reward.words import spelled
@@ -157,7 +157,7 @@ def equivalent(answer: str, gold: str) -> bool:
     """
     if (told := told_at_once(answer, gold)) is not None:
         return told
-    answer, gold = _value_of(answer), _value_of(gold)
+    answer, gold = (with_signs(_quantity(text).value) for text in (answer, gold))
     if not _parse(gold):
         raise ValueError(f"the label {gold!r} cannot be read as mathematics")
     return _verified(gold, answer)
@@ -174,7 +174,7 @@ def told_at_once(answer: str, gold: str) -> bool | None:
     """
     if len(answer) > max(_LONGEST, 2 * len(gold)):
         return False
-    one, other = quantity(normal(answer)), quantity(normal(gold))
+    one, other = _quantity(answer), _quantity(gold)
     if not one.in_unit_of(other):
         return False
     if one.value == other.value or comma_for_point(one.value, other.value) or percentage(one.value, other.value):
@@ -214,8 +214,9 @@ def _equal(answer: str, gold: str) -> bool:
         return False
 
 
-def _value_of(answer: str) -> str:
-    return with_signs(quantity(normal(answer)).value)
+@lru_cache(maxsize=8192)  # an answer is looked at in both directions, and once more before mathematics
+def _quantity(answer: str) -> Quantity:
+    return quantity(normal(answer))
 
 
 def functions(config: AnyReward) -> dict[ScoringQuestion, Reward]:
