@@ -40,11 +40,10 @@ CPU_ENVIRONMENT = {
     "TORCH_COMPILE_DISABLE": "1",  # as fast without, and no C++ compiler is needed
     "DS_ACCELERATOR": "cpu",
     "CUDA_VISIBLE_DEVICES": "",
-    # Each new number of tokens in a batch makes new kernels, and glibc keeps what large temporaries have left: without
+    # Each new number of tokens in a batch makes new kernels, and each thread's arena keeps what it once needed: without
     # bounds an engine grows by 30 MiB in 100 steps of the tiny model, and still does after 500.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": "65536",
 }
 COMMON_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # the driver has downloaded what had to be

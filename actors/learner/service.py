@@ -94,8 +94,8 @@ class LearnerService:
         return [*portion.learned, *(portion.silent if self.config.loss.scores_silent else ())]
 
     async def _learn(self, step: Step, portions: Sequence[Portion]) -> dict[str, float]:
-        learn, ranks = self.config.learn, len(self.group.ranks)
-        cuts = [cut(self._passing(portion), ranks, learn.micro_batch_tokens) for portion in portions]
+        ranks = len(self.group.ranks)
+        cuts = [cut(self._passing(portion), ranks, self.config.pass_tokens) for portion in portions]
         shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
         sizes = [size_of(portion, self.config.loss, self.config.rollout.max_tokens) for portion in portions]
         rules = self._rules(step)
@@ -116,8 +116,7 @@ class LearnerService:
 
     async def _chunk(self, texts: Sequence[Continuation], temperature: float, states: bool) -> list[RowView]:
         """The same of so many texts that each wait is short; every text is in one micro-batch of one rank."""
-        ranks, tokens = len(self.group.ranks), self.config.learn.micro_batch_tokens
-        places = layout([len(text.ids) for text in texts], ranks, tokens)
+        places = layout([len(text.ids) for text in texts], len(self.group.ranks), self.config.pass_tokens)
         shares = [[_padded(texts, rows) for rows in share] or [weightless()] for share in places]
         answered = await self.group.each("view", shares, temperature, states)
         found: dict[int, RowView] = {}

@@ -11,6 +11,7 @@ from vllm import EngineArgs, LLMEngine, RequestOutput, SamplingParams
 from vllm.config import WeightTransferConfig
 from vllm.inputs.engine import tokens_input
 
+from actors.machine import give_back_memory
 from actors.rollout.sampling import EngineOptions
 from actors.rollout.transfer import BACKEND, ShmTransfer, register
 from effrl.errors import RunError
@@ -60,6 +61,7 @@ class Engine:
         self._engine.collective_rpc("update_weights", kwargs={"update_info": dict(update)})
         self._engine.collective_rpc("finish_weight_update")
         self._serve(version)
+        give_back_memory()
         [checksum] = self._engine.collective_rpc(_checksum_of_loaded)
         return str(checksum)
 

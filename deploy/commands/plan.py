@@ -49,7 +49,7 @@ def _step(found: Plan) -> list[tuple[str, str]]:
         ("sampled tokens", f"at most {batches.tokens:,} before refills"),
         ("labels", labels),
         ("optimizer steps", f"{batches.updates}, of up to {batches.sequences_per_update:,} sequences on all ranks"),
-        ("passes of a rank", f"at most {batches.forward_passes:,} for each optimizer step"),
+        ("passes of a rank", f"about {batches.forward_passes:,} for each optimizer step"),
     ]
 
 

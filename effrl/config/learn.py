@@ -6,6 +6,10 @@ from pydantic import Field
 
 from effrl.config.section import PositiveFloat, PositiveInt, Section, Share
 
+CPU_PASS_TOKENS = 1024
+"""Of one forward pass on a CPU. With 16,384 a step takes 2 to 3 times as long: what a layer leaves for the backward
+pass falls out of the caches, and rows of unlike lengths share a pass (docs/speed.md)."""
+
 
 class LoraConfig(Section):
     rank: PositiveInt = 16
@@ -37,7 +41,8 @@ class LearnConfig(Section):
     clip_norm: PositiveFloat = 1.0
     """Largest norm of the whole gradient."""
     micro_batch_tokens: PositiveInt = 16384
-    """Tokens of one forward pass on one rank, padding included; the gradient does not depend on it."""
+    """Most tokens of one forward pass on one rank, padding included; a CPU is given 1,024 at most, since it is slower
+    with more. The gradient does not depend on it."""
     zero: Literal[1, 2, 3] = 1
     """What the ranks share out (ZeRO): optimizer states, gradients too, or parameters too; see docs/learner.md."""
     activation_checkpointing: bool = False

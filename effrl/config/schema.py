@@ -12,7 +12,7 @@ from effrl.config.advantage import AnyAdvantage, GrpoAdvantage
 from effrl.config.cluster import ClusterConfig
 from effrl.config.data import DataConfig
 from effrl.config.label import AnyLabel, GoldLabel
-from effrl.config.learn import LearnConfig
+from effrl.config.learn import CPU_PASS_TOKENS, LearnConfig
 from effrl.config.loss import AnyLoss, ClippedLoss
 from effrl.config.process import AnyProcess
 from effrl.config.replay import ReplayConfig, fresh_at
@@ -157,6 +157,12 @@ class Config(Section):
         if isinstance(select, UfoSelect):
             return TargetForm(select.target, prefix_of(select.target, select.prefix, form) or "")
         return TargetForm("final_answer" if self.label.buys_all else "pseudo_answer", form.opening or "")
+
+    @property
+    def pass_tokens(self) -> int:
+        """Most tokens of one forward pass of a learner's rank, padding included."""
+        limit = self.learn.micro_batch_tokens
+        return limit if self.cluster.learner.gpus else min(limit, CPU_PASS_TOKENS)
 
     @property
     def eval_max_tokens(self) -> int:

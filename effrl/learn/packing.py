@@ -14,6 +14,10 @@ from effrl.types import Float32, Int32
 
 LOGITS = 2**25
 """Logits that exist at a time on a rank: 128 MiB in float32. A few such tensors live in each pass."""
+BUSY = 4096
+"""Real tokens of a micro-batch from which on padding is not worth a larger one."""
+PADDING = 0.1
+"""Share of a busy micro-batch that may be padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def _tokens(sequences: Sequence[TrainingSequence]) -> int:
 def cut(sequences: Sequence[TrainingSequence], ranks: int, tokens: int) -> list[list[MicroBatch]]:
     """Distribute sequences (at least one) over ranks, and each rank's over micro-batches.
 
-    A micro-batch has at most ``tokens`` tokens, padding included.
+    A micro-batch has at most ``tokens`` tokens, padding included; and little padding, once it has enough to be worth
+    a pass.
 
     A rank without any gets one of weight zero: DeepSpeed's step needs a backward pass on every rank.
     """
@@ -115,13 +120,18 @@ def ends(batch: MicroBatch) -> Int32:
 
 
 def _within(indices: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Cut a list sorted by falling length so that rows x longest stays within ``tokens``."""
+    """Cut a list sorted by falling length: rows x longest stays within ``tokens``, and padding within its share."""
     batches: list[list[int]] = []
+    real = 0
     for index in indices:
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
+        padded = (len(batches[-1]) + 1) * lengths[batches[-1][0]] if batches else 0
+        dense = real < BUSY or padded - real - lengths[index] <= PADDING * padded
+        if batches and padded <= tokens and dense:
             batches[-1].append(index)
+            real += lengths[index]
         else:
             batches.append([index])
+            real = lengths[index]
     return batches
 
 

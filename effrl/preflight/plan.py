@@ -123,7 +123,7 @@ def _batches(config: Config, found: Preflight, fresh: int) -> Batches:
     passing = rollout.prompts * (1 + rollout.refill if config.loss.scores_silent else 1)
     per_update = ceil(passing / learn.updates) * rollout.per_prompt
     longest = min(found.context, found.train.longest_bytes + rollout.max_tokens)  # a token takes at least one byte
-    in_one_pass = max(1, learn.micro_batch_tokens // longest)
+    in_one_pass = max(1, config.pass_tokens // longest)
     return Batches(
         fresh=fresh,
         replayed=rollout.prompts - fresh,
@@ -188,7 +188,7 @@ def _adapters(model: ModelFacts, config: Config) -> int:
 
 
 def _activations(model: ModelFacts, config: Config, size: int) -> int:
-    tokens = config.learn.micro_batch_tokens
+    tokens = config.pass_tokens
     layers, width = model.size("num_hidden_layers"), model.size("hidden_size")
     kept = layers + _ACTIVATIONS_PER_LAYER if config.learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
     logits = min(LOGITS, tokens * model.size("vocab_size")) * 4 * 2  # one slice, and its gradient

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effrl.config.loss import ClippedLoss
-from effrl.learn.packing import Size, cut, ends, pad, size_of, unweighted
+from effrl.learn.packing import BUSY, PADDING, Size, cut, ends, layout, pad, size_of, unweighted
 from effrl.sequences import Portion, TrainingSequence
 
 
@@ -33,6 +33,26 @@ def test_every_sequence_arrives_once(shapes: list[tuple[int, int]], ranks: int, 
     assert sorted(marks) == list(range(1, len(sequences) + 1))
     for batch in (batch for share in shares for batch in share):
         assert batch.ids.size <= tokens or len(batch.ids) == 1
+
+
+@given(st.lists(st.integers(2, 900), min_size=1, max_size=120), st.integers(1000, 40_000))
+def test_a_busy_pass_has_little_padding(lengths: list[int], tokens: int) -> None:
+    """Whether it is cut for its size or for its padding, a pass that is worth it wastes a tenth at most."""
+    [batches] = layout(lengths, ranks=1, tokens=tokens)
+    for rows in batches:
+        real, padded = sum(lengths[row] for row in rows), len(rows) * max(lengths[row] for row in rows)
+        before_the_last = real - min(lengths[row] for row in rows)
+        assert before_the_last < BUSY or padded - real <= PADDING * padded
+
+
+def test_equal_rows_fill_a_pass_up_to_its_limit() -> None:
+    [batches] = layout([100] * 200, ranks=1, tokens=10_000)
+    assert [len(rows) for rows in batches] == [100, 100]
+
+
+def test_rows_of_unlike_lengths_are_cut_where_padding_begins() -> None:
+    [batches] = layout([900] * 5 + [90] * 20, ranks=1, tokens=40_000)
+    assert [len(rows) for rows in batches] == [5, 20]
 
 
 def test_where_prompts_and_completions_end() -> None:
