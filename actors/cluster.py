@@ -105,7 +105,6 @@ class Cluster:
         ``initial`` is the model that the run began with, and ``model`` the one that it goes on from.
         """
         began = time.monotonic()
-        cluster = self.config.cluster
         group = self.placement or await self._reserve()
         await self._check_nodes(group, model, initial)
         self._start_control()

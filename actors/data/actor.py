@@ -68,6 +68,14 @@ class DataActor(Role):
         self.leased.setdefault(step, []).extend((pick.prompt.id, pick.rollouts) for pick in picks)
         return picks
 
+    def upcoming(self, count: int) -> list[Pick]:
+        """What :meth:`select` would hand out next, as far as it can be told now; nothing is handed out."""
+        before = self.selector.state()
+        chosen = self.selector.select(count)
+        self.selector.restore(before)
+        back = [Pick(self.prompts[name], rollouts) for name, rollouts in self.returned]
+        return [*back, *map(self._pick, chosen)][:count]
+
     def _pick(self, chosen: Prompt | Pick) -> Pick:
         return chosen if isinstance(chosen, Pick) else Pick(chosen, self.per_prompt)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.driver.labelling import BudgetWatch, account_metrics
-from actors.driver.scout import Scout
+from actors.driver.rollouts import RolloutService
 from actors.wait import answer
 from effrl.batch import Batch
 from effrl.config.schema import RunConfig
@@ -37,7 +37,7 @@ class RunJournal:
     clock: Stopwatch
     parts: Sequence[Part]
     """What a checkpoint is made of."""
-    scout: Scout
+    rollouts: RolloutService
     oracle: Any
     memory: Callable[[], Awaitable[Mapping[str, float | None]]]
     """Resident memory by actor, in MiB; None for one that cannot be had."""
@@ -77,7 +77,7 @@ class RunJournal:
         with self.clock.stage("commit"):
             self.groups.commit(step.number, [*batch.joined, *batch.settled])
             account: Account = await answer(self.oracle.account.remote(step.number), self.wait_s, "accounts", "oracle")
-            row = {"step": step.number, **batch.metrics(), **self.scout.metrics(step.number), **learned}
+            row = {"step": step.number, **batch.metrics(), **self.rollouts.committed(step.number), **learned}
             row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}
             await self._write({**row, **evaluation, "policy/version": update.version})
             self.budget.step(step, batch, update.learned, account)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -15,6 +15,9 @@ from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
 from effrl.types import Group, Pick, Step
 
+RequestKey = tuple[str, tuple[int, ...]]
+"""Prompt id and seeds: within a step they say all that an engine makes of a request."""
+
 
 @dataclass
 class RolloutService:
@@ -22,6 +25,11 @@ class RolloutService:
 
     A publication waits in each engine until what runs there is finished. So what was sampled ahead is of one version,
     and when it is learned, the policy has moved on by at most one.
+
+    Without staleness, the engine samples beside a step's first draw what its refills are likely to be: the next prompts
+    of the selector, as many as the step before had refills. A refill that turns out to be another is sampled as ever,
+    so this changes no decision; but most of them need no decode of their own, which takes as long for a few groups as
+    for many.
     """
 
     data: Any
@@ -30,6 +38,12 @@ class RolloutService:
     attempt: int
     clock: Stopwatch
     scout: Scout
+    refills: int = 0
+    """Groups that the step before drew besides its first draw."""
+    _draws: list[int] = field(default_factory=list)
+    """Groups of each draw of this step."""
+    _spare: dict[RequestKey, Sampled] = field(default_factory=dict)
+    """What was sampled for refills, and was not asked for yet."""
     _ahead: dict[int, asyncio.Task[list[Group]]] = field(default_factory=dict)
     _serial: Any = field(default_factory=count)
     _sampled: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -61,27 +75,61 @@ class RolloutService:
             drawing = self._draw(following, self.config.fresh_at(following.place))
             self._ahead[following.number] = asyncio.create_task(drawing)
 
+    def committed(self, step: int) -> dict[str, float]:
+        """Close a step; what looking ahead for it cost, and what was sampled for refills that did not come."""
+        unused = sum(len(rollout.token_ids) for sampled in self._spare.values() for rollout in sampled.rollouts)
+        self.refills, self._draws, self._spare = sum(self._draws[1:]), [], {}
+        return {**self.scout.metrics(step), "rollout/unused_tokens": unused}
+
     async def _draw(self, step: Step, count: int) -> list[Group]:
         scouted = await self.scout(step)
-        chosen = self.data.select.remote(step.number, count)
-        picks: list[Pick] = await answer(chosen, self.config.cluster.wait_s, "selection", "data")
-        new = iter(await self.sampler([self._request(step, pick) for pick in picks if not _known(pick, scouted)]))
+        picks = await self._ask("select", step.number, count)
+        requests = [self._claimed(step, pick) for pick in picks if not _known(pick, scouted)]
+        spare = [self._request(step, pick) for pick in await self._likely_refills() if not _known(pick, scouted)]
+        self._draws.append(count)
+        new = iter(await self._sample(requests, spare))
         sampled = [scouted[pick.prompt.id] if _known(pick, scouted) else next(new) for pick in picks]
         if scouted:
             self.scout.reused(step.number, [scouted[pick.prompt.id] for pick in picks if _known(pick, scouted)])
         return [self._group(step, *entry) for entry in zip(picks, sampled, strict=True)]
 
+    async def _likely_refills(self) -> list[Pick]:
+        if self._draws or not self.refills or self.config.rollout.max_staleness:
+            return []
+        return await self._ask("upcoming", self.refills)
+
+    async def _ask(self, method: str, *arguments: int) -> list[Pick]:
+        picks: list[Pick] = await answer(
+            getattr(self.data, method).remote(*arguments), self.config.cluster.wait_s, "selection", "data"
+        )
+        return picks
+
+    async def _sample(self, requests: Sequence[SampleRequest], spare: Sequence[SampleRequest]) -> list[Sampled]:
+        """What was asked for, sampled now or before; ``spare`` is sampled besides and kept."""
+        asked = [request for request in requests if _key(request) not in self._spare]
+        results = await self.sampler([*asked, *spare])
+        self._spare |= {_key(request): found for request, found in zip([*asked, *spare], results, strict=True)}
+        return [self._spare.pop(_key(request)) for request in requests]
+
     def _group(self, step: Step, pick: Pick, sampled: Sampled) -> Group:
         name = f"{self.attempt}/{step.number}/{next(self._serial)}"
         return Group(name, pick.prompt, sampled.prompt_ids, sampled.rollouts)
 
+    def _claimed(self, step: Step, pick: Pick) -> SampleRequest:
+        """The request of a pick, whose seeds the step asks for no second time."""
+        request = self._request(step, pick)
+        self._sampled[step.number, pick.prompt.id] += pick.rollouts
+        return request
+
     def _request(self, step: Step, pick: Pick) -> SampleRequest:
         rollout, key = self.config.rollout, (step.number, pick.prompt.id)
-        first = self._sampled[key]
-        self._sampled[key] += pick.rollouts
-        numbers = range(first, first + pick.rollouts)
+        numbers = range(self._sampled[key], self._sampled[key] + pick.rollouts)
         seeds = tuple(derive(self.config.run.seed, "train", *key, number) for number in numbers)
         return SampleRequest(pick.prompt, seeds, rollout.max_tokens, rollout.temperature, rollout.stop)
+
+
+def _key(request: SampleRequest) -> RequestKey:
+    return request.prompt.id, request.seeds
 
 
 def _known(pick: Pick, scouted: Mapping[str, Sampled]) -> bool:

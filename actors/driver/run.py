@@ -34,6 +34,7 @@ from effrl.preflight.check import Preflight
 from effrl.process.build import process_rewards
 from effrl.protocols import Learner, Part
 from effrl.report.progress import Progress
+from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory
 from effrl.run.groups import GroupStore
@@ -104,11 +105,13 @@ class Driver:
         certainty = CertaintyService(learner, cluster.rollout["rollout-0"], self.preflight.context, wait_s)
         records = ScoreRecords(self.directory.scores, self.preflight.model.path)
         scout = Scout(cluster.data, sampler, rewards, oracle, config, clock, certainty, records)
-        self.rollouts = RolloutService(cluster.data, sampler, config, self.start.attempt, clock, scout)
+        self.rollouts = RolloutService(
+            cluster.data, sampler, config, self.start.attempt, clock, scout, refills=self._refills_before()
+        )
         self.labeller = TimedLabeller(labeller(config, oracle), clock)
         parked, process = NoParking(), process_rewards(config)
         self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, parked, process)
-        self.journal = self._journal(scout)
+        self.journal = self._journal()
         return Services(
             stages=OneStage(TrainingStage(config, self.labeller, self.start.step + 1, self._go_on)),
             rollouts=self.rollouts,
@@ -135,7 +138,7 @@ class Driver:
             f" {time.monotonic() - began:.0f} s{doubt}"
         )
 
-    def _journal(self, scout: Scout) -> RunJournal:
+    def _journal(self) -> RunJournal:
         directory = self.directory
         return RunJournal(
             config=self.config.run,
@@ -149,7 +152,7 @@ class Driver:
             progress=self.progress,
             clock=self.clock,
             parts=self.parts,
-            scout=scout,
+            rollouts=self.rollouts,
             oracle=self.cluster.oracle,
             memory=self.cluster.memory,
             wait_s=self._wait_s,
@@ -174,6 +177,14 @@ class Driver:
         else:
             self.stopping = True
             self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
+
+    def _refills_before(self) -> int:
+        """Groups that the last committed step drew in place of others: a resumed run expects what an unbroken one
+        does."""
+        rows = metrics.read(self.directory.metrics)
+        if not self.start.step or not rows:
+            return 0
+        return max(0, rows[-1]["groups/rolled"] - self.config.fresh_at(self.start.step))
 
     def _drill_prompts(self) -> list[Prompt]:
         data = self.config.data

@@ -31,6 +31,7 @@ class Engine:
         self.seeds: list[tuple[int, ...]] = []
         self.select = Method(self._select)
         self.sample = Method(self._sample)
+        self.upcoming = Method(lambda count: [Pick(Prompt(f"next/{n}", "?"), 2) for n in range(count)])
         self.request = Method(lambda step: None)
 
     def _select(self, step: int, count: int) -> list[Pick]:
@@ -108,6 +109,57 @@ async def test_a_refill_that_draws_a_prompt_again_samples_other_rollouts() -> No
     assert fresh.seeds == engine.seeds[:1], "the first draw of a step does not depend on what came before"
 
 
+def refilling(engine: Engine, names: list[str]) -> None:
+    """Let the data actor hand out these prompts, one after another, and know which ones come next."""
+    left = list(names)
+
+    def select(step: int, count: int) -> list[Pick]:
+        return [Pick(Prompt(left.pop(0), "?"), 2) for _ in range(count)]
+
+    engine.select = Method(select)
+    engine.upcoming = Method(lambda count: [Pick(Prompt(name, "?"), 2) for name in left[:count]])
+
+
+async def test_likely_refills_are_sampled_beside_the_first_draw() -> None:
+    """The step before had two: so the next two prompts are ready when they are asked for, and no other decode runs."""
+    engine = Engine()
+    refilling(engine, list("abcde"))
+    rollouts = service(engine, 0)
+    rollouts.refills = 2
+    drawn = [await rollouts.take(step_of(1, STEPS), count) for count in (2, 1, 1)]
+    assert engine.events == ["sample 4 with version 0"]
+    assert [group.prompt.id for groups in drawn for group in groups] == list("abcd")
+    assert rollouts.committed(1) == {"rollout/unused_tokens": 0} and rollouts.refills == 2
+    plain = Engine()
+    refilling(plain, list("abcde"))
+    waves = service(plain, 0)
+    for count in (2, 1, 1):
+        await waves.take(step_of(1, STEPS), count)
+    assert engine.seeds == plain.seeds and len(plain.events) == 3, "the same rollouts, in three decodes"
+
+
+async def test_a_refill_that_was_not_expected_is_sampled_and_what_nobody_asked_for_is_told() -> None:
+    engine = Engine()
+    refilling(engine, list("abcd"))
+    rollouts = service(engine, 0)
+    rollouts.refills = 1
+    await rollouts.take(step_of(1, STEPS), 2)
+    refilling(engine, ["x"])
+    [refill] = await rollouts.take(step_of(1, STEPS), 1)
+    assert refill.prompt.id == "x" and engine.events == ["sample 3 with version 0", "sample 1 with version 0"]
+    assert rollouts.committed(1) == {"rollout/unused_tokens": 2}, "two rollouts of one token, of the prompt c"
+    assert await rollouts.take(step_of(2, STEPS), 0) == [], "the next step begins without them"
+
+
+async def test_with_staleness_nothing_is_sampled_for_refills() -> None:
+    """The next step's rollouts keep the engine busy while this one's refills are found out."""
+    engine = Engine()
+    rollouts = service(engine, 1)
+    rollouts.refills = 3
+    await rollouts.take(step_of(1, STEPS), PROMPTS)
+    assert engine.events[:2] == ["select 2 for step 1", "sample 2 with version 0"]
+
+
 async def test_a_selector_may_ask_for_its_own_number_of_rollouts() -> None:
     engine = Engine()
     engine.select = Method(lambda step, count: [Pick(Prompt(f"{n}", "?"), 2 + n) for n in range(count)])
@@ -162,3 +214,14 @@ def test_a_committed_step_leaves_nothing_to_come_again(data: Callable[[], DataAc
     actor.select(1, 2)
     actor.observe(1, [])
     assert actor.state()["leased"] == []
+
+
+def test_a_look_at_what_comes_next_hands_nothing_out(data: Callable[[], DataActor]) -> None:
+    actor, other = data(), data()
+    actor.select(1, 4)
+    resumed = data()
+    resumed.restore(actor.state())
+    for looked in (other, resumed):
+        before = looked.state()
+        following = looked.upcoming(7)
+        assert looked.state() == before and looked.select(1, 7) == following

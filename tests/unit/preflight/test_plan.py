@@ -23,7 +23,7 @@ def planned(*overrides: str) -> Plan:
 
 
 def test_batches_of_the_quickstart() -> None:
-    """32 prompts x 8; the longest prompt and 64 tokens make fewer than 128, so a CPU's pass of 1,024 takes 8 at least."""
+    """32 prompts x 8; the longest prompt and 64 tokens make fewer than 128, so a pass of a CPU takes 8 at least."""
     found = planned()
     batches = found.batches
     assert (batches.sequences, batches.refill, batches.tokens, batches.labels) == (256, 128, 16384, 48)
