@@ -19,6 +19,7 @@ import effrl
 from actors.data.actor import DataActor
 from actors.learner.actor import LearnerOptions, LearnerRank
 from actors.learner.objective import rules_of
+from actors.machine import Usage
 from actors.node.actor import NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
@@ -126,12 +127,12 @@ class Cluster:
         """Kill every actor that was started."""
         _kill({**self.actors, **self.nodes.actors})
 
-    async def memory(self) -> dict[str, float | None]:
-        """Resident memory of every actor, in MiB; None where it cannot be had soon. No actor is interrupted."""
+    async def usage(self) -> dict[str, Usage | None]:
+        """Memory and CPU time of every actor; None where they cannot be had soon. No actor is interrupted."""
         processes: dict[str, dict[str, int]] = {}
         for name, pid in self.pids.items():
             processes.setdefault(self.places[name], {})[name] = pid
-        return await self.nodes.memory(processes)
+        return await self.nodes.usage(processes)
 
     def successor(self, config: Config, run_dir: Path) -> "Cluster":
         """The cluster of a next run, which takes over the engines; everything else is killed, and starts anew.

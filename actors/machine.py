@@ -1,4 +1,4 @@
-"""What a machine lets a process use: its cores, and the memory that processes hold."""
+"""What a machine lets a process use, its cores, and what processes use: memory and CPU time."""
 
 import ctypes
 import os
@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from math import floor
 from pathlib import Path
 
@@ -75,20 +76,51 @@ def give_back_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def resident_mb(pids: Iterable[int]) -> dict[int, float | None]:
-    """Resident memory of processes and all that they started, in MiB; None for a process that is gone.
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process and all that it started take of a machine."""
 
-    All processes are listed once: children that come and go meanwhile cannot make it fail.
+    rss_mb: float
+    """Resident memory in MiB."""
+    cpu_s: float
+    """User and system seconds since the process began."""
+
+
+def usage(pids: Iterable[int]) -> dict[int, Usage | None]:
+    """What processes and all that they started use; None for a process that is gone.
+
+    All processes are listed once: children that come and go meanwhile cannot make it fail. The time of a child that has
+    ended and was waited for is in its parent's.
     """
-    sizes: dict[int, int] = {}
+    found: dict[int, Usage] = {}
     children: dict[int, list[int]] = defaultdict(list)
-    for process in psutil.process_iter(["ppid", "memory_info"]):
-        memory, parent = process.info["memory_info"], process.info["ppid"]
-        sizes[process.pid] = memory.rss if memory else 0  # a zombie holds none
+    for process in psutil.process_iter(["ppid", "memory_info", "cpu_times"]):
+        memory, times, parent = (process.info[name] for name in ("memory_info", "cpu_times", "ppid"))
+        held = memory.rss / 2**20 if memory else 0.0  # a zombie holds none
+        used = times.user + times.system + times.children_user + times.children_system if times else 0.0
+        found[process.pid] = Usage(held, used)
         if parent is not None:
             children[parent].append(process.pid)
 
-    def total(pid: int) -> int:
-        return sizes[pid] + sum(map(total, children[pid]))
+    def total(pid: int) -> Usage:
+        parts = [found[pid], *map(total, children[pid])]
+        return Usage(sum(part.rss_mb for part in parts), sum(part.cpu_s for part in parts))
 
-    return {pid: total(pid) / 2**20 if pid in sizes else None for pid in pids}
+    return {pid: total(pid) if pid in found else None for pid in pids}
+
+
+RAY_PROCESSES = ("raylet", "gcs_server")
+
+
+def driver_cpu_s() -> dict[str, float]:
+    """CPU seconds of this process alone, as ``driver``, and as ``ray`` those of the Ray processes that it started.
+
+    What the raylet started, the workers, is not in it. There is no ``ray`` where Ray was here before.
+    """
+    this = psutil.Process()
+    found = {"driver": sum(this.cpu_times()[:2])}
+    for child in this.children():
+        with suppress(psutil.NoSuchProcess):
+            if child.name() in RAY_PROCESSES:
+                found["ray"] = found.get("ray", 0.0) + sum(child.cpu_times()[:2])
+    return found

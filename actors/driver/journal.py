@@ -2,12 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.driver.labelling import BudgetWatch, account_metrics
 from actors.driver.rollouts import RolloutService
+from actors.driver.usage import UsageWatch
 from actors.wait import answer
 from effrl.batch import Batch
 from effrl.config.schema import RunConfig
@@ -39,8 +40,7 @@ class RunJournal:
     """What a checkpoint is made of."""
     rollouts: RolloutService
     oracle: Any
-    memory: Callable[[], Awaitable[Mapping[str, float | None]]]
-    """Resident memory by actor, in MiB; None for one that cannot be had."""
+    usage: UsageWatch
     wait_s: float
     has_dev_set: bool
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
@@ -107,12 +107,9 @@ class RunJournal:
         return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
 
     async def _write(self, row: dict[str, Any]) -> None:
-        row = {**row, **await self._memory(), **self.clock.take()}
+        row = {**row, **await self.usage.metrics(), **self.clock.take()}
         self.metrics.write(row)
         self.progress.step_done(row)
-
-    async def _memory(self) -> dict[str, float | None]:
-        return {f"memory/rss_mb/{name}": size for name, size in (await self.memory()).items()}
 
 
 def _reason(mean: float | None) -> str:

@@ -17,6 +17,7 @@ from actors.driver.labelling import TimedLabeller
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
+from actors.driver.usage import UsageWatch
 from actors.driver.weights import WeightService, WeightSync
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
@@ -81,6 +82,7 @@ class Driver:
         if self.cluster.took_over:
             await self.sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(self.sync)
+        await self.journal.usage.metrics()  # what the start-up used is in no row
         try:
             if self.start.step == 0:
                 await self.journal.base(self.start.version, await services.evaluate(0))
@@ -154,7 +156,7 @@ class Driver:
             parts=self.parts,
             rollouts=self.rollouts,
             oracle=self.cluster.oracle,
-            memory=self.cluster.memory,
+            usage=UsageWatch(self.cluster.usage),
             wait_s=self._wait_s,
             has_dev_set=self.config.data.dev_set is not None,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from actors.machine import resident_mb, usable_cores
+from actors.machine import Usage, usable_cores, usage
 from effrl import plugins
 from effrl.errors import UserError
 
@@ -65,10 +65,10 @@ class NodeActor:
                 )
         return usable_cores()
 
-    def memory(self, pids: Mapping[str, int]) -> dict[str, float | None]:
-        """Resident memory of processes of this node by name, children included, in MiB."""
-        sizes = resident_mb(pids.values())
-        return {name: sizes[pid] for name, pid in pids.items()}
+    def usage(self, pids: Mapping[str, int]) -> dict[str, Usage | None]:
+        """What processes of this node use, by name, children included."""
+        found = usage(pids.values())
+        return {name: found[pid] for name, pid in pids.items()}
 
     def _sees(self, token: Path) -> bool:
         deadline = time.monotonic() + VISIBLE_S

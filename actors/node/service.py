@@ -1,4 +1,4 @@
-"""All nodes of a run: whether it can work there, how many cores they have, and what its processes hold."""
+"""All nodes of a run: whether it can work there, how many cores they have, and what its processes use."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,12 +8,13 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.machine import Usage
 from actors.node.actor import NodeActor, NodeNeeds
 from actors.wait import answer, answers
 from effrl.errors import RunError
 
-MEMORY_S = 2.0
-"""Deadline for a reading of memory."""
+USAGE_S = 2.0
+"""Deadline for a reading of memory and CPU time."""
 
 
 @dataclass
@@ -37,17 +38,17 @@ class Nodes:
         refs = {f"node {node}": self.actors[node].check.remote(needs) for node, needs in nodes.items()}
         self.cores = dict(zip(nodes, await answers(refs, seconds, "a look at what it has"), strict=True))
 
-    async def memory(self, processes: Mapping[str, Mapping[str, int]]) -> dict[str, float | None]:
-        """Resident memory in MiB by name, children included; None where a node does not answer soon.
+    async def usage(self, processes: Mapping[str, Mapping[str, int]]) -> dict[str, Usage | None]:
+        """What processes use, by name, children included; None where a node does not answer soon.
 
         Args:
             processes: process ids by name, by node.
         """
-        readings = await asyncio.gather(*(self._memory_of(node, pids) for node, pids in processes.items()))
-        return {name: size for reading in readings for name, size in reading.items()}
+        readings = await asyncio.gather(*(self._usage_of(node, pids) for node, pids in processes.items()))
+        return {name: found for reading in readings for name, found in reading.items()}
 
-    async def _memory_of(self, node: str, pids: Mapping[str, int]) -> Mapping[str, float | None]:
+    async def _usage_of(self, node: str, pids: Mapping[str, int]) -> Mapping[str, Usage | None]:
         try:
-            return await answer(self.actors[node].memory.remote(pids), MEMORY_S, "memory", f"node {node}")
+            return await answer(self.actors[node].usage.remote(pids), USAGE_S, "what it uses", f"node {node}")
         except RunError:  # a metric must not end a run; if the node is lost, its workers will say so
             return dict.fromkeys(pids)

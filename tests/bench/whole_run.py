@@ -77,7 +77,7 @@ def main(shape: str, *overrides: str) -> int:
         settings = [setting.format(model=model, run=run) for setting in SHORT]
         ended = subprocess.run([sys.executable, "-m", "effrl", "train", "quickstart", *settings, *overrides])
         for row in metrics.read(run / "metrics.jsonl"):
-            shown = ("step", "time/", "memory/", "sync/", "mismatch/", "policy/version")
+            shown = ("step", "time/", "memory/", "cpu/", "sync/", "mismatch/", "policy/version")
             print(json.dumps({name: value for name, value in row.items() if name.startswith(shown)}))
         print(json.dumps({"peak_gib_above_start": round(watch.gib, 2)}))
     return ended.returncode

@@ -108,4 +108,4 @@ def groups(run: Path, step: int) -> list[dict[str, Any]]:
 
 def deterministic(row: dict[str, Any]) -> dict[str, Any]:
     """What must repeat: everything but times and memory."""
-    return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/"))}
+    return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/", "cpu/"))}

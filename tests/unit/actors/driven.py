@@ -18,6 +18,7 @@ from rich.console import Console
 import effrl
 from actors.data.actor import DataActor
 from actors.driver.run import Driver
+from actors.machine import Usage
 from actors.oracle.actor import OracleActor
 from actors.rollout.sampling import Sampled, SampleRequest
 from effrl import loop
@@ -98,7 +99,7 @@ class Rank:
         return written(checkpoint, [file])
 
 
-async def no_memory() -> dict[str, float | None]:
+async def no_usage() -> dict[str, Usage | None]:
     return {}
 
 
@@ -118,7 +119,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint, di
     oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label))
     control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
     learner = {"learner-0": Handle(rank)}
-    actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, memory=no_memory)
+    actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, usage=no_usage)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
     found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model))
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
@@ -146,5 +147,5 @@ class Mortal:
 
 
 def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What must repeat: everything but times and memory."""
-    return [{k: v for k, v in row.items() if not k.startswith(("time/", "memory/"))} for row in rows]
+    """What must repeat: everything but times, memory and CPU seconds."""
+    return [{k: v for k, v in row.items() if not k.startswith(("time/", "memory/", "cpu/"))} for row in rows]

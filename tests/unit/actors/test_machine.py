@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.machine import cpu_quota, resident_mb, usable_cores
+from actors.machine import cpu_quota, driver_cpu_s, usable_cores, usage
 
 
 def write(path: Path, text: str) -> None:
@@ -70,15 +70,15 @@ def test_memory_counts_what_a_process_started() -> None:
         [sys.executable, "-c", CHILD.format(mb=10, child=grandchild)], stdout=subprocess.PIPE, start_new_session=True
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        size = resident_mb([process.pid])[process.pid]
+        found = usage([process.pid])[process.pid]
         os.killpg(process.pid, 9)
-    assert size is not None and 40 < size < 200
+    assert found is not None and 40 < found.rss_mb < 200
 
 
-def test_a_process_that_is_gone_has_no_memory() -> None:
+def test_a_process_that_is_gone_uses_nothing() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert resident_mb([process.pid, os.getpid()])[process.pid] is None
+    assert usage([process.pid, os.getpid()])[process.pid] is None
 
 
 def test_children_that_come_and_go_do_no_harm() -> None:
@@ -93,9 +93,43 @@ def test_children_that_come_and_go_do_no_harm() -> None:
     for thread in threads:
         thread.start()
     try:
-        sizes = [resident_mb([os.getpid()])[os.getpid()] for _ in range(60)]
+        found = [usage([os.getpid()])[os.getpid()] for _ in range(60)]
     finally:
         stopped.set()
         for thread in threads:
             thread.join()
-    assert all(size is not None and size > 10 for size in sizes)
+    assert all(used is not None and used.rss_mb > 10 for used in found)
+
+
+BUSY = """
+import subprocess, sys, time
+while time.process_time() < {own}:
+    pass
+{child}
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("waited_for", [True, False])
+def test_cpu_time_counts_what_a_process_started(waited_for: bool) -> None:
+    """Also once it has ended, since its parent has waited for it."""
+    code = BUSY.format(own=0.3, child="").replace("time.sleep(60)", "" if waited_for else "time.sleep(60)")
+    start = (
+        f"child = subprocess.Popen([sys.executable, '-c', {code!r}], stdout=subprocess.PIPE); child.stdout.readline()"
+    )
+    end = "; child.wait()" if waited_for else ""
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY.format(own=0.2, child=start + end)], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        found = usage([process.pid])[process.pid]
+        os.killpg(process.pid, 9)
+    assert found is not None and 0.45 < found.cpu_s < 2.0
+
+
+def test_the_driver_s_cpu_time_is_its_own_alone() -> None:
+    before = driver_cpu_s()["driver"]
+    subprocess.run([sys.executable, "-c", BUSY.format(own=0.3, child="").replace("60", "0")], check=True)
+    after = driver_cpu_s()
+    assert 0 <= after["driver"] - before < 0.25 and "ray" not in after

@@ -1,4 +1,4 @@
-"""What a node must have before a run starts on it, and memory that is read without waiting for anybody busy."""
+"""What a node must have before a run starts on it, and usage that is read without waiting for anybody busy."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.machine import Usage
 from actors.node import actor
 from actors.node.actor import NodeActor, NodeNeeds
 from actors.node.service import Nodes
@@ -56,13 +57,15 @@ def test_code_of_the_user_that_is_not_on_the_node(tmp_path: Path) -> None:
     assert str(tmp_path) in said
 
 
-def test_a_node_reads_memory_by_name() -> None:
-    sizes = NodeActor().memory({"learner-0": os.getpid(), "gone": 2**22 + 1})
-    assert sizes["learner-0"] is not None and sizes["gone"] is None
+def test_a_node_reads_usage_by_name() -> None:
+    found = NodeActor().usage({"learner-0": os.getpid(), "gone": 2**22 + 1})
+    assert found["learner-0"] is not None and found["gone"] is None
 
 
 async def test_a_reading_that_does_not_come_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
     """A metric must not end a run, nor hold it up."""
+
+    used = Usage(rss_mb=7.0, cpu_s=3.0)
 
     class Remote:
         def __init__(self, method: Any) -> None:
@@ -70,7 +73,7 @@ async def test_a_reading_that_does_not_come_is_null(monkeypatch: pytest.MonkeyPa
 
     class Node:
         def __init__(self, lost: bool) -> None:
-            self.memory = Remote(lambda pids: None if lost else dict.fromkeys(pids, 7.0))
+            self.usage = Remote(lambda pids: None if lost else dict.fromkeys(pids, used))
 
     async def answer(ref: Any, seconds: float, what: str, role: str) -> Any:
         assert seconds <= 5
@@ -80,8 +83,8 @@ async def test_a_reading_that_does_not_come_is_null(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("actors.node.service.answer", answer)
     nodes = Nodes({"a": Node(lost=False), "b": Node(lost=True)})
-    assert await nodes.memory({"a": {"data": 1, "learner-0": 2}, "b": {"rollout-1": 1}}) == {
-        "data": 7.0,
-        "learner-0": 7.0,
+    assert await nodes.usage({"a": {"data": 1, "learner-0": 2}, "b": {"rollout-1": 1}}) == {
+        "data": used,
+        "learner-0": used,
         "rollout-1": None,
     }
