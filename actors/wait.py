@@ -3,12 +3,21 @@
 import asyncio
 import re
 from collections.abc import Coroutine, Mapping
+from contextlib import nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from effrl.errors import DeadlineError, RunError, UserError
+from effrl.run.timeline import Timeline
+
+TIMELINE: ContextVar[Timeline] = ContextVar("TIMELINE")
+"""Where the waits of a task, and of those that it starts, are recorded; nothing is where nobody has set it.
+
+The driver sets it for its run. Handed from hand to hand, it would be an argument of everything that calls an actor.
+"""
 
 
 class WorkerError(RunError):
@@ -27,8 +36,10 @@ async def answer(ref: ray.ObjectRef, seconds: float, what: str, role: str) -> An
         WorkerError: the actor raised, or its process is gone.
         UserError: the actor found a mistake that the user can mend.
     """
+    timeline = TIMELINE.get(None)
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), seconds)
+        with timeline.span(role, what) if timeline else nullcontext():
+            return await asyncio.wait_for(asyncio.wrap_future(ref.future()), seconds)
     except TimeoutError as error:
         raise DeadlineError(f"waited {seconds:.0f} s in vain for {what} of {role}") from error
     except RayTaskError as error:

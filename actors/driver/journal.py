@@ -18,6 +18,7 @@ from effrl.report.progress import Progress
 from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import Metrics, Stopwatch
+from effrl.run.timeline import Timeline
 from effrl.types import Group, Publication, Step, Update
 
 SILENT_STEPS = 5
@@ -41,6 +42,7 @@ class RunJournal:
     rollouts: RolloutService
     oracle: Any
     usage: UsageWatch
+    timeline: Timeline
     wait_s: float
     has_dev_set: bool
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
@@ -107,9 +109,15 @@ class RunJournal:
         return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
 
     async def _write(self, row: dict[str, Any]) -> None:
-        row = {**row, **await self.usage.metrics(), **self.clock.take()}
+        row = {**row, **await self.usage.metrics(), **self._times()}
         self.metrics.write(row)
         self.progress.step_done(row)
+
+    def _times(self) -> dict[str, float | None]:
+        times = self.clock.take()
+        overhead = self.timeline.overhead(times["time/step_s"])
+        self.timeline.take()
+        return {**times, "time/overhead_ratio": overhead}
 
 
 def _reason(mean: float | None) -> str:

@@ -24,7 +24,7 @@ from actors.learner.service import LearnerService
 from actors.oracle.service import OracleService
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampler
-from actors.wait import answer
+from actors.wait import TIMELINE, answer
 from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.build import labeller
@@ -42,6 +42,7 @@ from effrl.run.groups import GroupStore
 from effrl.run.metrics import Metrics, MetricsLog, Stopwatch
 from effrl.run.resume import StartPoint
 from effrl.run.sinks import sinks
+from effrl.run.timeline import Timeline
 from effrl.select.ufo.records import ScoreRecords
 from effrl.stages import OneStage, TrainingStage
 from effrl.types import Prompt, Step
@@ -62,6 +63,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.clock = Stopwatch(tell=self.progress.stage)
+        self.timeline = Timeline()
         self.stepping = False
         self.stopping = False
 
@@ -69,6 +71,7 @@ class Driver:
         """Everything between a connected Ray and a finished run; the actors are the caller's to stop."""
         attempt = asyncio.current_task()
         assert attempt is not None, "runs as a task"
+        TIMELINE.set(self.timeline)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
         ready = await self.cluster.start(
@@ -157,6 +160,7 @@ class Driver:
             rollouts=self.rollouts,
             oracle=self.cluster.oracle,
             usage=UsageWatch(self.cluster.usage),
+            timeline=self.timeline,
             wait_s=self._wait_s,
             has_dev_set=self.config.data.dev_set is not None,
         )
