@@ -3,6 +3,7 @@
 It samples the very lengths that effrl sampled: a request ends at its length and not at an end-of-sequence token.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +19,8 @@ def engine_steps(size: Size, model: Path, rollouts: Path, directory: Path) -> li
     from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 
     found = directory / "engine.jsonl"
-    environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, **ENGINE_ENVIRONMENT}
+    threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+    environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, **ENGINE_ENVIRONMENT, **threads}
     run_module("bare_engine", [model, str(size.context), rollouts, found], directory / "engine.log", environment)
     return read(found)
 
@@ -65,10 +67,11 @@ def _sample(engine: Any, step: list[dict[str, Any]]) -> int:
     return tokens
 
 
-def _weights(model: str) -> dict[str, Any]:
+def _weights(path: str) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM
 
-    return {name: weight.clone() for name, weight in AutoModelForCausalLM.from_pretrained(model).state_dict().items()}
+    model = AutoModelForCausalLM.from_pretrained(path)
+    return {name: weight.detach() for name, weight in model.named_parameters()}  # a tied head is there once
 
 
 def _publish(engine: Any, weights: dict[str, Any]) -> None:

@@ -5,14 +5,15 @@ Rows are sorted by length and padded into passes. Which tokens they hold does no
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.bench.speed.processes import run_module
 from tests.bench.speed.rows import Clock, Row, passes, read, write
 
-PASS_TOKENS = 1024
-"""Of a pass, with padding: the activations stay in the processor's caches, and the products are still large."""
+PASS_TOKENS = (512, 1024, 4096, 16384)
+"""Sizes of a pass, with padding, of which the fastest is taken: caches favour small ones, small models large ones."""
 
 
 def learner_steps(model: Path, rollouts: Path, directory: Path) -> list[Row]:
@@ -32,17 +33,21 @@ def main(model: str, rollouts: str, found: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model)
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5)
-    rows = []
-    for step in read(Path(rollouts)):
-        learned = [rollout for rollout in step if rollout["learned"]]
-        lengths = [len(tokenizer(rollout["prompt"]).input_ids) + rollout["tokens"] for rollout in learned]
+
+    def learn(lengths: Sequence[int], pass_tokens: int) -> Row:
         clock = Clock()
-        for widths in passes(lengths, PASS_TOKENS):
+        for widths in passes(lengths, pass_tokens):
             _backward(network, widths, sum(lengths))
         optimizer.step()
         optimizer.zero_grad()
-        rows.append({**clock.lap(), "rollouts": len(learned), "learned_tokens": sum(r["tokens"] for r in learned)})
-    write(Path(found), rows)
+        return clock.lap()
+
+    learned = [[rollout for rollout in step if rollout["learned"]] for step in read(Path(rollouts))]
+    lengths = [[len(tokenizer(row["prompt"]).input_ids) + row["tokens"] for row in step] for step in learned]
+    learn(lengths[0], PASS_TOKENS[0])  # allocates the optimizer's moments
+    fastest = min(PASS_TOKENS, key=lambda size: learn(lengths[0], size)["wall_s"])
+    counts = [{"learned_tokens": sum(row["tokens"] for row in step), "pass_tokens": fastest} for step in learned]
+    write(Path(found), [{**learn(step, fastest), **count} for step, count in zip(lengths, counts, strict=True)])
 
 
 def _backward(network: Any, widths: list[int], total: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,9 +40,9 @@ def sweeps() -> Iterator[tuple[str, Size]]:
         yield "parameters", replace(SIZES["22.7m"], prompts=4, max_tokens=32, shape=shape)
 
 
-def measure(prompts: Path, steps: int, directory: Path) -> list[dict[str, object]]:
+def measure(prompts: Path, steps: int, directory: Path) -> list[dict[str, Any]]:
     """A point for every size of the sweeps, from effrl's own runs."""
-    points: list[dict[str, object]] = []
+    points: list[dict[str, Any]] = []
     for number, (varied, size) in enumerate(sweeps()):
         place = directory / f"point-{number}"
         place.mkdir()
@@ -53,13 +53,13 @@ def measure(prompts: Path, steps: int, directory: Path) -> list[dict[str, object
     return points
 
 
-def lines(points: Sequence[dict[str, object]]) -> dict[str, dict[str, Line]]:
+def lines(points: Sequence[dict[str, Any]]) -> dict[str, dict[str, Line]]:
     """Fits of the step and of its parts, for everything that was varied."""
     found: dict[str, dict[str, Line]] = {}
     for varied in dict.fromkeys(str(point["varied"]) for point in points):
         of = [point for point in points if point["varied"] == varied]
         parts = ("wall_s", "rollout_s", "learn_s", "publish_s")
-        found[varied] = {part: fit([(float(p["n"]), float(p[part])) for p in of]) for part in parts}  # type: ignore[arg-type]
+        found[varied] = {part: fit([(float(p["n"]), float(p[part])) for p in of]) for part in parts}
     return found
 
 

@@ -21,7 +21,7 @@ def run(command: Sequence[str | Path], log: Path, environment: Mapping[str, str]
         )
     if done.returncode:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise UserError(f"{log.stem} ended with code {done.returncode}; the end of {log}:\n{end}")
+        raise UserError(f"{log.stem} ended with code {done.returncode}; its last lines:\n{end}")
 
 
 def run_module(module: str, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str]) -> None:

@@ -54,7 +54,7 @@ def train(work: dict[str, Any], found: Path) -> None:
 
     rows: list[Row] = []
 
-    class Laps(TrainerCallback):  # type: ignore[misc]
+    class Laps(TrainerCallback):
         """A lap from the end of one step to that of the next; tokens come with the log, which follows."""
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
