@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from effrl.config.section import Section
 from effrl.errors import RunError, UserError
 from effrl.run.metrics import MetricsRow
 from tests.bench.grid import Cell, Study
 
-SERIES = ("reward/outcome_mean", "select/effective_ratio")
+SERIES = ("reward/outcome_mean", "select/effective_ratio", "time/overhead_ratio")
 """Metrics that are kept for every step."""
 
 Grid = Mapping[str, Mapping[str, "Sequence[Result]"]]
@@ -40,6 +40,8 @@ class Costs(Section):
     """Seconds of training steps, without evaluation and start-up."""
     eval_tokens: int = 0
     """Tokens generated in evaluations; in none of the other columns."""
+    cpu_s: dict[str, float] = Field(default_factory=dict)
+    """CPU seconds of every role, evaluations included and the start-up left out; older cells have none."""
 
     def after(self, row: MetricsRow) -> "Costs":
         """The costs once the step of ``row`` is done, too."""
@@ -52,6 +54,7 @@ class Costs(Section):
             # The base's evaluation has no step of its own: its seconds are in both numbers of step 1.
             wall_s=round(self.wall_s + max(0.0, _number(row, "time/step_s") - _number(row, "time/eval_s")), 3),
             eval_tokens=self.eval_tokens + int(_number(row, "eval/tokens")),
+            cpu_s=_cpu_after(self.cpu_s, row),
         )
 
 
@@ -190,6 +193,11 @@ def hardware() -> str:
 
 def _number(row: MetricsRow, name: str) -> float:
     return float(row.get(name) or 0)
+
+
+def _cpu_after(before: Mapping[str, float], row: MetricsRow) -> dict[str, float]:
+    roles = [name.removeprefix("cpu/").removesuffix("_s") for name in row if name.startswith("cpu/")]
+    return {**before, **{role: round(before.get(role, 0.0) + _number(row, f"cpu/{role}_s"), 2) for role in roles}}
 
 
 def _known(metrics: Mapping[str, float | None], metric: str) -> float:

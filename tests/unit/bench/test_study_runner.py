@@ -231,9 +231,22 @@ def test_an_evaluation_without_a_number_is_not_comparable() -> None:
         curve(rows, "eval/accuracy")
 
 
+def test_cpu_seconds_add_up_by_role() -> None:
+    rows = [
+        {"step": 0, "eval/accuracy": 0.1},
+        {"step": 1, "cpu/learner-0_s": 1.5, "cpu/ray_s": 0.25},
+        {"step": 2, "eval/accuracy": 0.25, "cpu/learner-0_s": None, "cpu/ray_s": 0.5},
+    ]
+    base, final = curve(rows, "eval/accuracy")
+    assert base.costs.cpu_s == {}
+    assert final.costs.cpu_s == {"learner-0": 1.5, "ray": 0.75}
+
+
 def test_series_are_rounded_and_keep_gaps() -> None:
     rows = [{"step": 0}, {"step": 1, "reward/outcome_mean": 1 / 3}, {"step": 2, "select/effective_ratio": float("nan")}]
-    assert series(rows) == {"reward/outcome_mean": (0.3333, None), "select/effective_ratio": (None, None)}
+    found = series(rows)
+    assert found["reward/outcome_mean"] == (0.3333, None)
+    assert found["select/effective_ratio"] == found["time/overhead_ratio"] == (None, None)
 
 
 def test_time_left_by_hand() -> None:
