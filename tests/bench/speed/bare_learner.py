@@ -12,7 +12,7 @@ from typing import Any
 from tests.bench.speed.processes import run_module
 from tests.bench.speed.rows import Clock, Row, passes, read, write
 
-PASS_TOKENS = (512, 1024, 4096, 16384)
+PASS_TOKENS = (1024, 4096, 16384)
 """Sizes of a pass, with padding, of which the fastest is taken: caches favour small ones, small models large ones."""
 
 
