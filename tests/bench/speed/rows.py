@@ -18,7 +18,6 @@ _TIMES = {
     "publish_s": "time/publish_s",
     "rollouts": "rollout/count",
     "tokens": "rollout/tokens",
-    "learned_tokens": "learn/tokens",
 }
 """Names of a row to those of a run's metrics."""
 
@@ -30,7 +29,7 @@ def of_metrics(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
 
 def _of_step(row: Mapping[str, Any]) -> Row:
     found = {name: float(row[metric]) for name, metric in _TIMES.items()}
-    found["learned_tokens"] *= row["groups/trained"] > 0
+    found["learned_tokens"] = float(row["learn/tokens"]) if row["groups/trained"] else 0.0  # a step without is empty
     roles = {name: float(value) for name, value in row.items() if name.startswith("cpu/") and value is not None}
     if roles:
         found["cpu_s"] = sum(roles.values())

@@ -66,9 +66,20 @@ def model_of(size: Size, directory: Path) -> Path:
     vocabulary = {"vocab_size": -(-len(tokenizer) // 64) * 64}
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(Qwen2Config(**{**vocabulary, **size.shape}, max_position_embeddings=1024, **ends))
-    model.save_pretrained(directory / "model")
-    tokenizer.save_pretrained(directory / "model")
-    return directory / "model"
+    path = directory / "model"
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    _name_tokens(path / "tokenizer.json", model.config.vocab_size)
+    return path
+
+
+def _name_tokens(file: Path, vocabulary: int) -> None:
+    """Give a text to every token that the model can sample: where all completions were empty, no coin would differ."""
+    tokenizer = json.loads(file.read_text())
+    named: dict[str, int] = tokenizer["model"]["vocab"]
+    first = max(named.values()) + 1
+    named |= {f"<{number}>": number for number in range(first, vocabulary)}
+    file.write_text(json.dumps(tokenizer))
 
 
 def write_prompts(path: Path) -> None:

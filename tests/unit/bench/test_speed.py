@@ -38,7 +38,8 @@ def test_cpu_seconds_are_the_sum_of_all_roles() -> None:
 
 
 def test_a_step_without_a_trained_group_learned_no_token() -> None:
-    [row] = of_metrics([{"step": 1, **METRICS, "groups/trained": 0}])
+    metrics = {name: value for name, value in METRICS.items() if name != "learn/tokens"}
+    [row] = of_metrics([{"step": 1, **metrics, "groups/trained": 0}])
     assert row["learned_tokens"] == 0
 
 
@@ -125,3 +126,14 @@ def test_prompts_are_the_same_each_time(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"run python examples/smollm2/fetch\.py"):
         model_of(replace(SIZES["smollm2"], ready=tmp_path), tmp_path)
+
+
+def test_every_token_of_a_random_model_has_a_text(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 300}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    tokenizer = AutoTokenizer.from_pretrained(model_of(replace(SIZES["100m"], shape={**shape, **heads}), tmp_path))
+    texts = {tokenizer.decode([token]) for token in range(150, 300)}
+    assert len(texts) == 150 and "" not in texts
+    assert len(tokenizer("12+3=").input_ids) == 5
