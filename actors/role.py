@@ -2,25 +2,55 @@
 
 import faulthandler
 import os
+import time
+from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
+from inspect import isfunction
 from pathlib import Path
+from typing import Any
 
 import effrl
 from effrl.errors import RunError
+from effrl.run.recording import SpanFile, spans_of
+from effrl.run.timeline import Span
 
 
 class Role:
-    """Base of all actors."""
+    """Base of all actors. While a run is profiled, calls of their public methods are recorded."""
+
+    _spans: SpanFile | None = None
+
+    def __init_subclass__(cls) -> None:
+        """Ray takes methods from the class before it makes the actor: whether to record is found out in each call."""
+        for name, method in list(vars(cls).items()):
+            if isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, _recorded(method))
 
     def __init__(self, name: str, run_dir: Path, version: str) -> None:
         self.name = name
         self.run_dir = run_dir
+        self._spans = spans_of(run_dir / "profile", name)
         _log_to(run_dir / "logs" / f"{name}.log")
         _assert_one_root(version)
 
     def ready(self) -> int:
         """The process that it is, once the constructor has finished: what a start-up waits for."""
         return os.getpid()
+
+
+def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Role, *arguments: Any, **named: Any) -> Any:
+        if self._spans is None:
+            return method(self, *arguments, **named)
+        start = time.time()
+        try:
+            return method(self, *arguments, **named)
+        finally:
+            self._spans.append([Span(self.name, method.__name__, start, time.time())])
+
+    return call
 
 
 def _log_to(path: Path) -> None:

@@ -32,6 +32,7 @@ errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 Overrides = Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as learn.lr=1e-4 run.steps=100.")]
 Recipe = Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")]
 RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Write who worked when to RUN/profile, and show a table.")]
 
 
 @app.callback()
@@ -50,6 +51,7 @@ def train(
     recipe: Recipe,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what the run will do and need, and stop.")] = False,
+    profile: Profile = False,
 ) -> None:
     """Train a model: effrl train quickstart, or effrl train my.yaml learn.lr=1e-5."""
     if dry_run:
@@ -59,15 +61,15 @@ def train(
         return
     from deploy.commands import train as training
 
-    training.train(recipe, overrides or [], console)
+    training.train(recipe, overrides or [], console, profile)
 
 
 @app.command()
-def resume(run: RunPath, overrides: Overrides = None) -> None:
+def resume(run: RunPath, overrides: Overrides = None, profile: Profile = False) -> None:
     """Go on with a run from its newest checkpoint."""
     from deploy.commands import train as training
 
-    training.resume(run, overrides or [], console)
+    training.resume(run, overrides or [], console, profile)
 
 
 @app.command("eval")

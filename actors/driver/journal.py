@@ -109,15 +109,13 @@ class RunJournal:
         return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
 
     async def _write(self, row: dict[str, Any]) -> None:
-        row = {**row, **await self.usage.metrics(), **self._times()}
+        row = {**row, **await self.usage.metrics(), **self._times(row)}
         self.metrics.write(row)
         self.progress.step_done(row)
 
-    def _times(self) -> dict[str, float | None]:
+    def _times(self, row: Mapping[str, Any]) -> dict[str, float | None]:
         times = self.clock.take()
-        overhead = self.timeline.overhead(times["time/step_s"])
-        self.timeline.take()
-        return {**times, "time/overhead_ratio": overhead}
+        return {**times, "time/overhead_ratio": self.timeline.step(row["step"], times["time/step_s"])}
 
 
 def _reason(mean: float | None) -> str:

@@ -40,9 +40,10 @@ from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import Metrics, MetricsLog, Stopwatch
+from effrl.run.recording import spans_of
 from effrl.run.resume import StartPoint
 from effrl.run.sinks import sinks
-from effrl.run.timeline import Timeline
+from effrl.run.timeline import DRIVER, Timeline
 from effrl.select.ufo.records import ScoreRecords
 from effrl.stages import OneStage, TrainingStage
 from effrl.types import Prompt, Step
@@ -62,8 +63,9 @@ class Driver:
     cluster: Cluster
 
     def __post_init__(self) -> None:
-        self.clock = Stopwatch(tell=self.progress.stage)
-        self.timeline = Timeline()
+        spans = spans_of(self.directory.profile, DRIVER)
+        self.timeline = Timeline(keep=spans.append) if spans else Timeline()
+        self.clock = Stopwatch(tell=self.progress.stage, timeline=self.timeline)
         self.stepping = False
         self.stopping = False
 
@@ -92,6 +94,7 @@ class Driver:
             await run(services)
         finally:
             self.journal.given_up(await self.rollouts.cancel())
+            self.timeline.flush()
             await asyncio.to_thread(self.journal.metrics.close)  # a sink may wait for its server; the loop must not
 
     def _build(self) -> Services:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 import effrl
 from deploy.commands.notes import tell_notes
+from deploy.commands.profile import profiled
 from effrl.config import load
 from effrl.config.schema import Config
 from effrl.errors import RunError, UserError
@@ -25,7 +26,7 @@ LOG_LINES, LINE_WIDTH = 30, 300
 """What is shown of a failed worker's log: its last lines, each cut to this width (vLLM dumps whole batches)."""
 
 
-def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> RunDirectory:
+def train(recipe_or_file: str, overrides: Sequence[str], console: Console, profile: bool = False) -> RunDirectory:
     """Start a new run and see it through.
 
     Raises:
@@ -40,7 +41,8 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> Ru
         directory.write_config(load.dump(config))
         console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
         tell_notes(found.notes, console)
-        _attempt(config, directory, found, StartPoint(found.model.path), console)
+        with profiled(directory, profile, console):
+            _attempt(config, directory, found, StartPoint(found.model.path), console)
     except UserError:
         if not directory.metrics.exists():  # nothing was run: the next try gets this directory, without a number
             directory.config.unlink()
@@ -50,7 +52,7 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console) -> Ru
     return directory
 
 
-def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirectory:
+def resume(path: Path, overrides: Sequence[str], console: Console, profile: bool = False) -> RunDirectory:
     """Go on with a run from its newest checkpoint; raises as :func:`train` does."""
     directory, claim = claim_existing(path)
     try:
@@ -63,7 +65,8 @@ def resume(path: Path, overrides: Sequence[str], console: Console) -> RunDirecto
         tell_notes(found.notes, console)
         console.print(_resumed(start), highlight=False, soft_wrap=True)
         try:
-            _attempt(config, directory, found, start, console)
+            with profiled(directory, profile, console):
+                _attempt(config, directory, found, start, console)
         except UserError:
             rows = metrics.read(directory.metrics)
             if (

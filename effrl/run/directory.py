@@ -49,6 +49,11 @@ class RunDirectory:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def profile(self) -> Path:
+        """Who worked when: of a run with ``--profile``."""
+        return self.path / "profile"
+
     def log(self, role: str) -> Path:
         return self.path / "logs" / f"{role}.log"
 

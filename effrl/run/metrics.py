@@ -19,6 +19,7 @@ import numpy as np
 
 from effrl.errors import UserError
 from effrl.run.lines import cut, from_end
+from effrl.run.timeline import DRIVER, Timeline
 
 MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
@@ -172,10 +173,14 @@ class Stopwatch:
     """
 
     def __init__(
-        self, now: Callable[[], float] = time.monotonic, tell: Callable[[str], None] = lambda stage: None
+        self,
+        now: Callable[[], float] = time.monotonic,
+        tell: Callable[[str], None] = lambda stage: None,
+        timeline: Timeline | None = None,
     ) -> None:
-        """``tell`` is told the name of every stage that begins."""
+        """``tell`` is told the name of every stage that begins; stages are spans of ``timeline``."""
         self._now = now
+        self._timeline = timeline or Timeline()
         self._tell = tell
         self._seconds: dict[Phase, float] = dict.fromkeys(PHASES, 0.0)
         self._open: list[_Open] = []
@@ -190,7 +195,8 @@ class Stopwatch:
         self._begun = entry.since if self._begun is None else self._begun
         self._open.append(entry)
         try:
-            yield
+            with self._timeline.span(DRIVER, stage):
+                yield
         finally:
             self._open.remove(entry)
             self._seconds[stage] += self._now() - entry.since

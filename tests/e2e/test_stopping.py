@@ -1,5 +1,6 @@
 """Ctrl-C once: this step ends, a checkpoint is written, the run can go on. Twice: it stops now."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ def test_ctrl_c_once_and_twice(effrl: Any, command_line: Any, tmp_path: Path) ->
     assert f"stopped after step {last} of 500" in first.output() and "effrl resume" in first.output()
     assert first.orphans() == []
 
-    second = effrl("resume", "runs/quickstart")
+    second = effrl("resume", "runs/quickstart", "--profile")
     second.until(lambda: len(rows(run)) >= last + 2, START_S, "another step")
     second.process.send_signal(signal.SIGINT)
     second.process.send_signal(signal.SIGINT)
@@ -30,3 +31,8 @@ def test_ctrl_c_once_and_twice(effrl: Any, command_line: Any, tmp_path: Path) ->
     assert time.monotonic() - began < 30
     assert f"resuming after step {last}" in second.output()
     assert second.orphans() == []
+    shown = json.loads((run / "profile" / "trace.json").read_text())["traceEvents"]
+    names = {event["args"]["name"] for event in shown if event["name"] == "process_name"}
+    assert names >= {"driver", "data", "oracle", "reward", "rollout-0", "learner-0"}
+    assert {"sample", "rollouts", f"step {last + 1}", "commit"} <= {event["name"] for event in shown}
+    assert (run / "profile" / "table.txt").read_text() in second.output()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.wait import TIMELINE, WorkerError, answer, answers
-from effrl.run.timeline import Timeline
+from effrl.run.timeline import Span, Timeline
 from tests.unit.actors.fake_actor import Ref
 
 
@@ -18,7 +18,8 @@ async def waits() -> None:
 
 
 async def test_waits_are_recorded_where_a_driver_has_asked_for_it() -> None:
-    timeline = Timeline()
+    kept = list[Span]()
+    timeline = Timeline(keep=kept.extend)
 
     async def run() -> None:
         TIMELINE.set(timeline)
@@ -26,7 +27,8 @@ async def test_waits_are_recorded_where_a_driver_has_asked_for_it() -> None:
 
     await asyncio.create_task(run())
     await waits()  # another task: nobody has asked
-    assert sorted((span.role, span.name) for span in timeline.take()) == [
+    timeline.flush()
+    assert sorted((span.role, span.name) for span in kept) == [
         ("data", "selection"),
         ("rollout-0", "rollouts"),
         ("rollout-1", "rollouts"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from effrl.run.metrics import Stopwatch
 from effrl.run.timeline import Span, Timeline, covered
 
 
@@ -44,27 +45,52 @@ def test_overhead_is_what_neither_engine_nor_learner_works() -> None:
     ):
         with timeline.span(role, name):
             now.seconds += seconds
-    assert timeline.overhead(10.0) == pytest.approx(0.3)
-    assert timeline.overhead(6.0) == pytest.approx(1 / 3), "only the last seconds count"
-    assert timeline.overhead(0.0) is None
+    assert timeline.step(1, 10.0) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("seconds", "share"), [(6.0, 1 / 3), (2.0, 1.0), (0.0, None)])
+def test_only_the_seconds_of_the_step_count(seconds: float, share: float | None) -> None:
+    now = Now()
+    timeline = Timeline(now)
+    with timeline.span("learner-0", "step"):
+        now.seconds += 10.0
+    now.seconds += 2.0
+    assert timeline.step(1, seconds) == (None if share is None else pytest.approx(share))
 
 
 def test_what_still_runs_counts_in_both_steps() -> None:
     """With staleness, rollouts of the next step run while this one is committed."""
-    now = Now()
-    timeline = Timeline(now)
+    now, kept = Now(), list[Span]()
+    timeline = Timeline(now, kept.extend)
     with timeline.span("rollout-0", "rollouts"):
         now.seconds += 4.0
-        assert timeline.overhead(8.0) == 0.5 and timeline.take() == []
+        assert timeline.step(1, 8.0) == 0.5
         now.seconds += 3.0
     now.seconds += 1.0
-    assert timeline.overhead(4.0) == 0.25
-    assert timeline.take() == [Span("rollout-0", "rollouts", 100.0, 107.0)]
-    assert timeline.take() == [] and timeline.overhead(4.0) == 1.0
+    assert timeline.step(2, 4.0) == 0.25
+    now.seconds += 4.0
+    assert timeline.step(3, 4.125) == 1.0, "a span is dropped with its step"
+    assert kept == [
+        Span("driver", "step 1", 96.0, 104.0),
+        Span("rollout-0", "rollouts", 100.0, 107.0),
+        Span("driver", "step 2", 104.0, 108.0),
+        Span("driver", "step 3", 108.0, 112.0),  # steps do not overlap
+    ]
 
 
 def test_a_span_that_raises_is_recorded() -> None:
-    timeline = Timeline(Now())
+    kept = list[Span]()
+    timeline = Timeline(Now(), kept.extend)
     with pytest.raises(ValueError, match="boom"), timeline.span("data", "selection"):
         raise ValueError("boom")
-    assert [span.name for span in timeline.take()] == ["selection"]
+    timeline.flush()
+    assert [span.name for span in kept] == ["selection"]
+
+
+def test_stages_are_spans_of_the_driver() -> None:
+    now, kept = Now(), list[Span]()
+    timeline = Timeline(now, kept.extend)
+    with Stopwatch(timeline=timeline).stage("learn"):
+        now.seconds += 2.0
+    timeline.flush()
+    assert kept == [Span("driver", "learn", 100.0, 102.0)]
