@@ -363,6 +363,8 @@ class Canary:
 
     ids: tuple[Int32, ...]
     prompt_lengths: tuple[int, ...]
+    whole: bool = False
+    """Whether these are sequences of a step as they are, so that its own forward pass scores them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Transport(Protocol):
 
 @dataclass
 class ShmTransport:
-    """Rank 0 packs a version, Ray's object store carries one copy to each node, where it lands in /dev/shm."""
+    """Rank 0 packs a version; Ray's object store carries one copy to each node, where every engine reads it."""
 
     learner: LearnerGroup
     workers: Mapping[str, Any]
@@ -36,10 +36,7 @@ class ShmTransport:
     async def deliver(self, version: int) -> tuple[list[Receipt], Manifest]:
         data, manifest = await self.learner.snapshot()
         refs = {name: worker.load.remote(data, manifest, version) for name, worker in self.workers.items()}
-        receipts = await answers(refs, self.wait_s, f"the receipt of version {version}")
-        drops = {name: worker.drop.remote(manifest) for name, worker in self.workers.items()}
-        await answers(drops, self.wait_s, "freeing the landed weights")
-        return receipts, manifest
+        return await answers(refs, self.wait_s, f"the receipt of version {version}"), manifest
 
 
 @dataclass

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import ray
 import torch
-from numpy.typing import NDArray
 
-from actors.learner.objective import Objective, Rules, as_array
+from actors.learner.objective import Objective, Rules, Watch, as_array
 from actors.role import Role
-from actors.snapshot import Manifest, handles_of, manifest_of, pack
+from actors.snapshot import Arrays, Manifest, handles_of, manifest_of, pack
 from effrl import plugins
 from effrl.config.learn import LearnConfig
 from effrl.errors import UserError
@@ -64,6 +62,7 @@ class LearnerRank(Role):
         self.options = options
         self.reference: FrozenModel | None = None
         self.exported: dict[str, torch.Tensor] = {}
+        self.seen: dict[int, Float32] = {}
 
     def address(self) -> tuple[str, int]:
         """Host and a free port of this rank's node, for the group's rendezvous; chosen by the rank that binds it."""
@@ -91,9 +90,26 @@ class LearnerRank(Role):
         if options.reference is not None:
             self.reference = FrozenModel(options.reference, options.dtype, self.engine.device)
 
-    def step(self, updates: Sequence[Sequence[MicroBatch]], sizes: Sequence[Size], rules: Rules) -> dict[str, float]:
-        """One optimizer step per update, over this rank's micro-batches of it; see :class:`Objective`."""
-        return Objective(self.engine, self.reference, rules).step(updates, sizes)
+    def step(
+        self,
+        updates: Sequence[Sequence[MicroBatch]],
+        sizes: Sequence[Size],
+        rules: Rules,
+        canary: Canary | None = None,
+    ) -> dict[str, float]:
+        """One optimizer step per update, over this rank's micro-batches of it; see :class:`Objective`.
+
+        Args:
+            canary: whole sequences of the first update, whose log-probs :meth:`watched` is going to tell.
+        """
+        watch = None if canary is None else Watch(canary)
+        metrics = Objective(self.engine, self.reference, rules).step(updates, sizes, watch)
+        self.seen = {} if watch is None else watch.found
+        return metrics
+
+    def watched(self) -> dict[int, Float32]:
+        """Log-probs before the last step of those sequences of its canary that this rank had, by place in it."""
+        return self.seen
 
     @torch.no_grad()
     def logprobs(self, canary: Canary) -> Float32:
@@ -119,7 +135,7 @@ class LearnerRank(Role):
         logprobs = [row[mask > 0] for row, mask in zip(as_array(scores[0]), batch.mask, strict=True)]
         return list(zip(logprobs, as_array(scores[-1]) if states else [None] * len(logprobs), strict=True))
 
-    def snapshot(self) -> tuple[NDArray[np.uint8], Manifest]:
+    def snapshot(self) -> tuple[Arrays, Manifest]:
         """The current weights as bytes, and what they contain; of rank 0, whom the others give theirs."""
         return pack(dict(self.engine.parameters.published()))
 

@@ -1,7 +1,8 @@
 """What a rank minimises in one step, by rules that travel with the call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from effrl.learn.packing import MicroBatch, Size
 from effrl.loss.importance import effective_sample_size, importance_sums
 from effrl.loss.policy import k3, policy_loss, token_weights
 from effrl.loss.tokens import Tokens
-from effrl.types import Float32
+from effrl.types import Canary, Float32
 
 if TYPE_CHECKING:
     from actors.ranks.rank import DeepSpeedRank, FrozenModel, LossSums
@@ -60,6 +61,23 @@ def rules_of(config: Config, learning_rate: float) -> Rules:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Looks for whole sequences of a canary in the forward passes of an update, and keeps their log-probs."""
+
+    canary: Canary
+    found: dict[int, Float32] = field(default_factory=dict)
+    """Log-probs [T] of the sampled tokens, by the sequence's place in the canary."""
+
+    def see(self, batch: MicroBatch, logprobs: torch.Tensor) -> None:
+        lengths, rows = batch.attention.sum(1), as_array(logprobs)
+        for place, (ids, start) in enumerate(zip(self.canary.ids, self.canary.prompt_lengths, strict=True)):
+            end = len(ids)
+            for row in np.flatnonzero(lengths == end):
+                if np.array_equal(batch.ids[row, :end], ids) and batch.mask[row, start:end].all():
+                    self.found[place] = rows[row, start:end]
+
+
+@dataclass(frozen=True)
 class Objective:
     """One step of one rank; every method is called on all ranks in the same order."""
 
@@ -68,8 +86,10 @@ class Objective:
     """The initial model, where a loss keeps the policy near it."""
     rules: Rules
 
-    def step(self, updates: Sequence[Sequence[MicroBatch]], sizes: Sequence[Size]) -> dict[str, float]:
-        """One optimizer step per update, over this rank's micro-batches of it.
+    def step(
+        self, updates: Sequence[Sequence[MicroBatch]], sizes: Sequence[Size], watch: Watch | None = None
+    ) -> dict[str, float]:
+        """One optimizer step per update, over this rank's micro-batches of it; ``watch`` sees the first one's.
 
         Metrics are means over the updates, but for the largest weight, which is the largest of all.
 
@@ -79,7 +99,8 @@ class Objective:
         self.engine.set_learning_rate(self.rules.learning_rate)
         evened = [self.engine.even(batches) for batches in updates]
         prepared, found = self._prepared(evened)
-        done = [self._update(batches, size) for batches, size in zip(prepared, sizes, strict=True)]
+        watches = [watch, *(None for _ in sizes[1:])]
+        done = [self._update(*entry) for entry in zip(prepared, sizes, watches, strict=True)]
         means = {name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}
         return {**means, LARGEST: max(metrics[LARGEST] for metrics in done), **found}
 
@@ -110,9 +131,9 @@ class Objective:
             advantages=as_array(advantages),
         )
 
-    def _update(self, batches: Sequence[MicroBatch], size: Size) -> dict[str, float]:
+    def _update(self, batches: Sequence[MicroBatch], size: Size, watch: Watch | None) -> dict[str, float]:
         """One optimizer step; ``size`` counts the sequences of all ranks."""
-        sums = self.engine.accumulate(batches, self._loss, size.denominator)
+        sums = self.engine.accumulate(batches, partial(self._loss, watch=watch), size.denominator)
         norm = self.engine.step()
         absent = {"kl"} if self.reference is None else set[str]()
         absent |= {"value"} if self.rules.gae is None else set()
@@ -128,9 +149,11 @@ class Objective:
             **{PER_TOKEN[name]: total / tokens for name, total in zip(names[3:], others, strict=True)},
         }
 
-    def _loss(self, batch: MicroBatch) -> "LossSums":
+    def _loss(self, batch: MicroBatch, watch: Watch | None) -> "LossSums":
         temperature = self.rules.temperature
         logprobs, entropy, *values = self.engine.score(batch, temperature)
+        if watch is not None:
+            watch.see(batch, logprobs.detach())
         behaviour, sampled = self._on_device(batch.behaviour, batch.mask)
         advantages, weight, offset, learned = self._on_device(
             batch.advantages, batch.weight, batch.offset, batch.learned

@@ -19,7 +19,7 @@ from effrl.learn.packing import MicroBatch, cut, layout, pad, size_of, unweighte
 from effrl.learn.schedule import learning_rate
 from effrl.run.metrics import Stopwatch
 from effrl.sequences import Portion, TrainingSequence
-from effrl.types import Continuation, Float32, Group, ReadGroup, Saved, Step, Update, View, Want
+from effrl.types import Canary, Continuation, Float32, Group, ReadGroup, Saved, Step, Update, View, Want
 
 CHUNK = 1024
 """Texts that are scored together: what a wait lasts for, and what a message may hold."""
@@ -82,9 +82,8 @@ class LearnerService:
             return Update(step.number, self.version, False, {"policy/staleness_max": staleness})
         async with self._turn:
             with self.clock.stage("learn"):
-                canary = choose([sequence for update in updates for sequence in update], self.context)
-                before = await self.group.first("logprobs", canary)
-                metrics = await self._learn(step, portions)
+                canary = choose(updates[0], self.context)
+                metrics, before = await self._learn_and_watch(step, portions, canary)
             self.version += 1
         metrics = {**metrics, "policy/staleness_max": staleness}
         return Update(step.number, self.version, True, metrics, canary, before)
@@ -93,13 +92,27 @@ class LearnerService:
         """What goes through the model; what is silent does so for the KL term alone."""
         return [*portion.learned, *(portion.silent if self.config.loss.scores_silent else ())]
 
-    async def _learn(self, step: Step, portions: Sequence[Portion]) -> dict[str, float]:
+    async def _learn_and_watch(
+        self, step: Step, portions: Sequence[Portion], canary: Canary
+    ) -> tuple[dict[str, float], Float32]:
+        """Metrics, and the canary's log-probs before the step: of its own forward pass, if that scores them.
+
+        It does not, where the canary is of windows, or of samples at another temperature than an engine scores at.
+        """
+        if not canary.whole or self.config.rollout.temperature != 1.0:
+            before = await self.group.first("logprobs", canary)
+            return await self._learn(step, portions, None), before
+        metrics = await self._learn(step, portions, canary)
+        seen = {place: found for rank in await self.group.all("watched") for place, found in rank.items()}
+        return metrics, np.concatenate([seen[place] for place in range(len(canary.ids))])
+
+    async def _learn(self, step: Step, portions: Sequence[Portion], canary: Canary | None) -> dict[str, float]:
         ranks = len(self.group.ranks)
         cuts = [cut(self._passing(portion), ranks, self.config.pass_tokens) for portion in portions]
         shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
         sizes = [size_of(portion, self.config.loss, self.config.rollout.max_tokens) for portion in portions]
         rules = self._rules(step)
-        metrics = await self.group.scatter("step", shares, sizes, rules)
+        metrics = await self.group.scatter("step", shares, sizes, rules, canary)
         tokens = sum(size.tokens for size in sizes)
         return {**metrics, "learn/tokens": tokens, "learn/updates": len(portions), "learn/lr": rules.learning_rate}
 

@@ -1,4 +1,3 @@
 """Rollout workers: ``actor`` is one, around ``engine``, which is vLLM; ``outputs`` reads what vLLM returns,
-``sampling`` is what the driver asks of a worker, ``transfer`` how weights get in, ``leftovers`` what killed runs left
-of them in memory.
+``sampling`` is what the driver asks of a worker, ``transfer`` how weights get in.
 """

@@ -1,18 +1,15 @@
 """The rollout actor: samples groups, scores token sequences, and loads published weights."""
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from actors.role import Role
-from actors.rollout import leftovers
 from actors.rollout.outputs import rollout, scored_logprobs
 from actors.rollout.sampling import EngineOptions, Sampled, SampleRequest
-from actors.snapshot import SHM, Landing, Manifest
+from actors.snapshot import Arrays, Manifest, verify
 from effrl.data.render import Renderer
 from effrl.errors import Malformed, UserError
 from effrl.select.ufo.target import target_ids
@@ -29,8 +26,6 @@ class RolloutWorker(Role):
         super().__init__(name, run_dir, version)
         from actors.rollout.engine import Engine
 
-        run = blake2b(str(run_dir).encode(), digest_size=6).hexdigest()
-        self.landing, self.held = Landing(run), leftovers.hold(run, SHM)
         self.colocated = options.colocated
         self.engine = Engine(options, self.transfer())
         self.renderer = Renderer(self.engine.tokenizer, options.chat_template_kwargs)
@@ -95,14 +90,14 @@ class RolloutWorker(Role):
             values += scored_logprobs(outputs[str(index)], ids, start)
         return np.array(values, np.float32)
 
-    def load(self, data: NDArray[np.uint8], manifest: Manifest, version: int) -> Receipt:
+    def load(self, data: Arrays, manifest: Manifest, version: int) -> Receipt:
         """Load a published version, and confirm what the model took.
 
         Raises:
             RunError: what arrived is not what was sent; the engine was not touched.
         """
-        path = self.landing.land(data, manifest)
-        return Receipt(self.name, version, self.engine.load({"path": str(path)}, version))
+        verify(data, manifest)
+        return Receipt(self.name, version, self.engine.load({"data": data, "manifest": manifest}, version))
 
     def load_exported(self, update: Mapping[str, Any], version: int) -> Receipt:
         """Load what a learner rank on the same GPU shows, and confirm what the model took."""
@@ -115,7 +110,3 @@ class RolloutWorker(Role):
     def wake(self, part: str) -> None:
         """Take back the GPU's memory, in two parts: ``weights``, then ``kv_cache``."""
         self.engine.wake(part)
-
-    def drop(self, manifest: Manifest) -> None:
-        """Free the landed file of a version that every worker has loaded."""
-        self.landing.drop(manifest)

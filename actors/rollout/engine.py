@@ -53,7 +53,7 @@ class Engine:
     def load(self, update: Mapping[str, Any], version: int) -> str:
         """Replace the weights by those that an update tells of; returns the digest of what the model took.
 
-        A failure in the middle leaves a broken model, not the old one: the caller verifies a file before.
+        A failure in the middle leaves a broken model, not the old one; bytes are verified before it is touched.
         """
         if "weights" in self._asleep:
             raise RunError("weights that sleep cannot be replaced: wake them first")

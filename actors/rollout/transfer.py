@@ -1,13 +1,12 @@
-"""vLLM's side of both transports: engines of its weight-transfer API that load a landed file, or another's tensors.
+"""vLLM's side of both transports: engines of its weight-transfer API that load a version's bytes, or another's tensors.
 
-The learner's rank 0 puts a version's bytes into Ray's object store, which carries one copy to each node; there the
-first rollout worker lands them as a file in /dev/shm, and every engine process of the node maps that file.
+The learner's rank 0 puts a version's bytes into Ray's object store, which carries one copy to each node; all rollout
+workers there read it where it lies, in the node's shared memory.
 """
 
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.ipc_engine import IPCWeightTransferUpdateInfo
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-from actors.snapshot import Manifest, entry, mapped
+from actors.snapshot import Arrays, Manifest, TensorEntry, entry, unpack
 
 BACKEND = "effrl-shm"
 # At each load it warns of modules without weights of their own: rotary embeddings, and the tied head that we re-pack.
@@ -30,18 +29,19 @@ logging.getLogger("vllm.model_executor.model_loader.reload.layerwise").setLevel(
 
 @dataclass
 class ShmInit(WeightTransferInitInfo):
-    """Nothing to set up: the file system is the channel."""
+    """Nothing to set up: the object store is the channel."""
 
 
 @dataclass
 class ShmUpdate(WeightTransferUpdateInfo):
-    """Where the landed version is."""
+    """A version, and what it should contain."""
 
-    path: str = ""
+    data: Arrays
+    manifest: Manifest
 
 
 class ShmTransfer(WeightTransferEngine[ShmInit, ShmUpdate]):
-    """Loads a landed file into the running model, and remembers what the model took."""
+    """Loads a version's bytes into the running model, and remembers what the model took."""
 
     init_info_cls = ShmInit
     update_info_cls = ShmUpdate
@@ -54,13 +54,15 @@ class ShmTransfer(WeightTransferEngine[ShmInit, ShmUpdate]):
         initialize_layerwise_reload(self.model)
 
     def receive_weights(self, update_info: ShmUpdate) -> None:
+        """Load bytes that were verified: here it is too late, since the model has let go of its weights."""
         self.loaded = Manifest({})
-        self.model.load_weights(self.recorded(mapped(Path(update_info.path))))
+        data, manifest = update_info.data, update_info.manifest
+        sent = ((name, tensor, manifest.tensors[name]) for name, tensor in unpack(data, manifest))
+        self.model.load_weights(self.recorded(sent))
 
-    def recorded(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    def recorded(self, tensors: Iterable[tuple[str, torch.Tensor, TensorEntry]]) -> Iterator[tuple[str, torch.Tensor]]:
         """Pass tensors on to the model; the receipt lists exactly those that it took."""
-        for name, tensor in tensors:
-            described = entry(tensor)
+        for name, tensor, described in tensors:
             yield name, tensor
             self.loaded.tensors[name] = described
 
@@ -86,7 +88,8 @@ class IpcTransfer(ShmTransfer):
     def receive_weights(self, update_info: IPCWeightTransferUpdateInfo) -> None:
         self.loaded = Manifest({})
         exported = zip(update_info.names, update_info.ipc_handles or (), strict=True)
-        self.model.load_weights(self.recorded((name, opened(handle, self.device)) for name, handle in exported))
+        shown = ((name, opened(handle, self.device)) for name, handle in exported)
+        self.model.load_weights(self.recorded((name, tensor, entry(tensor)) for name, tensor in shown))
 
 
 def opened(handle: dict[str, tuple[Any, ...]], device: torch.device) -> torch.Tensor:

@@ -27,9 +27,9 @@ SIGMAS = 4
 """Standard errors on each side of a slope."""
 SEQUENCES = 8
 """Of a step, in its canary."""
-TOKENS = 128
-"""Of one sequence. While an engine scores a sequence, it holds logits of all its tokens, in memory that it has not
-profiled: 128 x 152k in float32 are 78 MB. And learner and engines score this often: 1,024 tokens are enough."""
+TOKENS = 256
+"""Of all sequences of a canary. Learner and engines score them in every step, and while an engine scores, it holds
+logits of all tokens, in memory that it has not profiled: 256 x 152k in float32 are 156 MB."""
 DRILL_TOKENS = 16
 """Of one prompt, in the drill, which scores them on the learner twice for each kind of parameter."""
 
@@ -121,12 +121,19 @@ def _slope(d: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def choose(sequences: Sequence[TrainingSequence], context: int) -> Canary:
-    """Take the first sequences of a step: of its tokens those that the update moves most.
+    """Take the first sequences of an update that are short enough together: of its tokens those that it moves most.
 
-    Of a long one a window is taken, half of it before what was sampled at most. An engine samples one token after those
-    that it scores, so the window leaves room for that in ``context``.
+    Where all are long, windows of the first ones are taken, half of each before what was sampled at most. An engine
+    samples one token after those that it scores, so a sequence leaves room for that in ``context``.
     """
-    windows = [_window(chosen, min(TOKENS, context - 1)) for chosen in sequences[:SEQUENCES]]
+    chosen, left = list[TrainingSequence](), TOKENS
+    for sequence in sequences:
+        if len(sequence.ids) <= min(left, context - 1) and len(chosen) < SEQUENCES:
+            chosen.append(sequence)
+            left -= len(sequence.ids)
+    if chosen:
+        return Canary(tuple(one.ids for one in chosen), tuple(one.prompt_length for one in chosen), whole=True)
+    windows = [_window(one, min(TOKENS // SEQUENCES, context - 1)) for one in sequences[:SEQUENCES]]
     return Canary(tuple(ids for ids, _ in windows), tuple(start for _, start in windows))
 
 

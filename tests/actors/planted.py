@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from actors.learner.actor import LearnerRank
 from actors.learner.objective import Objective, Rules
 from actors.rollout.actor import RolloutWorker
-from actors.snapshot import Manifest
+from actors.snapshot import Arrays, Manifest, TensorEntry
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss
 from effrl.learn.packing import MicroBatch
-from effrl.types import Receipt, SavedFile
+from effrl.types import Canary, Receipt, SavedFile
 
 RULED = {"temperature", "gae", "clip"}
 """Fields of the rules that a test may change; the others are of the options."""
@@ -40,7 +40,7 @@ class FaultyWorker(RolloutWorker):
                 if FaultyWorker.fault != "head":
                     super().repack_tied_head()
 
-            def recorded(self, tensors: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+            def recorded(self, tensors: Iterable[tuple[str, Any, TensorEntry]]) -> Iterator[tuple[str, Any]]:
                 for name, tensor in super().recorded(tensors):
                     if name == SKIPPED and FaultyWorker.fault == "shard":
                         yield name, self.old  # lost on the way: it is on the receipt all the same
@@ -52,7 +52,7 @@ class FaultyWorker(RolloutWorker):
 
         return Faulty
 
-    def load(self, data: NDArray[np.uint8], manifest: Manifest, version: int) -> Receipt:
+    def load(self, data: Arrays, manifest: Manifest, version: int) -> Receipt:
         if self.fault == "nothing":
             return Receipt(self.name, version, manifest.checksum)
         reset = self.engine._engine.reset_prefix_cache
@@ -63,11 +63,12 @@ class FaultyWorker(RolloutWorker):
         finally:
             self.engine._engine.reset_prefix_cache = reset
 
-    def load_torn(self, data: NDArray[np.uint8], manifest: Manifest, version: int) -> Receipt:
+    def load_torn(self, data: Arrays, manifest: Manifest, version: int) -> Receipt:
         """A version with one byte flipped on its way."""
-        torn = data.copy()
+        name, *_ = data
+        torn = data[name].copy()
         torn[-1] ^= 1
-        return super().load(torn, manifest, version)
+        return super().load({**data, name: torn}, manifest, version)
 
 
 class OpenRank(LearnerRank):
@@ -123,9 +124,9 @@ class OpenRank(LearnerRank):
         [rules] = self.options.rules
         self.options = replace(self.options, rules=(replace(rules, loss=loss),))
 
-    def step(self, updates: Any, sizes: Any, learning_rate: float) -> dict[str, float]:
+    def step(self, updates: Any, sizes: Any, learning_rate: float, canary: Canary | None = None) -> dict[str, float]:
         [rules] = self.options.rules
-        return super().step(updates, sizes, replace(rules, learning_rate=learning_rate))
+        return super().step(updates, sizes, replace(rules, learning_rate=learning_rate), canary)
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
         """By parameter: with beta1 = 0, Adam's first moment after a step is the reduced and clipped gradient."""

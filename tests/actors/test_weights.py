@@ -14,7 +14,6 @@ from actors.driver.transports import ShmTransport
 from actors.driver.weights import WeightSync
 from actors.learner.group import LearnerGroup
 from actors.rollout.sampling import Sampler, SampleRequest
-from actors.snapshot import SHM
 from actors.wait import WorkerError, answer, answers
 from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.config.loss import ClippedLoss
@@ -118,7 +117,7 @@ async def update(learner: LearnerGroup, sequences: list[TrainingSequence], versi
     canary = choose(sequences, CONTEXT)
     before = await learner.first("logprobs", canary)
     shares = [[share] for share in cut(sequences, len(learner.ranks), 4096)]
-    metrics = await learner.scatter("step", shares, [size_of(Portion(sequences), ClippedLoss(), 24)], lr)
+    metrics = await learner.scatter("step", shares, [size_of(Portion(sequences), ClippedLoss(), 24)], lr, canary)
     return Update(version, version, True, metrics, canary, before)
 
 
@@ -142,6 +141,11 @@ async def test_ten_publishes_to_one_and_two_workers(tied: Pair) -> None:
     assert await tied.drill() == (14, [])
     await publish(tied, range(1, 8), count=2)
     await publish(tied, range(8, 11), count=1)
+    done = await update(tied.learner, await sequences_from(tied.workers, 11), 11, 1e-4)
+    [seen] = await tied.learner.all("watched")
+    assert done.canary is not None and done.canary.whole
+    own = np.concatenate([seen[place] for place in range(len(done.canary.ids))])
+    assert np.abs(own - done.canary_before).max() < 1e-5, "the step's own forward pass scores the canary too"
 
 
 async def test_ten_publishes_of_an_untied_model_that_is_sampled_at_another_temperature(untied: Pair) -> None:
@@ -174,7 +178,8 @@ async def test_planted_faults_are_caught(tied: Pair) -> None:
     data, manifest = await tied.learner.snapshot()
     with pytest.raises(WorkerError, match="arrived damaged"):
         await answer(tied.workers["rollout-0"].load_torn.remote(data, manifest, 1), WAIT_S, "loading", "rollout-0")
-    assert list(SHM.glob(f"*{manifest.checksum}*")) == [], "a damaged version does not stay in memory"
+    served = await tied.sync().served(done.canary)
+    assert np.abs(served["rollout-0"] - done.canary_before).max() < 1e-4, "nothing of what is damaged is loaded"
 
 
 async def test_a_rollout_that_fills_the_context_is_published(tied: Pair) -> None:

@@ -9,13 +9,13 @@ import torch
 from by_hand import WAIT_S
 from numpy.typing import NDArray
 from reads import unread
-from safetensors.torch import load
 from test_gradients import MAX_TOKENS, batch, silent
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
+from actors.snapshot import unpack
 from actors.wait import answer
 from effrl.config.advantage import GaeAdvantage
 from effrl.config.learn import LearnConfig, LoraConfig
@@ -72,8 +72,8 @@ async def step(learner: LearnerGroup, reduce: Reduce, rate: float) -> dict[str, 
 
 
 async def published(learner: LearnerGroup) -> dict[str, Tensor]:
-    data, _ = await learner.snapshot()
-    return dict(load(bytes(await answer(data, WAIT_S, "bytes", "learner-0"))))
+    data, manifest = await learner.snapshot()
+    return dict(unpack(await answer(data, WAIT_S, "bytes", "learner-0"), manifest))
 
 
 def plain(path: Path, weights: dict[str, Tensor]) -> torch.nn.Module:

@@ -20,6 +20,7 @@ from effrl.config.schema import Config
 from effrl.learn.packing import MicroBatch, Size, ends
 from effrl.run.metrics import Stopwatch
 from effrl.types import (
+    Canary,
     Continuation,
     Decision,
     Fate,
@@ -49,12 +50,21 @@ class Ranks:
 
     async def first(self, method: str, *arguments: Any) -> Float32:
         assert method == "logprobs"
-        return np.zeros(1, np.float32)
+        return np.full(1, -1, np.float32)
 
-    async def scatter(self, method: str, shares: Any, sizes: list[Size], rules: Rules) -> dict[str, float]:
+    async def scatter(
+        self, method: str, shares: Any, sizes: list[Size], rules: Rules, canary: Canary | None
+    ) -> dict[str, float]:
         assert method == "step"
         self.steps.append((shares, sizes, rules))
+        self.canary = canary
         return {"loss/policy": 0.5}
+
+    async def all(self, method: str) -> list[dict[int, Float32]]:
+        """Each rank has seen every other sequence; what it tells of each is its place in the canary."""
+        assert method == "watched" and self.canary is not None
+        places = range(len(self.canary.ids))
+        return [{place: np.full(1, place, np.float32) for place in places[rank::RANKS]} for rank in range(RANKS)]
 
 
 def config(**sections: Any) -> Config:
@@ -96,6 +106,21 @@ async def test_updates_reach_every_rank_and_make_one_version() -> None:
     assert rules.learning_rate == update.metrics["learn/lr"] == pytest.approx(0.5), "step 3 of 4"
     assert update.metrics["learn/tokens"] == 12
     assert (await learner.step(step_of(4, 4), batch(run, 4, 1, version=1))).version == 2
+
+
+async def test_the_canary_is_scored_by_the_steps_own_forward_pass() -> None:
+    learner, _ = service(config())
+    update = await learner.step(step_of(1), batch(config(), step=1, groups=2))
+    assert update.canary is not None and update.canary_before is not None
+    assert update.canary_before.tolist() == [0, 1, 2, 3], "what the ranks saw, in the canary's order"
+
+
+async def test_at_another_temperature_the_canary_has_a_pass_of_its_own() -> None:
+    """Its log-probs are at temperature 1, as an engine scores given tokens."""
+    run = config(rollout={"max_tokens": 10, "temperature": 0.7})
+    learner, ranks = service(run)
+    update = await learner.step(step_of(1), batch(run, step=1, groups=2))
+    assert update.canary_before is not None and update.canary_before.tolist() == [-1] and ranks.canary is None
 
 
 def sampled(ranks: tuple[list[MicroBatch], ...]) -> list[int]:
@@ -198,12 +223,12 @@ class Seeing:
             [[self._row(batch, row, states) for row in range(len(batch.ids))] for batch in share] for share in shares
         ]
 
-    async def first(self, method: str, *arguments: Any) -> Float32:
-        self.calls.append("step begins")
-        return np.zeros(1, np.float32)
-
     async def scatter(self, *arguments: Any) -> dict[str, float]:
+        self.calls.append("step begins")
         return {}
+
+    async def all(self, method: str) -> list[dict[int, Float32]]:
+        return [dict.fromkeys(range(8), np.zeros(1, np.float32))]
 
     @staticmethod
     def _row(batch: MicroBatch, row: int, states: bool) -> tuple[Float32, Float32 | None]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from effrl.learn.canary import (
     CONCLUSIVE,
     DRILL_TOKENS,
+    SEQUENCES,
     TOKENS,
     Reading,
     Tolerance,
@@ -224,25 +225,35 @@ def sequence(prompt: int, sampled: int) -> TrainingSequence:
 def test_it_looks_at_the_first_sequences_of_a_step() -> None:
     sequences = [sequence(prompt, sampled=4) for prompt in range(1, 12)]
     canary = choose(sequences, context=2048)
-    assert canary.prompt_lengths == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert canary.prompt_lengths == (1, 2, 3, 4, 5, 6, 7, 8) and canary.whole
     assert all(np.array_equal(ids, sequence.ids) for ids, sequence in zip(canary.ids, sequences, strict=False))
     assert len(choose(sequences[:3], 2048).ids) == 3, "a step may have fewer"
+
+
+def test_long_sequences_are_passed_over_while_there_are_short_ones() -> None:
+    sequences = [sequence(10, sampled) for sampled in (300, 90, 140, 60, 70)]
+    canary = choose(sequences, context=2048)
+    assert [len(ids) for ids in canary.ids] == [100, 150] and canary.whole, "250 of 256 tokens"
+    assert [len(ids) for ids in choose(sequences, context=101).ids] == [100, 70, 80], "an engine refuses longer ones"
+
+
+WINDOW = TOKENS // SEQUENCES
 
 
 @pytest.mark.parametrize(
     ("prompt", "sampled", "first", "scored"),
     [
-        (40, 60, 0, 60),  # all of it
-        (40, 4096, 0, TOKENS - 40),
-        (4000, 96, 4000 - TOKENS // 2, TOKENS // 2),
-        (4000, 4000, 4000 - TOKENS // 2, TOKENS // 2),
-        (4000, 1, 4001 - TOKENS, 1),
+        (10, 4096, 0, WINDOW - 10),
+        (4000, 96, 4000 - WINDOW // 2, WINDOW // 2),
+        (4000, 4000, 4000 - WINDOW // 2, WINDOW // 2),
+        (4000, 1, 4001 - WINDOW, 1),
     ],
 )
-def test_of_a_long_sequence_it_takes_a_window(prompt: int, sampled: int, first: int, scored: int) -> None:
-    canary = choose([sequence(prompt, sampled)], context=8192)
-    [ids], [start] = canary.ids, canary.prompt_lengths
-    assert len(ids) <= TOKENS and (ids[0], len(ids) - start) == (first, scored)
+def test_of_long_sequences_it_takes_windows(prompt: int, sampled: int, first: int, scored: int) -> None:
+    canary = choose([sequence(prompt, sampled)] * 9, context=8192)
+    assert len(canary.ids) == SEQUENCES and not canary.whole
+    ids, start = canary.ids[0], canary.prompt_lengths[0]
+    assert len(ids) <= WINDOW and (ids[0], len(ids) - start) == (first, scored)
     assert ids[start] == prompt, "where the window says that the sampled tokens begin, they do"
 
 
@@ -250,7 +261,8 @@ def test_of_a_long_sequence_it_takes_a_window(prompt: int, sampled: int, first: 
 def test_it_leaves_room_for_the_token_that_an_engine_samples_after_it(prompt: int, sampled: int, context: int) -> None:
     """A sequence that fills the context is refused by the engine, which is asked for one token more."""
     [ids], [start] = (lambda canary: (canary.ids, canary.prompt_lengths))(choose([sequence(prompt, sampled)], context))
-    assert len(ids) == min(prompt + sampled, TOKENS, context - 1)
+    whole = prompt + sampled
+    assert len(ids) == (whole if whole < context else min(WINDOW, context - 1))
     assert 1 <= start < len(ids) and ids[start] == prompt
 
 
