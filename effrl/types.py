@@ -1,8 +1,7 @@
 """The values that travel through the loop. All are frozen; arrays are NumPy, so that they cross processes cheaply.
 
 A batch is built in this order: :class:`Prompt` → :class:`Group` (its rollouts) → :class:`Judged` (its supervision) →
-:class:`ScoredGroup` → :class:`~effrl.sequences.TrainingSequence` (what the learner sees) → :class:`Update` →
-:class:`Receipt`.
+:class:`ScoredGroup` → :class:`~effrl.sequences.TrainingSequence` → :class:`Update` → :class:`Receipt`.
 """
 
 from collections.abc import Mapping
@@ -359,12 +358,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """Sequences whose sampled tokens learner and engine both score, to prove what is served."""
+    """Sequences whose sampled tokens learner and engine both score; ``whole`` ones a step's own pass scores too."""
 
     ids: tuple[Int32, ...]
     prompt_lengths: tuple[int, ...]
     whole: bool = False
-    """Whether these are sequences of a step as they are, so that its own forward pass scores them."""
 
 
 @dataclass(frozen=True, slots=True)
