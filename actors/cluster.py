@@ -253,8 +253,7 @@ class Cluster:
         bundle = index // workers.per_node
         self.places[name] = self.bundles[bundle]
         place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
-        # Stages alternate, so workers of one kind share all cores of their node among themselves.
-        threads = max(1, self.nodes.cores[self.places[name]] // workers.per_node)
+        threads = max(1, self.nodes.cores[self.places[name]] // self._at_work(workers))
         device = {} if workers.gpus else CPU_ENVIRONMENT
         variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
         return ray.remote(role).options(
@@ -263,6 +262,14 @@ class Cluster:
             scheduling_strategy=place,
             runtime_env={"env_vars": variables},
         )
+
+    def _at_work(self, workers: WorkersConfig) -> int:
+        """Workers that use the cores of a node at a time: those of one kind, since stages alternate; with staleness
+        those of both."""
+        cluster = self.config.cluster
+        if not self.config.rollout.max_staleness:
+            return workers.per_node
+        return cluster.rollout.per_node + cluster.learner.per_node
 
 
 def _bundles(group: PlacementGroup) -> list[str]:
