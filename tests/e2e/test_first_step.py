@@ -39,6 +39,10 @@ def test_quickstart_without_a_compiler(effrl: Any, command_line: Any, tmp_path: 
     assert first["sync/verified"] is True and first["sync/gap"] < 1e-4 and first["mismatch/kl"] < 1e-6
     assert first["label/bought"] == first["label/bought_total"] == first["groups/rolled"]
     assert {"policy/staleness_max": 0, "label/budget_left": None}.items() <= first.items()
+    used = {role: first[f"cpu/{role}_s"] for role in ("driver", "ray", "data", "oracle", "reward")}
+    assert all(seconds >= 0 for seconds in used.values()), used
+    assert first["cpu/rollout-0_s"] > 0 and first["cpu/learner-0_s"] > 0
+    assert 0 < first["time/overhead_ratio"] < 0.9, "1 if sampling and learning are called otherwise than WORK says"
     rolled, fates = tally(run / "groups")
     assert rolled == first["groups/rolled"] == sum(fates.values())
     assert len(groups(run, 1)) == rolled
