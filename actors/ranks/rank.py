@@ -114,6 +114,7 @@ class DeepSpeedRank:
 
     def step(self) -> float:
         """Reduce over the ranks, clip, update; returns the norm of the gradient before clipping."""
+        give_back_memory()  # what the backward passes have left: the optimizer's temporaries are as large as the model
         self.engine.step()
         give_back_memory()
         return float(self.engine.get_global_grad_norm())
