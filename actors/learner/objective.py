@@ -69,12 +69,12 @@ class Watch:
     """Log-probs [T] of the sampled tokens, by the sequence's place in the canary."""
 
     def see(self, batch: MicroBatch, logprobs: torch.Tensor) -> None:
-        lengths, rows = batch.attention.sum(1), as_array(logprobs)
+        lengths = batch.attention.sum(1)
         for place, (ids, start) in enumerate(zip(self.canary.ids, self.canary.prompt_lengths, strict=True)):
             end = len(ids)
             for row in np.flatnonzero(lengths == end):
                 if np.array_equal(batch.ids[row, :end], ids) and batch.mask[row, start:end].all():
-                    self.found[place] = rows[row, start:end]
+                    self.found[place] = as_array(logprobs[row, start:end])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.machine import cpu_quota, driver_cpu_s, usable_cores, usage
+from actors.machine import Usage, cpu_quota, driver_cpu_s, usable_cores, usage
 
 
 def write(path: Path, text: str) -> None:
@@ -63,15 +63,19 @@ time.sleep(60)
 """
 
 
-def test_memory_counts_what_a_process_started() -> None:
-    own = CHILD.format(mb=30, child="")
-    grandchild = f"subprocess.Popen([sys.executable, '-c', {own!r}], stdout=subprocess.PIPE).stdout.readline()"
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(mb=10, child=grandchild)], stdout=subprocess.PIPE, start_new_session=True
-    ) as process:
+def used_by(code: str) -> Usage | None:
+    """What a process that runs ``code`` uses once it has said that it is ready, with all that it started."""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         found = usage([process.pid])[process.pid]
         os.killpg(process.pid, 9)
+    return found
+
+
+def test_memory_counts_what_a_process_started() -> None:
+    own = CHILD.format(mb=30, child="")
+    grandchild = f"subprocess.Popen([sys.executable, '-c', {own!r}], stdout=subprocess.PIPE).stdout.readline()"
+    found = used_by(CHILD.format(mb=10, child=grandchild))
     assert found is not None and 40 < found.rss_mb < 200
 
 
@@ -119,12 +123,7 @@ def test_cpu_time_counts_what_a_process_started(waited_for: bool) -> None:
         f"child = subprocess.Popen([sys.executable, '-c', {code!r}], stdout=subprocess.PIPE); child.stdout.readline()"
     )
     end = "; child.wait()" if waited_for else ""
-    with subprocess.Popen(
-        [sys.executable, "-c", BUSY.format(own=0.2, child=start + end)], stdout=subprocess.PIPE, start_new_session=True
-    ) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        found = usage([process.pid])[process.pid]
-        os.killpg(process.pid, 9)
+    found = used_by(BUSY.format(own=0.2, child=start + end))
     assert found is not None and 0.45 < found.cpu_s < 2.0
 
 
