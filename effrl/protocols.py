@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from effrl.batch import Batch, Settled, Stored
 from effrl.questions import Answer, Question, Reply
+from effrl.saved import Saved
 from effrl.types import (
     Continuation,
     Float32,
@@ -21,7 +22,6 @@ from effrl.types import (
     Prompt,
     Publication,
     ReadGroup,
-    Saved,
     ScoredGroup,
     Status,
     Step,
@@ -147,6 +147,19 @@ class Oracle(Protocol):
 
     async def withdraw(self, queries: Sequence[str]) -> None:
         """Take back queries that were asked and not answered; what was held back for them is free again."""
+        ...
+
+
+class Monitor(Protocol):
+    """Compares answers with labels that nobody bought. Numbers leave it, labels do not, and only metrics may read them:
+    a labeller that does is a diagnostic, and its reports say so."""
+
+    async def gaps(self, groups: Sequence[ReadGroup]) -> Sequence[float]:
+        """Return the true corrective advantage gap of each group; 0 where the data have no label."""
+        ...
+
+    async def metrics(self, settled: Sequence[Settled]) -> Mapping[str, float]:
+        """Return how good a step's decisions were, such as ``label/vote_accuracy``; nothing where nobody looks."""
         ...
 
 

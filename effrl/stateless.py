@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from effrl.types import Saved
+from effrl.saved import Saved
 
 
 class StatelessPart:

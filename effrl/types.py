@@ -242,6 +242,8 @@ class Judged:
     decision: Decision
     supervision: Supervision | None = None
     reason: str = ""
+    grounds: Mapping[str, float] = field(default_factory=dict)
+    """What the decision went by, such as the score that groups were ranked by; kept with the group."""
 
     def __post_init__(self) -> None:
         assert (self.supervision is not None) == (self.decision is Decision.USE)
@@ -304,27 +306,6 @@ class ScoredGroup:
     @property
     def group(self) -> Group:
         return self.judged.group
-
-
-@dataclass(frozen=True, slots=True)
-class SavedFile:
-    """A file of a checkpoint, as its writer saw it on its own node."""
-
-    size: int
-    """In bytes."""
-    digest: str
-    host: str = ""
-    """The node that it was written on, to name it where the file is not seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a part of a run wrote into a checkpoint."""
-
-    files: Mapping[str, SavedFile]
-    """By path below the checkpoint's directory."""
-    state: Mapping[str, Any]
-    """What is small: JSON-serialisable, kept in the manifest."""
 
 
 class Fate(StrEnum):

@@ -10,7 +10,8 @@ from pathlib import Path
 from effrl.label.stateless import Stateless
 from effrl.label.verdicts import question_of, settled_by
 from effrl.label.vote import majority
-from effrl.types import Decision, Judged, Saved
+from effrl.saved import Saved
+from effrl.types import Decision, Judged
 
 
 class BuyDoubt(Stateless):

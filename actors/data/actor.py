@@ -18,8 +18,9 @@ from effrl.data.reader import pools, prompts_of
 from effrl.protocols import Explains, LookAhead, LooksAhead
 from effrl.replay.store import ReplayStore
 from effrl.run.files import read_state, write_state, written
+from effrl.saved import Saved
 from effrl.select.build import selector
-from effrl.types import Observation, Pick, Prompt, Saved
+from effrl.types import Observation, Pick, Prompt
 
 Lease = tuple[str, int]
 """Id of a prompt that is being rolled out, and how many rollouts it gets."""

@@ -9,7 +9,8 @@ from actors.wait import answer
 from effrl.batch import Stored
 from effrl.protocols import Oracle, Rewards
 from effrl.replay.rescore import rescored
-from effrl.types import Saved, Step
+from effrl.saved import Saved
+from effrl.types import Step
 
 
 @dataclass

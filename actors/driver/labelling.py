@@ -10,7 +10,8 @@ from effrl.batch import Batch, Settled
 from effrl.protocols import Labeller
 from effrl.questions import Account
 from effrl.run.metrics import Stopwatch
-from effrl.types import Fate, Judged, ReadGroup, Saved, Step, View, Want
+from effrl.saved import Saved
+from effrl.types import Fate, Judged, ReadGroup, Step, View, Want
 
 
 @dataclass

@@ -21,7 +21,7 @@ from actors.driver.usage import UsageWatch
 from actors.driver.weights import WeightService, WeightSync
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
-from actors.oracle.service import OracleService
+from actors.oracle.service import MonitorService, OracleService
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampler
 from actors.wait import TIMELINE, answer
@@ -116,7 +116,7 @@ class Driver:
         self.rollouts = RolloutService(
             cluster.data, sampler, config, self.start.attempt, clock, scout, refills=self._refills_before()
         )
-        self.labeller = TimedLabeller(labeller(config, oracle), clock)
+        self.labeller = TimedLabeller(labeller(config, oracle, MonitorService(cluster.oracle, wait_s)), clock)
         parked, process = NoParking(), process_rewards(config)
         self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, parked, process)
         self.journal = self._journal()

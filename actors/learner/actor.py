@@ -21,7 +21,8 @@ from effrl.learn.packing import MicroBatch, Size, ends, pad, unweighted
 from effrl.loss.build import surrogate
 from effrl.run.checkpoint import MODEL
 from effrl.run.files import written
-from effrl.types import Canary, Float32, Int32, SavedFile
+from effrl.saved import SavedFile
+from effrl.types import Canary, Float32, Int32
 
 if TYPE_CHECKING:
     from actors.ranks.rank import FrozenModel

@@ -18,8 +18,9 @@ from effrl.learn.canary import choose
 from effrl.learn.packing import MicroBatch, cut, layout, pad, size_of, unweighted, weightless
 from effrl.learn.schedule import learning_rate
 from effrl.run.metrics import Stopwatch
+from effrl.saved import Saved
 from effrl.sequences import Portion, TrainingSequence
-from effrl.types import Canary, Continuation, Float32, Group, ReadGroup, Saved, Step, Update, View, Want
+from effrl.types import Canary, Continuation, Float32, Group, ReadGroup, Step, Update, View, Want
 
 CHUNK = 1024
 """Texts that are scored together: what a wait lasts for, and what a message may hold."""

@@ -1,12 +1,13 @@
 """The oracle as the loop sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.wait import answer
+from effrl.batch import Settled
 from effrl.questions import Answer, Question, Reply
-from effrl.types import Step
+from effrl.types import ReadGroup, Step
 
 
 @dataclass
@@ -27,3 +28,17 @@ class OracleService:
 
     async def withdraw(self, queries: Sequence[str]) -> None:
         await answer(self.actor.withdraw.remote(queries), self.wait_s, "taking queries back", "oracle")
+
+
+@dataclass
+class MonitorService:
+    """A :class:`~effrl.protocols.Monitor` that asks the oracle actor."""
+
+    actor: Any
+    wait_s: float
+
+    async def gaps(self, groups: Sequence[ReadGroup]) -> list[float]:
+        raise NotImplementedError
+
+    async def metrics(self, settled: Sequence[Settled]) -> Mapping[str, float]:
+        return {}

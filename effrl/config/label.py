@@ -1,12 +1,13 @@
 """``label``: what supervises each group, and what may be spent on it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
 
-from effrl.config.section import ImportPath, PositiveInt, Section, Share, expanded
-from effrl.config.section import kind_or as _kind
+from effrl.config.buy import AnyBuy, CareBuy, ProbeConfig
+from effrl.config.rest import AnyRest, DropRest, GateRest
+from effrl.config.section import ImportPath, PositiveInt, Section, Share, expanded, kind_or
 
 
 def _absolute(address: str) -> str:
@@ -102,6 +103,40 @@ class RandomLabel(LabelConfig):
         return self.rest == "vote"
 
 
+class ActiveLabel(LabelConfig):
+    """A buyer times a filter: which labels are bought, and what becomes of the groups without one."""
+
+    kind: Literal["active"] = "active"
+    """Goes without saying where ``buy`` stands; ``kind: care`` is short for the paper's pair, care and gate."""
+    buy: AnyBuy = CareBuy()
+    """Who is bought: the groups with the highest score, ceil(per_step x groups) of them in each step."""
+    rest: AnyRest = DropRest()
+    """What becomes of the groups whose label is not bought."""
+    budget: StepBudget = StepBudget()
+    charge: Literal["once", "per_visit"] = "once"
+    """Pay for a prompt once, which then is supervised by its label whenever it comes; or whenever its group is chosen,
+    as the released code of CARE does."""
+    probes: ProbeConfig = ProbeConfig()
+    """The small networks of ``care`` and ``gate``, and how they are trained."""
+
+    @property
+    def votes(self) -> bool:
+        return not isinstance(self.rest, DropRest)
+
+    @property
+    def reads_clusters(self) -> bool:
+        return True
+
+    @model_validator(mode="after")
+    def _gaps_are_known(self) -> "ActiveLabel":
+        if isinstance(self.rest, GateRest) and self.rest.soft < 1 and not isinstance(self.buy, CareBuy):
+            raise ValueError(
+                f"label.rest.soft ({self.rest.soft}) weighs a group by the gap that label.buy.kind=care expects of it,"
+                f" and {self.buy.kind} expects none: leave soft out"
+            )
+        return self
+
+
 class PluginLabel(LabelConfig):
     kind: ImportPath
     """Import path of your own labeller (see :class:`effrl.protocols.Labeller`)."""
@@ -112,10 +147,25 @@ class PluginLabel(LabelConfig):
         return True
 
 
+def _paired(value: Any) -> Any:
+    """``kind: care`` written out: what it is short for."""
+    if not isinstance(value, dict) or value.get("kind") != "care":
+        return value
+    given = {name: part for name, part in value.items() if name != "kind"}
+    return {"kind": "active", "buy": {"kind": "care"}, "rest": {"kind": "gate"}, **given}
+
+
+def _kind(value: Any) -> str:
+    """The tag of a label section: ``buy`` needs no kind."""
+    return kind_or("active" if isinstance(value, dict) and "buy" in value else "gold")(value)
+
+
 AnyLabel = Annotated[
     Annotated[GoldLabel, Tag("gold")]
     | Annotated[VoteLabel, Tag("vote")]
     | Annotated[RandomLabel, Tag("random")]
+    | Annotated[ActiveLabel, Tag("active")]
     | Annotated[PluginLabel, Tag("plugin")],
-    Discriminator(_kind("gold")),
+    Discriminator(_kind),
+    BeforeValidator(_paired),
 ]

@@ -1,26 +1,70 @@
 """From a config's ``label`` section to the labeller it names."""
 
 from effrl import plugins
-from effrl.config.label import GoldLabel, PluginLabel, RandomLabel, VoteLabel
+from effrl.config.buy import AnyBuy, AvgProbBuy, CareBuy, EntropyBuy, OracleCagBuy, RandomBuy
+from effrl.config.label import ActiveLabel, GoldLabel, PluginLabel, RandomLabel, VoteLabel
+from effrl.config.rest import AnyRest, DropRest, GateRest, VoteRest
 from effrl.config.schema import Config
+from effrl.label.active import ActiveLabeller, carried, whole
+from effrl.label.buy.at_random import RandomBuyer
+from effrl.label.buy.avg_prob import AvgProbBuyer
+from effrl.label.buy.care import CareBuyer
+from effrl.label.buy.entropy import EntropyBuyer
+from effrl.label.buy.oracle_cag import OracleCagBuyer
+from effrl.label.care.records import Memory
 from effrl.label.gold import GoldLabeller
-from effrl.label.selective import SelectiveLabeller, at_random
-from effrl.protocols import Labeller, Oracle
+from effrl.label.halves import Buyer, Filter
+from effrl.label.rest.drop import DropFilter
+from effrl.label.rest.gate import GateFilter
+from effrl.label.rest.vote import VoteFilter
+from effrl.protocols import Labeller, Monitor, Oracle
 
 
-def labeller(config: Config, oracle: Oracle) -> Labeller:
-    """The labeller of a run.
+def labeller(config: Config, oracle: Oracle, monitor: Monitor) -> Labeller:
+    """The labeller of a run; ``monitor`` serves the diagnostics that look at labels which nobody bought.
 
     Raises:
         UserError: a labeller of the user's own cannot be loaded.
     """
+    longest, at_random = config.rollout.max_tokens, RandomBuyer(config.run.seed)
     match config.label:
         case GoldLabel():
             return GoldLabeller(oracle)
         case VoteLabel():
-            return SelectiveLabeller(oracle, at_random(config.run.seed), share=0.0, rest="vote")
+            return ActiveLabeller(oracle, at_random, VoteFilter(), whole(0.0), longest)
         case RandomLabel(budget=budget, rest=rest):
-            return SelectiveLabeller(oracle, at_random(config.run.seed), share=budget.per_step, rest=rest)
+            judge: Filter = VoteFilter() if rest == "vote" else DropFilter()
+            return ActiveLabeller(oracle, at_random, judge, carried(budget.per_step), longest)
+        case ActiveLabel() as label:
+            quota, memory = whole(label.budget.per_step), Memory(label.probes.memory)
+            halves = _buyer(config, label, monitor), _filter(config, label)
+            return ActiveLabeller(oracle, *halves, quota, longest, label.charge, memory)
         case PluginLabel(kind=kind):
             made: Labeller = plugins.load("label.kind", kind)(config, oracle)
             return made
+
+
+def _buyer(config: Config, label: ActiveLabel, monitor: Monitor) -> Buyer:
+    buy: AnyBuy = label.buy
+    match buy:
+        case CareBuy():
+            return CareBuyer(label.probes, config.rollout.per_prompt, config.run.seed)
+        case RandomBuy():
+            return RandomBuyer(config.run.seed)
+        case EntropyBuy():
+            return EntropyBuyer()
+        case AvgProbBuy():
+            return AvgProbBuyer()
+        case OracleCagBuy():
+            return OracleCagBuyer(monitor)
+
+
+def _filter(config: Config, label: ActiveLabel) -> Filter:
+    rest: AnyRest = label.rest
+    match rest:
+        case DropRest():
+            return DropFilter()
+        case VoteRest():
+            return VoteFilter()
+        case GateRest():
+            return GateFilter(rest, label.probes, config.rollout.per_prompt, config.run.seed)

@@ -2,6 +2,9 @@
 
 from effrl.types import ReadGroup, Supervision
 
+NO_VOTE = "no answer to vote on"
+"""Why a group is dropped that has none."""
+
 
 def majority(read: ReadGroup) -> Supervision | None:
     """The largest cluster's answer; of equals the one that occurs first. None where no rollout has an answer."""

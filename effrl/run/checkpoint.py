@@ -15,7 +15,7 @@ from typing import Any
 
 from effrl.errors import UserError
 from effrl.run.files import damaged, sync, unseen
-from effrl.types import Saved, SavedFile
+from effrl.saved import Saved, SavedFile
 
 FORMAT = 2
 """Of what a checkpoint's directory has in it; the first kept all small state in the manifest."""

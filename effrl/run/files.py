@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from effrl.errors import UserError
-from effrl.types import SavedFile
+from effrl.saved import SavedFile
 
 THREADS = 8
 """Files that are hashed at a time; hashing and reading leave Python to others."""

@@ -13,7 +13,7 @@ from effrl.run.checkpoint import MODEL, Checkpoint, Checkpoints
 from effrl.run.directory import RunDirectory
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import truncate_after
-from effrl.types import Saved
+from effrl.saved import Saved
 
 
 @dataclass(frozen=True, slots=True)

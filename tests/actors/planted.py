@@ -16,7 +16,8 @@ from actors.snapshot import Arrays, Manifest, TensorEntry
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss
 from effrl.learn.packing import MicroBatch
-from effrl.types import Canary, Receipt, SavedFile
+from effrl.saved import SavedFile
+from effrl.types import Canary, Receipt
 
 RULED = {"temperature", "gae", "clip"}
 """Fields of the rules that a test may change; the others are of the options."""

@@ -23,7 +23,7 @@ from effrl.errors import UserError
 from effrl.protocols import Part
 from effrl.run.checkpoint import MODEL, Checkpoint, Checkpoints, verify
 from effrl.run.files import written
-from effrl.types import Saved
+from effrl.saved import Saved
 
 SMALL = 4096
 """Bytes of state that may go into the manifest; more belongs into a file."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from reads import Blind
+
 from effrl.config.schema import Config
 from effrl.label import build
 from effrl.protocols import Labeller
@@ -11,27 +13,34 @@ from tests.plugins.label_plugins import BelowMean
 
 
 def config(**label: Any) -> Config:
-    return Config.model_validate({"data": {"train": "tasks:chain"}, "label": label, "rollout": {"refill": 0}})
+    return Config.model_validate(
+        {"data": {"train": "tasks:chain"}, "label": label, "rollout": {"refill": 0, "per_prompt": 4}}
+    )
 
 
 class TestGold(LabellerContract):
     def labeller(self, oracle: Any) -> Labeller:
-        return build.labeller(config(kind="gold"), oracle)
+        return build.labeller(config(kind="gold"), oracle, Blind())
 
 
 class TestVote(LabellerContract):
     def labeller(self, oracle: Any) -> Labeller:
-        return build.labeller(config(kind="vote"), oracle)
+        return build.labeller(config(kind="vote"), oracle, Blind())
 
 
 class TestRandomWithVotes(LabellerContract):
     def labeller(self, oracle: Any) -> Labeller:
-        return build.labeller(config(kind="random", rest="vote", budget={"per_step": 0.3}), oracle)
+        return build.labeller(config(kind="random", rest="vote", budget={"per_step": 0.3}), oracle, Blind())
 
 
 class TestRandomAlone(LabellerContract):
     def labeller(self, oracle: Any) -> Labeller:
-        return build.labeller(config(kind="random", rest="drop", budget={"per_step": 0.3}), oracle)
+        return build.labeller(config(kind="random", rest="drop", budget={"per_step": 0.3}), oracle, Blind())
+
+
+class TestCare(LabellerContract):
+    def labeller(self, oracle: Any) -> Labeller:
+        return build.labeller(config(kind="care", rest={"kind": "gate", "warmup": 0}), oracle, Blind())
 
 
 class TestBuyDoubt(LabellerContract):

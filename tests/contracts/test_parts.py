@@ -22,6 +22,7 @@ from effrl.process.none import NoProcess
 from effrl.protocols import Part
 from effrl.run.files import written
 from effrl.run.metrics import Stopwatch
+from effrl.saved import SavedFile
 from effrl.types import (
     Decision,
     Fate,
@@ -30,7 +31,6 @@ from effrl.types import (
     Observation,
     ReadGroup,
     Rollout,
-    SavedFile,
     Score,
     ScoredGroup,
     Status,

@@ -10,7 +10,8 @@ from effrl.label.verdicts import question_of, settled_by
 from effrl.label.vote import majority
 from effrl.questions import Label
 from effrl.run.files import written
-from effrl.types import Decision, Judged, ReadGroup, Saved, Step, View, Want
+from effrl.saved import Saved
+from effrl.types import Decision, Judged, ReadGroup, Step, View, Want
 
 
 def made(config: Any, oracle: Any) -> Any:

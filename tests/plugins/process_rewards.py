@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from effrl.batch import Batch
-from effrl.types import Float32, Saved, ScoredGroup, Step
+from effrl.saved import Saved
+from effrl.types import Float32, ScoredGroup, Step
 
 
 class CommonTokens:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from effrl.run.checkpoint import MANIFEST, Checkpoint, Checkpoints
 from effrl.run.files import written
-from effrl.types import Saved
+from effrl.saved import Saved
 
 
 def write(checkpoints: Checkpoints, step: int, accuracy: float | None = None) -> Path:

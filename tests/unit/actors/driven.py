@@ -30,7 +30,8 @@ from effrl.reward.sandbox.messages import ScoringTask
 from effrl.run.directory import RunDirectory
 from effrl.run.files import written
 from effrl.run.resume import StartPoint
-from effrl.types import Judged, Publication, ReadGroup, Rollout, SavedFile, Score, Status, Step, Update, View
+from effrl.saved import SavedFile
+from effrl.types import Judged, Publication, ReadGroup, Rollout, Score, Status, Step, Update, View
 from tests.unit.actors.fake_actor import Handle
 
 

@@ -22,7 +22,8 @@ from effrl.run import checkpoint
 from effrl.run.checkpoint import Checkpoints, verify
 from effrl.run.metrics import Stopwatch
 from effrl.run.resume import StartPoint
-from effrl.types import Saved, SavedFile, Update
+from effrl.saved import Saved, SavedFile
+from effrl.types import Update
 
 
 class Written:

@@ -6,15 +6,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reads import answered, ids_of, replies, step_of
+from reads import Blind, answered, ids_of, replies, step_of
 
 from effrl.config.schema import Config
+from effrl.label.active import ActiveLabeller, carried, whole
 from effrl.label.build import labeller
+from effrl.label.buy.at_random import RandomBuyer
 from effrl.label.gold import GoldLabeller
-from effrl.label.selective import SelectiveLabeller, allowance, at_random
+from effrl.label.halves import Candidate, Filter, Rank, Untaught
+from effrl.label.rest.drop import DropFilter
+from effrl.label.rest.gate import GateFilter
+from effrl.label.rest.vote import VoteFilter
 from effrl.label.vote import majority
 from effrl.questions import Question, Reply
-from effrl.types import Decision, Judged, ReadGroup, Step, View
+from effrl.stateless import StatelessPart
+from effrl.types import Decision, Judged, Step, View
 
 
 class Shop:
@@ -43,9 +49,18 @@ GROUPS = [answered("a", "1", "1", "2"), answered("b", "3", None, "3"), answered(
 STEP, VIEWS = step_of(1), [View()] * 3
 
 
-def by_name(step: Step, groups: Sequence[ReadGroup]) -> list[float]:
-    """Later names are wanted more."""
-    return [float(ord(read.group.prompt.id)) for read in groups]
+class ByName(StatelessPart, Untaught):
+    """A buyer that wants later names more."""
+
+    name = "buyer"
+
+    async def rank(self, step: Step, candidates: Sequence[Candidate]) -> list[Rank]:
+        return [Rank(float(ord(entry.prompt_id))) for entry in candidates]
+
+
+def buys(shop: Shop, share: float, rest: Filter) -> ActiveLabeller:
+    """A labeller that buys by name."""
+    return ActiveLabeller(shop, ByName(), rest, whole(share), longest=8)
 
 
 def told(judged: Sequence[Judged]) -> list[tuple[str, str | None]]:
@@ -77,68 +92,74 @@ async def test_gold_buys_everything_it_can() -> None:
 @pytest.mark.parametrize(
     ("rest", "expected"),
     [
-        ("vote", [("vote", "1"), ("vote", "3"), ("bought", "true-c")]),
-        ("drop", [("drop", None), ("drop", None), ("bought", "true-c")]),
+        (VoteFilter(), [("vote", "1"), ("vote", "3"), ("bought", "true-c")]),
+        (DropFilter(), [("drop", None), ("drop", None), ("bought", "true-c")]),
     ],
 )
-async def test_the_highest_ranked_is_bought(rest: str, expected: list[tuple[str, str | None]]) -> None:
-    judged = await SelectiveLabeller(Shop(), by_name, share=1 / 3, rest=rest).assign(STEP, GROUPS, VIEWS)  # type: ignore[arg-type]
+async def test_the_highest_ranked_is_bought(rest: Filter, expected: list[tuple[str, str | None]]) -> None:
+    judged = await buys(Shop(), 1 / 3, rest).assign(STEP, GROUPS, VIEWS)
     assert told(judged) == expected
 
 
 async def test_what_is_owned_leaves_the_ranking_and_costs_nothing() -> None:
     shop = Shop(owned=["c"])
-    judged = await SelectiveLabeller(shop, by_name, share=1 / 3, rest="vote").assign(STEP, GROUPS, VIEWS)
+    judged = await buys(shop, 1 / 3, VoteFilter()).assign(STEP, GROUPS, VIEWS)
     assert told(judged) == [("vote", "1"), ("bought", "true-b"), ("bought", "true-c")]
     assert shop.asked == ["b"]
 
 
 async def test_a_spent_budget_leaves_votes() -> None:
-    judged = await SelectiveLabeller(Shop(stock=0), by_name, share=1.0, rest="vote").assign(STEP, GROUPS, VIEWS)
+    judged = await buys(Shop(stock=0), 1.0, VoteFilter()).assign(STEP, GROUPS, VIEWS)
     assert told(judged) == [("vote", "1"), ("vote", "3"), ("drop", None)]
     assert judged[2].decision is Decision.DROP
     assert judged[2].reason == "no answer to vote on, and no label: the budget is spent"
 
 
 async def test_a_dropped_group_says_why_it_has_no_label() -> None:
-    judged = await SelectiveLabeller(Shop(stock=0), by_name, share=1 / 3, rest="drop").assign(STEP, GROUPS, VIEWS)
+    judged = await buys(Shop(stock=0), 1 / 3, DropFilter()).assign(STEP, GROUPS, VIEWS)
     assert [entry.reason for entry in judged] == [*["no label: not chosen"] * 2, "no label: the budget is spent"]
 
 
 async def test_votes_alone_never_ask() -> None:
     shop = Shop()
-    await SelectiveLabeller(shop, by_name, share=0.0, rest="vote").assign(STEP, GROUPS, VIEWS)
+    await buys(shop, 0.0, VoteFilter()).assign(STEP, GROUPS, VIEWS)
     assert shop.asked == []
 
 
 @given(st.floats(0, 1), st.integers(1, 64), st.integers(1, 200))
 def test_allowances_add_up_to_the_share(share: float, groups: int, steps: int) -> None:
-    total = sum(allowance(share, step, groups) for step in range(1, steps + 1))
+    total = sum(carried(share)(step_of(step), groups) for step in range(1, steps + 1))
     assert abs(total - share * groups * steps) < 1 + 1e-6
     assert total <= share * groups * steps + 1e-6
 
 
 def test_a_small_share_buys_now_and_then() -> None:
-    assert [allowance(0.01, step, 32) for step in range(1, 8)] == [0, 0, 0, 1, 0, 0, 1]
+    assert [carried(0.01)(step_of(step), 32) for step in range(1, 8)] == [0, 0, 0, 1, 0, 0, 1]
 
 
-def test_random_ranks_repeat_for_a_seed_and_change_with_the_step() -> None:
-    rank = at_random(3)
-    assert rank(STEP, GROUPS) == at_random(3)(STEP, GROUPS) != rank(step_of(2), GROUPS)
-    assert rank(STEP, GROUPS) != at_random(4)(STEP, GROUPS)
+async def test_random_ranks_repeat_for_a_seed_and_change_with_the_step() -> None:
+    candidates = [Candidate(read, View()) for read in GROUPS]
+    ranks = await RandomBuyer(3).rank(STEP, candidates)
+    assert ranks == await RandomBuyer(3).rank(STEP, candidates)
+    assert ranks != await RandomBuyer(3).rank(step_of(2), candidates)
+    assert ranks != await RandomBuyer(4).rank(STEP, candidates)
 
 
 @pytest.mark.parametrize(
-    ("label", "share", "rest"),
+    ("label", "bought", "rest"),
     [
-        ({"kind": "vote"}, 0.0, "vote"),
-        ({"kind": "random", "budget": {"per_step": 0.5}, "rest": "drop"}, 0.5, "drop"),
+        ({"kind": "vote"}, 0, VoteFilter),
+        ({"kind": "random", "budget": {"per_step": 0.5}, "rest": "drop"}, 16, DropFilter),
+        ({"buy": "entropy", "budget": {"per_step": 0.2}}, 7, DropFilter),
+        ({"buy": "random", "rest": "vote", "budget": {"per_step": 0.2}}, 7, VoteFilter),
+        ({"kind": "care"}, 7, GateFilter),
     ],
 )
-def test_a_config_makes_its_labeller(label: dict[str, object], share: float, rest: str) -> None:
+def test_a_config_makes_its_labeller(label: dict[str, object], bought: int, rest: type) -> None:
     config = Config.model_validate({"data": {"train": "tasks:chain"}, "label": label, "rollout": {"refill": 0}})
-    made = labeller(config, Shop())
-    assert isinstance(made, SelectiveLabeller) and (made.share, made.rest) == (share, rest)
+    made = labeller(config, Shop(), Blind())
+    assert isinstance(made, ActiveLabeller) and isinstance(made.filter, rest)
+    assert made.quota(STEP, 32) == bought
 
 
 def test_a_labeller_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,4 +167,4 @@ def test_a_labeller_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config.model_validate(
         {"data": {"train": "tasks:chain"}, "label": {"kind": "label_plugins:made"}, "rollout": {"refill": 0}}
     )
-    assert labeller(config, Shop()) == ("made", config)
+    assert labeller(config, Shop(), Blind()) == ("made", config)

@@ -13,7 +13,7 @@ from written import as_before, parts, write
 
 from effrl.errors import UserError
 from effrl.run.checkpoint import Checkpoint, Checkpoints, read_manifest, verify
-from effrl.types import Saved, SavedFile
+from effrl.saved import Saved, SavedFile
 
 RANK = """
 import json, subprocess, sys

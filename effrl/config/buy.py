@@ -1,0 +1,69 @@
+"""``label.buy``: whose labels are bought. A buyer ranks the groups of a step; the first are bought."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from effrl.config.section import PositiveFloat, PositiveInt, Section, kind_or
+
+
+def named(value: Any) -> Any:
+    """A bare name is a kind with its defaults: ``buy: random``."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class ProbeConfig(Section):
+    """Two small networks on the policy's hidden states (RLAVR/CARE): the values of its released scripts."""
+
+    prompt: PositiveInt = 128
+    """Width of what is made of a prompt."""
+    response: tuple[PositiveInt, PositiveInt] = (64, 512)
+    """Widths of what is made of a rollout."""
+    main: PositiveInt = 256
+    """Width before the output."""
+    lr: PositiveFloat = 1e-4
+    """Of AdamW without weight decay."""
+    updates: PositiveInt = 3
+    """Optimizer steps after each step of the policy."""
+    history: PositiveInt = 16
+    """Earlier records that each of them learns from besides the step's own."""
+    memory: PositiveInt = 2048
+    """Newest records that are kept."""
+    auxiliary: Annotated[float, Field(ge=0)] = 1.5
+    """Weight of the gate's second loss: which single rollouts are right."""
+
+
+class CareBuy(Section):
+    kind: Literal["care"] = "care"
+    """The largest expected corrective advantage gap, by a probe on the policy's hidden states (RLAVR/CARE)."""
+
+
+class RandomBuy(Section):
+    kind: Literal["random"] = "random"
+    """Groups chosen at random: what active labelling must beat."""
+
+
+class EntropyBuy(Section):
+    kind: Literal["entropy"] = "entropy"
+    """The highest entropy of the answers of a group; without any answer, 0."""
+
+
+class AvgProbBuy(Section):
+    kind: Literal["avg_prob"] = "avg_prob"
+    """The lowest mean probability of a sampled token."""
+
+
+class OracleCagBuy(Section):
+    kind: Literal["oracle_cag"] = "oracle_cag"
+    """The largest true gap: a diagnostic, which looks at labels that nobody bought. Reports say so."""
+
+
+AnyBuy = Annotated[
+    Annotated[CareBuy, Tag("care")]
+    | Annotated[RandomBuy, Tag("random")]
+    | Annotated[EntropyBuy, Tag("entropy")]
+    | Annotated[AvgProbBuy, Tag("avg_prob")]
+    | Annotated[OracleCagBuy, Tag("oracle_cag")],
+    Discriminator(kind_or("care")),
+    BeforeValidator(named),
+]

@@ -1,0 +1,69 @@
+"""The groups whose label is expected to correct the gradient most (RLAVR/CARE, stage 2)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from effrl.batch import Settled
+from effrl.config.buy import ProbeConfig
+from effrl.label.care.features import Features
+from effrl.label.care.network import CountProbe, Inputs
+from effrl.label.care.records import Lesson, Record, stratified
+from effrl.label.care.training import Probe, balanced
+from effrl.label.halves import Candidate, Rank
+from effrl.saved import Saved
+from effrl.types import Step, Want
+
+
+class CareBuyer:
+    """A :class:`~effrl.label.halves.Buyer`: by the expected corrective advantage gap, the largest first.
+
+    A probe predicts how many rollouts outside the majority are right; each number has its gap in closed form.
+    """
+
+    name = "buyer"
+    wants: frozenset[Want] = frozenset({"prompt", "last"})
+
+    def __init__(self, config: ProbeConfig, rollouts: int, seed: int) -> None:
+        self.probe = Probe("count probe", CountProbe, count_loss, stratified, config, rollouts, seed)
+
+    async def rank(self, step: Step, candidates: Sequence[Candidate]) -> list[Rank]:
+        seen = [entry.features for entry in candidates if entry.features is not None]
+        return self._rank(seen) if seen else []
+
+    @torch.no_grad()
+    def _rank(self, seen: Sequence[Features]) -> list[Rank]:
+        network, inputs = self.probe.ask(seen)
+        chances = network(inputs).softmax(1)
+        gaps, likeliest = expected_gaps(chances, inputs.gaps), chances.argmax(1)
+        return [Rank(float(gap), {"right": int(right)}) for gap, right in zip(gaps, likeliest, strict=True)]
+
+    def learn(self, step: Step, settled: Sequence[Settled], lesson: Lesson) -> Mapping[str, float]:
+        loss = self.probe.learn(step, lesson)
+        return {} if loss is None else {"label/buyer_loss": loss}
+
+    async def save(self, into: Path) -> Saved:
+        return await self.probe.save(into)
+
+    async def load(self, path: Path, state: Mapping[str, Any]) -> None:
+        await self.probe.load(path, state)
+
+
+def expected_gaps(chances: Tensor, gaps: Tensor) -> Tensor:
+    """[B] Σ chance x gap over the numbers of right rollouts, of [B, n + 1] each."""
+    return (chances * gaps).sum(1)
+
+
+def count_loss(network: CountProbe, inputs: Inputs, records: Sequence[Record]) -> Tensor:
+    """Cross-entropy of how many other rollouts are right, classes balanced.
+
+    What a label showed was possible, even where the sizes of the clusters seen say otherwise.
+    """
+    right = torch.tensor([record.others_right for record in records])
+    inputs.admissible[torch.arange(len(records)), right] = True
+    logits = network(inputs)
+    return cross_entropy(logits, right, balanced(right, logits.shape[1]))
