@@ -29,7 +29,7 @@ class CareBuyer:
     wants: frozenset[Want] = frozenset({"prompt", "last"})
 
     def __init__(self, config: ProbeConfig, rollouts: int, seed: int) -> None:
-        self.probe = Probe("count probe", CountProbe, count_loss, stratified, config, rollouts, seed)
+        self.probe = Probe("count_probe", CountProbe, count_loss, stratified, config, rollouts, seed)
 
     async def rank(self, step: Step, candidates: Sequence[Candidate]) -> list[Rank]:
         seen = [entry.features for entry in candidates if entry.features is not None]
@@ -61,9 +61,11 @@ def expected_gaps(chances: Tensor, gaps: Tensor) -> Tensor:
 def count_loss(network: CountProbe, inputs: Inputs, records: Sequence[Record]) -> Tensor:
     """Cross-entropy of how many other rollouts are right, classes balanced.
 
-    What a label showed was possible, even where the sizes of the clusters seen say otherwise.
+    Raises:
+        ValueError: of a record that is no sum of its clusters' sizes, and would have an infinite loss.
     """
     right = torch.tensor([record.others_right for record in records])
-    inputs.admissible[torch.arange(len(records)), right] = True
+    if not inputs.admissible.gather(1, right[:, None]).all():
+        raise ValueError(f"no sum of the sizes of the clusters outside the majority is among {right.tolist()}")
     logits = network(inputs)
     return cross_entropy(logits, right, balanced(right, logits.shape[1]))

@@ -34,7 +34,7 @@ class GateFilter:
 
     def __init__(self, gate: GateRest, config: ProbeConfig, rollouts: int, seed: int) -> None:
         self.gate = gate
-        self.probe = Probe("vote probe", VoteProbe, vote_loss, uniform, config, rollouts, seed)
+        self.probe = Probe("vote_probe", VoteProbe, vote_loss, uniform, config, rollouts, seed)
 
     @torch.no_grad()
     def trust(self, step: Step, candidates: Sequence[Candidate], groups: int) -> list[Trust]:
