@@ -36,6 +36,9 @@ class ProbeConfig(Section):
 class CareBuy(Section):
     kind: Literal["care"] = "care"
     """The largest expected corrective advantage gap, by a probe on the policy's hidden states (RLAVR/CARE)."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps of a stage in which groups rank by the entropy of their answers, since the probe knows nothing yet. The
+    paper has none: it begins with the groups whose largest minority is big."""
 
 
 class RandomBuy(Section):

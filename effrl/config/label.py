@@ -129,11 +129,13 @@ class ActiveLabel(LabelConfig):
 
     @model_validator(mode="after")
     def _gaps_are_known(self) -> "ActiveLabel":
-        if isinstance(self.rest, GateRest) and self.rest.soft < 1 and not isinstance(self.buy, CareBuy):
-            raise ValueError(
-                f"label.rest.soft ({self.rest.soft}) weighs a group by the gap that label.buy.kind=care expects of it,"
-                f" and {self.buy.kind} expects none: leave soft out"
-            )
+        if not isinstance(self.rest, GateRest) or self.rest.soft == 1:
+            return self
+        weighs = f"label.rest.soft ({self.rest.soft}) weighs a group by the gap that label.buy.kind=care expects of it"
+        if not isinstance(self.buy, CareBuy):
+            raise ValueError(f"{weighs}, and {self.buy.kind} expects none: leave soft out")
+        if self.buy.warmup > self.rest.warmup:
+            raise ValueError(f"{weighs}, after {self.buy.warmup} steps: label.rest.warmup must be as long")
         return self
 
 

@@ -48,7 +48,7 @@ def _buyer(config: Config, label: ActiveLabel, monitor: Monitor) -> Buyer:
     buy: AnyBuy = label.buy
     match buy:
         case CareBuy():
-            return CareBuyer(label.probes, config.rollout.per_prompt, config.run.seed)
+            return CareBuyer(buy, label.probes, config.rollout.per_prompt, config.run.seed)
         case RandomBuy():
             return RandomBuyer(config.run.seed)
         case EntropyBuy():

@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 from typing import Any
 
+from effrl.batch import Settled
 from effrl.config.label import PluginLabel
 from effrl.config.schema import Config
 from effrl.data.reader import read
+from effrl.label.active import ActiveLabeller, carried
+from effrl.label.buy.oracle_cag import OracleCagBuyer
 from effrl.label.cag import corrective_advantage_gap
-from effrl.label.selective import SelectiveLabeller
+from effrl.label.rest.vote import VoteFilter
 from effrl.label.stateless import Stateless
 from effrl.protocols import Oracle
 from effrl.seeds import stream
@@ -20,19 +23,30 @@ from effrl.types import Decision, Judged, Observation, Prompt, ReadGroup, Step, 
 BASE = Path(__file__).parent / "results" / "base" / "tiny.json"
 
 
-def oracle_cag(config: Config, oracle: Oracle) -> SelectiveLabeller:
-    """Buys where the true corrective advantage gap is largest, which CARE has to estimate; votes on the rest."""
+@dataclass(frozen=True)
+class LabelsAtHand:
+    """A :class:`~effrl.protocols.Monitor` over the labels of a task family, which writes equal answers equally."""
+
+    labels: Mapping[str, str | None]
+    """By prompt id."""
+
+    async def gaps(self, groups: Sequence[ReadGroup]) -> list[float]:
+        return [true_gap(read, self.labels[read.group.prompt.id]) for read in groups]
+
+    async def metrics(self, settled: Sequence[Settled]) -> Mapping[str, float]:
+        return {}
+
+
+def oracle_cag(config: Config, oracle: Oracle) -> ActiveLabeller:
+    """``label.buy.kind=oracle_cag``, for shares below one label per step: fractions of labels add up over the steps."""
     assert isinstance(config.label, PluginLabel)
-    labels = {row.prompt.id: row.label for row in read(config.data.train)}
-
-    def rank(step: Step, groups: Sequence[ReadGroup]) -> list[float]:
-        return [true_gap(read, labels[read.group.prompt.id]) for read in groups]
-
-    return SelectiveLabeller(oracle, rank, config.label.budget.per_step, rest="vote")
+    buyer = OracleCagBuyer(LabelsAtHand({row.prompt.id: row.label for row in read(config.data.train)}))
+    quota = carried(config.label.budget.per_step)
+    return ActiveLabeller(oracle, buyer, VoteFilter(), quota, config.rollout.max_tokens)
 
 
 def true_gap(read: ReadGroup, label: str | None) -> float:
-    """CAG with the label at hand; task families write equal answers equally."""
+    """CAG of the vote with the label at hand."""
     if read.voted is None or read.voted == label:
         return 0.0
     return corrective_advantage_gap(len(read.answers), read.size(0), read.answers.count(label))

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from effrl.batch import Settled
-from effrl.config.buy import ProbeConfig
+from effrl.config.buy import CareBuy, ProbeConfig
+from effrl.label.buy.entropy import EntropyBuyer
 from effrl.label.care.features import Features
 from effrl.label.care.network import CountProbe, Inputs
 from effrl.label.care.records import Lesson, Record, stratified
@@ -28,10 +29,13 @@ class CareBuyer:
     name = "buyer"
     wants: frozenset[Want] = frozenset({"prompt", "last"})
 
-    def __init__(self, config: ProbeConfig, rollouts: int, seed: int) -> None:
+    def __init__(self, buy: CareBuy, config: ProbeConfig, rollouts: int, seed: int) -> None:
+        self.warmup = buy.warmup
         self.probe = Probe("count_probe", CountProbe, count_loss, stratified, config, rollouts, seed)
 
     async def rank(self, step: Step, candidates: Sequence[Candidate]) -> list[Rank]:
+        if step.place <= self.warmup:
+            return await EntropyBuyer().rank(step, candidates)
         seen = [entry.features for entry in candidates if entry.features is not None]
         return self._rank(seen) if seen else []
 

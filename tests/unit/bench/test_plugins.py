@@ -10,7 +10,7 @@ from effrl.data.reader import read
 from effrl.label.cag import corrective_advantage_gap
 from effrl.questions import Question, Reply
 from effrl.reward.reading import membership
-from effrl.types import Observation, Prompt, Step
+from effrl.types import Observation, Prompt, Step, View
 from tests.bench.base_table import auc
 from tests.bench.plugins import BASE, RandomRewards, TrueDifficulty, oracle_cag, true_gap
 
@@ -46,7 +46,7 @@ async def test_the_oracle_buys_the_largest_gap() -> None:
 
     (first, gold), (second, _), (third, _) = rows
     groups = [answered(first, gold, gold, "?"), answered(second, "?", "?", "!"), answered(third, "?", "?", "?")]
-    await oracle_cag(config, Shop()).assign(step_of(1), groups, [])  # type: ignore[arg-type]
+    await oracle_cag(config, Shop()).assign(step_of(1), groups, [View()] * 3)  # type: ignore[arg-type]
     assert asked == [second], "the first vote is right, the third unanimous"
 
 

@@ -9,10 +9,11 @@ import torch
 from reads import answered, step_of
 from seen import HIDDEN, ROLLOUTS, record, seen
 
-from effrl.config.buy import ProbeConfig
+from effrl.config.buy import CareBuy, ProbeConfig
 from effrl.config.rest import GateRest
 from effrl.errors import RunError
 from effrl.label.buy.care import CareBuyer, count_loss, expected_gaps
+from effrl.label.buy.entropy import EntropyBuyer
 from effrl.label.care.features import Features
 from effrl.label.care.network import NEVER, CountProbe, VoteProbe, inputs_of
 from effrl.label.care.records import Lesson, Record
@@ -107,7 +108,7 @@ def told(right: bool, seed: int) -> Record:
 
 async def taught(steps: int) -> tuple[GateFilter, CareBuyer]:
     """Both halves after some steps of 13 labels."""
-    gate, buyer = GateFilter(GateRest(warmup=0), CONFIG, ROLLOUTS, 1), CareBuyer(CONFIG, ROLLOUTS, 1)
+    gate, buyer = GateFilter(GateRest(warmup=0), CONFIG, ROLLOUTS, 1), CareBuyer(CareBuy(), CONFIG, ROLLOUTS, 1)
     earlier: list[Record] = []
     for number in range(1, steps + 1):
         own = [told(place % 3 > 0, 100 * number + place) for place in range(13)]
@@ -133,23 +134,35 @@ async def test_probes_learn_what_can_be_learned() -> None:
 
 
 async def test_too_little_teaches_nothing() -> None:
-    buyer = CareBuyer(CONFIG, ROLLOUTS, 1)
+    buyer = CareBuyer(CareBuy(), CONFIG, ROLLOUTS, 1)
     few = [told(True, seed) for seed in range(7)]
     assert buyer.learn(step_of(1), [], Lesson(few, [])) == {}
     assert buyer.learn(step_of(1), [], Lesson([], [*few, *few])) == {}, "no label of this step"
     assert "label/buyer_loss" in buyer.learn(step_of(1), [], Lesson(few, few[:1]))
 
 
+async def test_until_the_probe_knows_something_entropy_may_rank() -> None:
+    groups = [
+        Candidate(answered(name, *answers), View(), seen([5, 3]))
+        for name, answers in (("a", "1112"), ("b", "1234"), ("c", "1111"))
+    ]
+    buyer = CareBuyer(CareBuy(warmup=2), CONFIG, ROLLOUTS, 1)
+    early = [rank.score for rank in await buyer.rank(step_of(2), groups)]
+    assert early == [rank.score for rank in await EntropyBuyer().rank(step_of(2), groups)]
+    late = [rank.score for rank in await buyer.rank(step_of(3), groups)]
+    assert late[0] == late[1] == late[2] != early[2], "the probe sees three equal groups"
+
+
 async def test_another_group_size_is_one_clear_line() -> None:
     group = Candidate(candidates([told(True, 1)])[0].read, View(), seen([2, 1], n=4))
     with pytest.raises(RunError, match=r"rollout\.per_prompt \(8\) rollouts, and the selector asked for 4"):
-        await CareBuyer(CONFIG, ROLLOUTS, 1).rank(step_of(1), [group])
+        await CareBuyer(CareBuy(), CONFIG, ROLLOUTS, 1).rank(step_of(1), [group])
 
 
 async def test_a_checkpoint_brings_both_probes_back_bit_for_bit(tmp_path: Path) -> None:
     whole = await taught(4)
     half = await taught(3)
-    fresh = [GateFilter(GateRest(warmup=0), CONFIG, ROLLOUTS, 1), CareBuyer(CONFIG, ROLLOUTS, 1)]
+    fresh = [GateFilter(GateRest(warmup=0), CONFIG, ROLLOUTS, 1), CareBuyer(CareBuy(), CONFIG, ROLLOUTS, 1)]
     own = [told(place % 3 > 0, 400 + place) for place in range(13)]
     earlier = [told(place % 3 > 0, 100 * number + place) for number in (1, 2, 3) for place in range(13)]
     for before, after, unbroken in zip(half, fresh, whole, strict=True):
