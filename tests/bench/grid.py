@@ -93,8 +93,14 @@ class Study(Section):
     """What is compared, each arm with the overrides that make it; they win over the family's."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_distinct)]
     """Seeds of every arm in every family."""
+    fewer: dict[Name, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """Arms that get some of the seeds only."""
     baseline: str
     """The arm that differences are taken to."""
+    ceiling: str | None = None
+    """The arm that shows how much can be gained over the baseline; the report gives every arm's share of that."""
+    also_after: tuple[int, ...] = ()
+    """Steps before the last one after which the arms are compared too: one run is as good as two."""
     metric: Annotated[str, Field(pattern="^eval/")] = "eval/accuracy"
     """The evaluation metric that is compared; higher is better."""
 
@@ -107,6 +113,10 @@ class Study(Section):
     def _baseline_is_an_arm(self) -> Self:
         if self.baseline not in self.arms:
             raise ValueError(f"baseline {self.baseline!r} is no arm; name one of: {', '.join(self.arms)}")
+        if unknown := ({self.ceiling} - {None} | self.fewer.keys()) - self.arms.keys():
+            raise ValueError(f"{', '.join(sorted(map(str, unknown)))} is no arm; name one of: {', '.join(self.arms)}")
+        if strange := set().union(*self.fewer.values()) - set(self.seeds):
+            raise ValueError(f"fewer: {', '.join(map(str, sorted(strange)))} is none of the study's seeds")
         if self.curve and (unknown := self.curve.arms - self.arms.keys()):
             raise ValueError(f"curve: {', '.join(sorted(unknown))} is no arm; name one of: {', '.join(self.arms)}")
         return self
@@ -123,7 +133,13 @@ class Study(Section):
 
     def cells(self) -> list[Cell]:
         """Every cell, all arms of a seed next to each other: an unfinished study has pairs to compare."""
-        return [Cell(family, arm, seed) for family in self.families for seed in self.seeds for arm in self.arms]
+        return [
+            Cell(family, arm, seed)
+            for family in self.families
+            for seed in self.seeds
+            for arm in self.arms
+            if seed in self.fewer.get(arm, self.seeds)
+        ]
 
     def overrides_of(self, cell: Cell) -> list[str]:
         """Overrides of a cell in the order in which they are applied."""

@@ -9,7 +9,7 @@ from tests.bench.grid import Study
 from tests.bench.results import Result, by_arm
 from tests.bench.runner import Planned
 from tests.bench.statistics import RESAMPLES, resolvable
-from tests.bench.tables import family_table, overall_table, savings_table
+from tests.bench.tables import family_table, overall_table, savings_table, step_table
 
 SAVINGS = "What each arm needs for 90 % of what `{baseline}` gains, as a share of what that one needs, seed by seed:"
 _FEW = {2: "Two", 3: "Three", 4: "Four"}
@@ -42,7 +42,9 @@ def write_report(study: Study, planned: Sequence[Planned], study_file: str, dire
             if study.curve and study.curve.arms & finished.keys():
                 draw_curve(study, study.curve, family, finished, directory / f"{family}-curve.png")
                 parts += [f"![{study.metric} of {family} over {study.curve.over}]({family}-curve.png)"]
-        parts += [family_table(study, arms)]
+        for step in study.also_after:
+            parts += [f"After {step} steps:", step_table(study, arms, step)]
+        parts += ["After the last step:"] * bool(study.also_after) + [family_table(study, arms)]
         if study.savings:
             parts += [SAVINGS.format(baseline=study.baseline), savings_table(study, arms)]
     parts += ["## All families", overall_table(study, grid), "## How to read this", _reading(study, results)]
@@ -95,6 +97,13 @@ def _reading(study: Study, results: Sequence[Result]) -> str:
         " corrected for the number of arms.",
     ]
     return "\n".join(f"- {note}" for note in (_seeds(study, results), *notes))
+
+
+def _of_ceiling(study: Study) -> list[str]:
+    if study.ceiling is None:
+        return []
+    gain = f"what an arm gains over `{study.baseline}`, divided by what `{study.ceiling}` does"
+    return [f"share of a gain: {gain}, with the bootstrap's 95 % interval over seeds."]
 
 
 def _seeds(study: Study, results: Sequence[Result]) -> str:

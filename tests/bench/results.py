@@ -17,7 +17,9 @@ from effrl.run.metrics import MetricsRow
 from tests.bench.grid import Cell, Study
 
 SERIES = ("reward/outcome_mean", "select/effective_ratio", "time/overhead_ratio")
-"""Metrics that are kept for every step."""
+"""Metrics that are kept for every step, besides those of :data:`SERIES_OF`."""
+SERIES_OF = ("label/", "monitor/")
+"""Sections of which every metric is kept: who was bought, and how good the decisions were."""
 
 Grid = Mapping[str, Mapping[str, "Sequence[Result]"]]
 """Family to arm to the finished runs, by seed; an arm without one is an empty list."""
@@ -110,6 +112,17 @@ class Result(Section):
         """A metric after the last step."""
         return _known(self.finals, metric)
 
+    def until(self, step: int) -> "Result":
+        """The same run as it was after an earlier step.
+
+        Raises:
+            UserError: there was no evaluation after that step.
+        """
+        points = tuple(point for point in self.curve if point.step <= step)
+        if points[-1].step != step:
+            raise UserError(f"{self.cell.name} was not evaluated after step {step}: name a multiple of its eval.every")
+        return self.model_copy(update={"curve": points, "finals": points[-1].metrics})
+
 
 @dataclass(frozen=True, slots=True)
 class CellStore:
@@ -170,9 +183,10 @@ def curve(rows: Sequence[MetricsRow], metric: str) -> tuple[Point, ...]:
 
 
 def series(rows: Sequence[MetricsRow]) -> dict[str, tuple[float | None, ...]]:
-    """The metrics of :data:`SERIES` at every step from 1, rounded to four decimals."""
-    steps = [_rounded({name: row.get(name) for name in SERIES}, 4) for row in rows if row["step"] > 0]
-    return {name: tuple(step[name] for step in steps) for name in SERIES}
+    """The metrics of :data:`SERIES` and :data:`SERIES_OF` at every step from 1, rounded to four decimals."""
+    names = [*SERIES, *sorted({name for row in rows for name in row if name.startswith(SERIES_OF)})]
+    steps = [_rounded({name: row.get(name) for name in names}, 4) for row in rows if row["step"] > 0]
+    return {name: tuple(step[name] for step in steps) for name in names}
 
 
 def by_arm(study: Study, results: Sequence[Result]) -> Grid:

@@ -10,7 +10,14 @@ from effrl.report.progress import duration
 from tests.bench.grid import Study
 from tests.bench.results import Grid, Result
 from tests.bench.savings import SPENT, savings_rows
-from tests.bench.statistics import Estimate, iqm_interval, mean, paired_difference, probability_of_improvement
+from tests.bench.statistics import (
+    Estimate,
+    iqm_interval,
+    mean,
+    paired_difference,
+    probability_of_improvement,
+    share_of_gain,
+)
 
 _COSTS = {
     "labels": "labels",
@@ -27,8 +34,14 @@ _NOTHING = "-"
 
 def family_table(study: Study, arms: Mapping[str, Sequence[Result]]) -> str:
     """A row per arm: seeds, base, final, difference to the baseline, and mean costs of a run."""
-    head = ["arm", "n", "base", "final", f"difference to {study.baseline}", *_COSTS.values()]
+    share = [] if study.ceiling is None else [f"share of {study.ceiling}'s gain"]
+    head = ["arm", "n", "base", "final", f"difference to {study.baseline}", *share, *_COSTS.values()]
     return _markdown(head, [_family_row(study, arm, arms) for arm in study.arms])
+
+
+def step_table(study: Study, arms: Mapping[str, Sequence[Result]], step: int) -> str:
+    """A row per arm as it was after an earlier step: accuracy, and what it had cost by then."""
+    return family_table(study, {arm: [result.until(step) for result in results] for arm, results in arms.items()})
 
 
 def overall_table(study: Study, grid: Grid) -> str:
@@ -56,7 +69,7 @@ def estimate(found: Estimate | None, signed: bool = False) -> str:
 def _family_row(study: Study, arm: str, arms: Mapping[str, Sequence[Result]]) -> list[str]:
     results = arms[arm]
     if not results:
-        return [arm, "0", *[_NOTHING] * (3 + len(_COSTS))]
+        return [arm, "0", *[_NOTHING] * (3 + (study.ceiling is not None) + len(_COSTS))]
     base = float(np.mean([result.base(study.metric) for result in results]))
     scores, others = _finals(study, results), _finals(study, arms[study.baseline])
     difference = None if arm == study.baseline else paired_difference(scores, others)
@@ -68,8 +81,18 @@ def _family_row(study: Study, arm: str, arms: Mapping[str, Sequence[Result]]) ->
         f"{base:.3f}",
         _plus_minus(mean(list(scores.values()))),
         estimate(difference, signed=True) + pairs,
+        *_share(study, scores, others, arms),
         *costs,
     ]
+
+
+def _share(
+    study: Study, scores: Mapping[int, float], others: Mapping[int, float], arms: Mapping[str, Sequence[Result]]
+) -> list[str]:
+    """The column of a study that names a ceiling."""
+    if study.ceiling is None:
+        return []
+    return [estimate(share_of_gain(scores, others, _finals(study, arms[study.ceiling])))]
 
 
 def _overall_row(study: Study, arm: str, grid: Grid) -> list[str]:
