@@ -31,8 +31,23 @@ class GateRest(Section):
     """A trusted group counts min(1, soft x its expected gap); at 1, the paper's, that is 1 wherever it matters."""
 
 
+class TrapoRest(Section):
+    kind: Literal["trapo"] = "trapo"
+    """Those whose pass rates, visit by visit, move like those of prompts with a label (TraPO, arXiv 2512.13106). It
+    needs prompts that come again: many epochs over few of them."""
+    warmup: Annotated[int, Field(ge=0)] = 8
+    """Visits of a prompt that are noted before its vote may train; the paper's, in epochs."""
+    top: Share = 0.1
+    """Groups of a step, as a share of those without a label, that train whatever their score is; at least one."""
+    threshold: Annotated[float, Field(ge=-1, le=1)] = 0.4
+    """Mean correlation from which a vote trains in any case."""
+
+
 AnyRest = Annotated[
-    Annotated[DropRest, Tag("drop")] | Annotated[VoteRest, Tag("vote")] | Annotated[GateRest, Tag("gate")],
+    Annotated[DropRest, Tag("drop")]
+    | Annotated[VoteRest, Tag("vote")]
+    | Annotated[GateRest, Tag("gate")]
+    | Annotated[TrapoRest, Tag("trapo")],
     Discriminator(kind_or("drop")),
     BeforeValidator(named),
 ]

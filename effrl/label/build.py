@@ -3,7 +3,7 @@
 from effrl import plugins
 from effrl.config.buy import AnyBuy, AvgProbBuy, CareBuy, EntropyBuy, OracleCagBuy, RandomBuy
 from effrl.config.label import ActiveLabel, GoldLabel, PluginLabel, RandomLabel, VoteLabel
-from effrl.config.rest import AnyRest, DropRest, GateRest, VoteRest
+from effrl.config.rest import AnyRest, DropRest, GateRest, TrapoRest, VoteRest
 from effrl.config.schema import Config
 from effrl.label.active import ActiveLabeller, carried, whole
 from effrl.label.buy.at_random import RandomBuyer
@@ -16,6 +16,7 @@ from effrl.label.gold import GoldLabeller
 from effrl.label.halves import Buyer, Filter
 from effrl.label.rest.drop import DropFilter
 from effrl.label.rest.gate import GateFilter
+from effrl.label.rest.trapo import TrapoFilter
 from effrl.label.rest.vote import VoteFilter
 from effrl.protocols import Labeller, Monitor, Oracle
 
@@ -68,3 +69,5 @@ def _filter(config: Config, label: ActiveLabel) -> Filter:
             return VoteFilter()
         case GateRest():
             return GateFilter(rest, label.probes, config.rollout.per_prompt, config.run.seed)
+        case TrapoRest():
+            return TrapoFilter(rest)

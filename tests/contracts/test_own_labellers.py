@@ -43,6 +43,12 @@ class TestCare(LabellerContract):
         return build.labeller(config(kind="care", rest={"kind": "gate", "warmup": 0}), oracle, Blind())
 
 
+class TestTrapo(LabellerContract):
+    def labeller(self, oracle: Any) -> Labeller:
+        label = config(buy="random", rest={"kind": "trapo", "warmup": 1}, budget={"per_step": 0.3})
+        return build.labeller(label, oracle, Blind())
+
+
 class TestBuyDoubt(LabellerContract):
     def labeller(self, oracle: Any) -> Labeller:
         return BuyDoubt(config(), oracle)
