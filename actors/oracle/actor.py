@@ -6,7 +6,7 @@ from pathlib import Path
 
 from actors.role import Role
 from effrl.config.data import Source
-from effrl.config.label import LabelConfig
+from effrl.config.label_base import LabelConfig
 from effrl.data.reader import read
 from effrl.label.oracle.address import note_place, open_ledger
 from effrl.label.oracle.ledger import Ledger

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from effrl.config.section import PositiveFloat, PositiveInt, Section, kind_or
+from effrl.config.section import PositiveFloat, PositiveInt, Section, Share, kind_or
 
 
 def named(value: Any) -> Any:
@@ -46,6 +46,14 @@ class RandomBuy(Section):
     """Groups chosen at random: what active labelling must beat."""
 
 
+class FixedBuy(Section):
+    kind: Literal["fixed"] = "fixed"
+    """The same prompts always, drawn once: a labelled set beside an unlabelled one, as TraPO has it. Set
+    ``label.budget.per_step`` to 1, or some of them wait for a later visit."""
+    share: Share = 0.25
+    """Prompts of the data that are in the set; TraPO's."""
+
+
 class EntropyBuy(Section):
     kind: Literal["entropy"] = "entropy"
     """The highest entropy of the answers of a group; without any answer, 0."""
@@ -64,6 +72,7 @@ class OracleCagBuy(Section):
 AnyBuy = Annotated[
     Annotated[CareBuy, Tag("care")]
     | Annotated[RandomBuy, Tag("random")]
+    | Annotated[FixedBuy, Tag("fixed")]
     | Annotated[EntropyBuy, Tag("entropy")]
     | Annotated[AvgProbBuy, Tag("avg_prob")]
     | Annotated[OracleCagBuy, Tag("oracle_cag")],

@@ -1,72 +1,14 @@
 """``label``: what supervises each group, and what may be spent on it."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from effrl.config.buy import AnyBuy, CareBuy, ProbeConfig
+from effrl.config.label_base import LabelConfig, StepBudget
+from effrl.config.label_free import EmpoLabel, RestrainLabel, VoteLabel
 from effrl.config.rest import AnyRest, DropRest, GateRest
-from effrl.config.section import ImportPath, PositiveInt, Section, Share, expanded, kind_or
-
-
-def _absolute(address: str) -> str:
-    """The same file wherever a resume starts."""
-    if "://" not in address:
-        return str(Path(expanded(address)).absolute())
-    if not address.startswith("sqlite:////"):
-        raise ValueError(f"{address}: a ledger is an SQLite file; write its path, or sqlite:////path/to/ledger.sqlite")
-    return address
-
-
-class Budget(Section):
-    total: PositiveInt | None = None
-    """Labels that the run may buy in all; no limit by default."""
-
-
-class DatasetOracle(Section):
-    kind: Literal["dataset"] = "dataset"
-    """Labels come from the data source's own label column."""
-
-
-class StepBudget(Budget):
-    per_step: Share = 0.2
-    """Labels that a step may buy, as a share of its prompts; fractions add up over the steps (CARE's p)."""
-
-
-class LabelConfig(Section):
-    """What every labeller has, and what other parts need to know of it."""
-
-    budget: Budget = Budget()
-    oracle: DatasetOracle = DatasetOracle()
-    ledger: Annotated[str, AfterValidator(_absolute)] | None = None
-    """File for what was bought, on a local disk of the driver's machine; ``ledger.sqlite`` in the run directory by
-    default. Needed where the run directory is on a network drive, on which SQLite cannot write safely."""
-
-    @property
-    def buys(self) -> bool:
-        """Whether true labels are bought at all: then the data must have some."""
-        return True
-
-    @property
-    def buys_all(self) -> bool:
-        """Whether the label of every group is bought: then prompts without one are no use."""
-        return False
-
-    @property
-    def votes(self) -> bool:
-        """Whether groups may be supervised by the majority of their own answers: then the reward must tell answers."""
-        return False
-
-    @property
-    def reads_clusters(self) -> bool:
-        """Whether the labeller looks at which answers are the same in value; else their texts alone are compared."""
-        return self.votes
-
-    @property
-    def share_per_step(self) -> float | None:
-        """Labels that a step may buy, as a share of its prompts; None where only the total is limited."""
-        return self.budget.per_step if isinstance(self.budget, StepBudget) else None
+from effrl.config.section import ImportPath, kind_or
 
 
 class GoldLabel(LabelConfig):
@@ -75,19 +17,6 @@ class GoldLabel(LabelConfig):
 
     @property
     def buys_all(self) -> bool:
-        return True
-
-
-class VoteLabel(LabelConfig):
-    kind: Literal["vote"] = "vote"
-    """Majority votes of a group's own rollouts instead of labels (TTRL, arXiv 2504.16084): nothing is bought."""
-
-    @property
-    def buys(self) -> bool:
-        return False
-
-    @property
-    def votes(self) -> bool:
         return True
 
 
@@ -165,6 +94,8 @@ def _kind(value: Any) -> str:
 AnyLabel = Annotated[
     Annotated[GoldLabel, Tag("gold")]
     | Annotated[VoteLabel, Tag("vote")]
+    | Annotated[EmpoLabel, Tag("empo")]
+    | Annotated[RestrainLabel, Tag("restrain")]
     | Annotated[RandomLabel, Tag("random")]
     | Annotated[ActiveLabel, Tag("active")]
     | Annotated[PluginLabel, Tag("plugin")],

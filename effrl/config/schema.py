@@ -196,6 +196,11 @@ class Config(Section):
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
+        if self.label.scales and isinstance(self.advantage, GrpoAdvantage) and self.advantage.std != "none":
+            raise ValueError(
+                f"label.kind={self.label.kind} scales its rewards itself, and advantage.std={self.advantage.std} would"
+                " divide them again: set advantage.std=none"
+            )
         return self
 
     @model_validator(mode="after")

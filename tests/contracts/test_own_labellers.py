@@ -43,10 +43,28 @@ class TestCare(LabellerContract):
         return build.labeller(config(kind="care", rest={"kind": "gate", "warmup": 0}), oracle, Blind())
 
 
+class TestFixed(LabellerContract):
+    def labeller(self, oracle: Any) -> Labeller:
+        return build.labeller(config(buy={"kind": "fixed", "share": 0.5}, budget={"per_step": 0.3}), oracle, Blind())
+
+
 class TestTrapo(LabellerContract):
     def labeller(self, oracle: Any) -> Labeller:
         label = config(buy="random", rest={"kind": "trapo", "warmup": 1}, budget={"per_step": 0.3})
         return build.labeller(label, oracle, Blind())
+
+
+class TestEmpo(LabellerContract):
+    def labeller(self, oracle: Any) -> Labeller:
+        return build.labeller(config(kind="empo"), oracle, Blind())
+
+
+class TestRestrain(LabellerContract):
+    def labeller(self, oracle: Any) -> Labeller:
+        made = Config.model_validate(
+            {"data": {"train": "tasks:chain"}, "label": {"kind": "restrain"}, "advantage": {"std": "none"}}
+        )
+        return build.labeller(made, oracle, Blind())
 
 
 class TestBuyDoubt(LabellerContract):

@@ -12,10 +12,12 @@ from effrl.config.schema import Config
 from effrl.label.active import ActiveLabeller, carried, whole
 from effrl.label.build import labeller
 from effrl.label.buy.at_random import RandomBuyer
+from effrl.label.buy.fixed import FixedBuyer
 from effrl.label.gold import GoldLabeller
 from effrl.label.halves import Candidate, Filter, Rank, Untaught
 from effrl.label.rest.drop import DropFilter
 from effrl.label.rest.gate import GateFilter
+from effrl.label.rest.trapo import TrapoFilter
 from effrl.label.rest.vote import VoteFilter
 from effrl.label.vote import majority
 from effrl.questions import Question, Reply
@@ -145,6 +147,17 @@ async def test_random_ranks_repeat_for_a_seed_and_change_with_the_step() -> None
     assert ranks != await RandomBuyer(4).rank(STEP, candidates)
 
 
+async def test_a_fixed_set_is_the_same_at_every_visit_and_nobody_else_is_bought() -> None:
+    names = [f"p{number}" for number in range(400)]
+    candidates = [Candidate(answered(name, "1", "2"), View()) for name in names]
+    [first, later] = [await FixedBuyer(0.25, 3).rank(step_of(step), candidates) for step in (1, 9)]
+    assert first == later
+    inside = [name for name, rank in zip(names, first, strict=True) if rank.score is not None]
+    assert 75 < len(inside) < 125, "a quarter, give or take two and a half standard deviations"
+    larger = await FixedBuyer(0.5, 3).rank(STEP, candidates)
+    assert {name for name, rank in zip(names, larger, strict=True) if rank.score is not None} > set(inside)
+
+
 @pytest.mark.parametrize(
     ("label", "bought", "rest"),
     [
@@ -153,6 +166,7 @@ async def test_random_ranks_repeat_for_a_seed_and_change_with_the_step() -> None
         ({"buy": "entropy", "budget": {"per_step": 0.2}}, 7, DropFilter),
         ({"buy": "random", "rest": "vote", "budget": {"per_step": 0.2}}, 7, VoteFilter),
         ({"kind": "care"}, 7, GateFilter),
+        ({"buy": "fixed", "rest": "trapo", "budget": {"per_step": 1}}, 32, TrapoFilter),
     ],
 )
 def test_a_config_makes_its_labeller(label: dict[str, object], bought: int, rest: type) -> None:
