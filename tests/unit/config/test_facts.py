@@ -74,7 +74,7 @@ def test_losses(loss: dict[str, Any], scores_silent: bool) -> None:
 
 @pytest.mark.parametrize("recipe", recipes())
 def test_each_recipe_takes_its_mean_over_what_its_paper_does(recipe: str) -> None:
-    """DAPO samples until enough groups have a signal, and TraPO trains few of many; all others count what was sampled."""
+    """DAPO samples until enough groups have a signal, TraPO trains few of many; all others count what was sampled."""
     assert load(recipe).loss.over == ("trained" if recipe in ("dapo", "trapo") else "sampled")
 
 
