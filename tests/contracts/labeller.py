@@ -200,6 +200,7 @@ class LabellerContract(PartContract):
             assert told(await decide(self.labeller(Counter()), step, back)) == told(judged)[::-1]
 
     async def test_labels_that_are_not_bought_are_not_seen(self) -> None:
+        """Property 10 of CARE; the probes are compared in ``tests/unit/actors/test_labels_resumed.py``."""
         oracle = Counter(budget=5)
         decisions = await self.run(self.labeller(oracle), (1, 2, 3, 4))
         poisoned = Counter(budget=5, sound=set(oracle.bought))

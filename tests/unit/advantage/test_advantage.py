@@ -57,6 +57,21 @@ def test_grpo_by_hand() -> None:
     assert np.allclose(grpo_advantages(rewards, "none"), [0.75, -0.25, -0.25, -0.25])
 
 
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        ([1] * 4 + [0] * 4, [0.93541] * 4 + [-0.93541] * 4),
+        ([1] + [0] * 7, [2.47487] + [-0.35355] * 7),
+        ([1] * 8, [0.0] * 8),
+        ([0] * 8, [0.0] * 8),
+    ],
+)
+def test_grpo_of_a_group_of_eight(rewards: list[int], expected: list[float]) -> None:
+    """Property 12 of CARE."""
+    found = grpo_advantages(np.array(rewards, np.float32), "sample")
+    assert found.tolist() == pytest.approx(expected, abs=1e-5) and (len(set(rewards)) > 1 or not found.any())
+
+
 def test_rloo_by_hand() -> None:
     """Of 1, 0, 0, 0.5 the others' means are 1/6, 1/2, 1/2 and 1/3."""
     assert np.allclose(rloo_advantages(np.array([1, 0, 0, 0.5], np.float32)), [5 / 6, -1 / 2, -1 / 2, 1 / 6])

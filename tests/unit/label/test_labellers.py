@@ -79,6 +79,7 @@ def test_the_majority_is_the_largest_cluster() -> None:
 
 
 def test_of_equal_clusters_the_first_wins() -> None:
+    """Property 6 of CARE."""
     vote = majority(answered("a", "2", "1", "1", "2"))
     assert vote is not None and vote.answer == "2"
 

@@ -16,6 +16,7 @@ VIEW = View(prompt=np.zeros(4, np.float32), last=np.ones((8, 4), np.float32))
 
 
 def test_of_three_clusters() -> None:
+    """Property 5, and sums of clusters besides."""
     found = features(answered("a", *"aaaabbbc"), VIEW, longest=4)
     assert found.valid == 1.0
     assert found.shares.tolist() == [0.5, 0.375, 0.125, 0, 0, 0, 0, 0]
@@ -27,6 +28,7 @@ def test_of_three_clusters() -> None:
 
 
 def test_without_any_answer_nothing_can_be_gained() -> None:
+    """Property 6."""
     found = features(answered("a", *[None] * 8), VIEW, longest=4)
     assert found.valid == 0.0 and not found.shares.any() and not found.minority.any()
     assert np.flatnonzero(found.admissible).tolist() == [0] and not found.gaps.any()
@@ -52,6 +54,7 @@ def test_every_sum_of_other_clusters_is_possible(sizes: list[int]) -> None:
 
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=2, max_size=9))
 def test_the_order_of_rollouts_moves_rows_and_nothing_else(answers: list[str | None]) -> None:
+    """Property 3, of what a probe sees."""
     n = len(answers)
     order = np.random.default_rng(n).permutation(n)
     view = View(prompt=np.zeros(2, np.float32), last=np.arange(2 * n, dtype=np.float32).reshape(n, 2))

@@ -40,6 +40,7 @@ def permuted(group: Features, order: np.ndarray) -> Features:  # type: ignore[ty
 
 
 def test_expected_gap_by_hand() -> None:
+    """Property 5."""
     inputs = inputs_of([GROUPS[0]])
     chances = torch.zeros(1, ROLLOUTS + 1)
     chances[0, [0, 1, 3]] = torch.tensor([0.5, 0.2, 0.3])
@@ -51,6 +52,7 @@ def test_expected_gap_by_hand() -> None:
 
 
 def test_the_order_of_rollouts_does_not_matter() -> None:
+    """Property 14."""
     order = np.random.default_rng(0).permutation(ROLLOUTS)
     moved = [permuted(group, order) for group in GROUPS]
     vote, count = made(VoteProbe), made(CountProbe)
@@ -63,6 +65,7 @@ def test_the_order_of_rollouts_does_not_matter() -> None:
 
 
 def test_the_count_probe_sees_the_minority_alone() -> None:
+    """Property 15."""
     noise = np.random.default_rng(5).normal(size=(ROLLOUTS, HIDDEN)).astype(np.float32)
     count = made(CountProbe)
     hidden = [replace(g, last=np.where(g.minority[:, None], g.last, noise)) for g in GROUPS]
@@ -73,6 +76,7 @@ def test_the_count_probe_sees_the_minority_alone() -> None:
 
 
 def test_what_is_not_admissible_is_never_expected() -> None:
+    """Properties 16 and 6."""
     with torch.no_grad():
         chances = made(CountProbe)(inputs_of(GROUPS)).softmax(1)
     assert chances[~inputs_of(GROUPS).admissible].max() < 1e-30
@@ -82,6 +86,7 @@ def test_what_is_not_admissible_is_never_expected() -> None:
 
 
 def test_a_number_that_cannot_be_is_refused() -> None:
+    """Property 16."""
     records = [record([4, 3, 1], 3), replace(record([4, 3, 1]), others_right=2)]
     inputs = inputs_of([entry.features for entry in records])
     with pytest.raises(ValueError, match="no sum"):
@@ -93,6 +98,7 @@ def test_a_number_that_cannot_be_is_refused() -> None:
     [([9, 4], [0.8, 1.2]), ([25, 1], [0.3333, 1.6667]), ([10, 0], [1.0, 0.0]), ([1000, 1], [0.25, 1.9387])],
 )
 def test_class_weights(counts: list[int], weights: list[float]) -> None:
+    """Property 13."""
     classes = torch.tensor([number for number, count in enumerate(counts) for _ in range(count)])
     assert balanced(classes, 2).tolist() == pytest.approx(weights, abs=5e-5)
 
@@ -123,6 +129,7 @@ def candidates(records: list[Record]) -> list[Candidate]:
 
 
 async def test_probes_learn_what_can_be_learned() -> None:
+    """Property 19."""
     gate, buyer = await taught(50)
     fresh = [told(number % 3 > 0, 9000 + number) for number in range(96)]
     trusts = gate.trust(step_of(51), candidates(fresh), groups=64)

@@ -45,6 +45,7 @@ def test_what_could_not_be_scored_is_not_right() -> None:
 
 
 def test_memory_forgets_the_oldest() -> None:
+    """Property 17."""
     memory, records = Memory(30), [record([4, 3, 1], seed=number) for number in range(39)]
     for step in range(3):
         memory.add(records[13 * step : 13 * (step + 1)])
@@ -53,6 +54,7 @@ def test_memory_forgets_the_oldest() -> None:
 
 
 def test_a_stratified_draw_has_all_of_what_is_rare() -> None:
+    """Property 17."""
     records = [record([4, 3, 1], 0, seed=number) for number in range(100)]
     rare = [record([4, 3, 1], 1, seed=100), record([4, 3, 1], 1, seed=101), record([4, 3, 1], 3, seed=102)]
     drawn = stratified([*records, *rare], 16, Random(1))
