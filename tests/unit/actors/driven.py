@@ -5,8 +5,8 @@ depend on the seed alone, and the learner's "weights" are a digest of all that i
 """
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +18,14 @@ from rich.console import Console
 import effrl
 from actors.data.actor import DataActor
 from actors.driver.run import Driver
+from actors.learner.actor import RowView
 from actors.machine import Usage
 from actors.oracle.actor import OracleActor
 from actors.rollout.sampling import Sampled, SampleRequest
 from effrl import loop
+from effrl.batch import Settled
 from effrl.config.schema import Config
+from effrl.learn.packing import MicroBatch
 from effrl.protocols import Labeller
 from effrl.report.progress import Progress
 from effrl.reward.reading import Completions, by_text, clusters
@@ -31,8 +34,20 @@ from effrl.run.directory import RunDirectory
 from effrl.run.files import written
 from effrl.run.resume import StartPoint
 from effrl.saved import SavedFile
-from effrl.types import Judged, Publication, ReadGroup, Rollout, Score, Status, Step, Update, View
+from effrl.types import Int32, Judged, Publication, ReadGroup, Rollout, Score, Status, Step, Update, View
 from tests.unit.actors.fake_actor import Handle
+
+HIDDEN = 6
+"""Numbers in a hidden state."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """The driver dies in a step, after the labeller has decided and bought and before anything is learned; or, where
+    it ``updated``, after the policy has learned and before the labeller does."""
+
+    step: int
+    updated: bool = False
 
 
 class Killed(Exception):
@@ -83,6 +98,15 @@ class Rank:
         self.weights = blake2b(f"{self.weights} {told} {sizes} {rules}".encode(), digest_size=16).hexdigest()
         return {"seen": float(sum(part.behaviour.sum() for part in parts))}
 
+    def view(self, batches: Sequence[MicroBatch], temperature: float, states: bool) -> list[list[RowView]]:
+        """What the weights of the moment make of a row depends on them and on the row alone."""
+        return [[self._seen(ids[real > 0], int(mask.sum())) for ids, real, mask in _rows(part)] for part in batches]
+
+    def _seen(self, ids: Int32, sampled: int) -> RowView:
+        seed = blake2b(f"{self.weights} {ids.tolist()}".encode(), digest_size=8).digest()
+        draw = np.random.default_rng([*seed])
+        return -draw.random(sampled, np.float32), draw.normal(size=(2, HIDDEN)).astype(np.float32)
+
     def logprobs(self, canary: Any) -> Any:
         return np.zeros(1, np.float32)
 
@@ -103,15 +127,19 @@ class Rank:
         return written(checkpoint, [file])
 
 
+def _rows(part: MicroBatch) -> Iterator[tuple[Any, ...]]:
+    return zip(part.ids, part.attention, part.mask, strict=True)
+
+
 async def no_usage() -> dict[str, Usage | None]:
     return {}
 
 
-async def attempt(config: Config, directory: RunDirectory, start: StartPoint, dies_at: int | None = None) -> str:
+async def attempt(config: Config, directory: RunDirectory, start: StartPoint, dies_at: Death | None = None) -> str:
     """What :meth:`Driver.run` does, but for weights: engines here have none.
 
     Args:
-        dies_at: step in which the driver dies: after the labeller has decided and bought, before anything is learned.
+        dies_at: where the driver dies, if it does.
 
     Returns:
         The learner's weights at the end.
@@ -135,9 +163,9 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint, di
 
 
 class Mortal:
-    """A labeller that does what another one does, and dies with the driver once that has decided on a step."""
+    """A labeller that does what another one does, and dies with the driver where it is told to."""
 
-    def __init__(self, labeller: Labeller, dies_at: int | None) -> None:
+    def __init__(self, labeller: Labeller, dies_at: Death | None) -> None:
         self._labeller, self._dies_at = labeller, dies_at
 
     def __getattr__(self, name: str) -> Any:
@@ -145,9 +173,14 @@ class Mortal:
 
     async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
         judged = await self._labeller.assign(step, groups, views)
-        if step.number == self._dies_at:
+        if self._dies_at == Death(step.number):
             raise Killed
         return judged
+
+    async def learn(self, step: Step, settled: Sequence[Settled]) -> Mapping[str, float]:
+        if self._dies_at == Death(step.number, updated=True):
+            raise Killed
+        return await self._labeller.learn(step, settled)
 
 
 def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

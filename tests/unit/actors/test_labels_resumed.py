@@ -1,6 +1,7 @@
 """Each labeller: killed after its purchases and resumed, a run buys the same labels and learns the same.
 
-And what was not bought is nowhere: with every other label poisoned, nothing changes (docs/design.md, invariants 2, 8).
+And what was not bought is nowhere: with every other label poisoned, nothing changes (docs/design.md, invariants 2 and
+8; property 10 of CARE).
 """
 
 import json
@@ -22,9 +23,10 @@ from effrl.run import metrics
 from effrl.run.directory import RunDirectory
 from effrl.run.groups import tally
 from effrl.run.resume import StartPoint, resume_point
-from tests.unit.actors.driven import Killed, attempt, comparable
+from tests.unit.actors.driven import Death, Killed, attempt, comparable
 
 STEPS, POOL = 7, 24
+DEATHS = Death(2), Death(4), Death(5, updated=True), Death(6), Death(6), Death(7, updated=True)
 LABELLERS: dict[str, dict[str, Any]] = {
     "gold": {"kind": "gold"},
     "gold, budget spent": {"kind": "gold", "budget": {"total": 9}},
@@ -32,6 +34,7 @@ LABELLERS: dict[str, dict[str, Any]] = {
     "random, rest voted": {"kind": "random", "rest": "vote", "budget": {"per_step": 0.4}},
     "random, rest dropped": {"kind": "random", "rest": "drop", "budget": {"per_step": 0.4}},
     "random, budget spent": {"kind": "random", "rest": "vote", "budget": {"per_step": 0.4, "total": 7}},
+    "care": {"kind": "care", "budget": {"per_step": 0.35}, "rest": {"kind": "gate", "warmup": 2}},
     "plug-in": {"kind": "tests.plugins.label_plugins:BelowMean", "budget": {"total": 12}},
 }
 Row = dict[str, Any]
@@ -80,12 +83,18 @@ def groups(run: RunDirectory) -> list[Row]:
     return [{key: value for key, value in json.loads(line).items() if key != "id"} for line in lines]
 
 
-async def killed_and_resumed(run: RunDirectory, config: Config, deaths: Sequence[int], base: Path) -> str:
-    """Attempts that die, each in a step of its own, once that has bought its labels; then one that does not."""
+def learned(run: RunDirectory) -> dict[str, bytes]:
+    """What the labeller had learned at the end: of CARE both probes with their optimizers, and their records."""
+    folder = run.checkpoints / f"step_{STEPS}" / "labeller"
+    return {path.name: path.read_bytes() for path in folder.glob("*")}
+
+
+async def killed_and_resumed(run: RunDirectory, config: Config, deaths: Sequence[Death], base: Path) -> str:
+    """Attempts that die; then one that does not."""
     start = StartPoint(base)
-    for step in deaths:
+    for death in deaths:
         with pytest.raises(Killed):
-            await attempt(config, run, start, dies_at=step)
+            await attempt(config, run, start, death)
         start = resume_point(run, config, base)
     return await attempt(config, run, start)
 
@@ -95,9 +104,11 @@ async def test_killed_after_its_purchases_it_buys_and_learns_the_same(label: Row
     settings = config(write_data(tmp_path / "rows.jsonl", label_of), label)
     whole, cut = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "cut")
     weights = await attempt(settings, whole, StartPoint(tmp_path))
-    assert await killed_and_resumed(cut, settings, [2, 4, 6, 6], tmp_path) == weights
+    assert await killed_and_resumed(cut, settings, DEATHS, tmp_path) == weights
     assert comparable(metrics.read(cut.metrics)) == comparable(metrics.read(whole.metrics))
     assert groups(cut) == groups(whole)
+    assert learned(cut) == learned(whole)
+    assert bool(learned(whole)) is (label["kind"] == "care")
     columns = slice(0, 8)  # all but the times
     assert [line[columns] for line in ledger_lines(cut)] == [line[columns] for line in ledger_lines(whole)]
     rolled, fates = tally(cut.groups)
@@ -128,7 +139,7 @@ async def test_whoever_sees_labels_of_a_step_that_was_lost_is_found_out(
     settings = config(write_data(tmp_path / "rows.jsonl", label_of), LABELLERS[f"random, rest {rest}"], STEPS)
     whole, cut = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "cut")
     weights = await attempt(settings, whole, StartPoint(tmp_path))
-    assert await killed_and_resumed(cut, settings, [STEPS], tmp_path) != weights
+    assert await killed_and_resumed(cut, settings, [Death(STEPS)], tmp_path) != weights
 
 
 @pytest.mark.parametrize("label", LABELLERS.values(), ids=LABELLERS)
@@ -147,4 +158,5 @@ async def test_labels_that_were_not_bought_can_be_poisoned(label: Row, tmp_path:
     assert await attempt(config(data, label), poisoned, StartPoint(tmp_path)) == weights
     assert comparable(metrics.read(poisoned.metrics)) == comparable(metrics.read(clean.metrics))
     assert groups(poisoned) == groups(clean)
+    assert learned(poisoned) == learned(clean)
     assert [line[:8] for line in ledger_lines(poisoned)] == [line[:8] for line in lines]
