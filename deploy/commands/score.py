@@ -54,7 +54,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class TargetedRow:
     """A row with a target."""
 
     id: str
@@ -116,14 +116,14 @@ def _check_out(out: Path) -> None:
         raise UserError(f"{out} exists, and not from this command: choose another --out, or delete it")
 
 
-def _candidates(config: DataConfig, wish: Wish) -> tuple[list[Candidate], int]:
+def _candidates(config: DataConfig, wish: Wish) -> tuple[list[TargetedRow], int]:
     """Rows with a target, and the number of those without."""
     found, without = [], 0
     for row in read(config.train, config.form):
         target = target_of(wish.target, row.label, None)
         without += target is None
         if target is not None:
-            found.append(Candidate(row.prompt.id, row.prompt.content, target))
+            found.append(TargetedRow(row.prompt.id, row.prompt.content, target))
     if not found:
         raise UserError(
             "no row has a label to score: name their key, for example effrl score 'rows.jsonl?label=answer'"
@@ -140,7 +140,7 @@ def _mapping(text: str) -> Any:
         ) from error
 
 
-def _check_model(model: ModelFacts, arguments: Mapping[str, ChatArgument], candidates: Sequence[Candidate]) -> None:
+def _check_model(model: ModelFacts, arguments: Mapping[str, ChatArgument], candidates: Sequence[TargetedRow]) -> None:
     """Before any worker loads it."""
     messages = sum(not isinstance(candidate.content, str) for candidate in candidates)
     if messages and not model.has_chat_template:
@@ -160,14 +160,19 @@ def _check_model(model: ModelFacts, arguments: Mapping[str, ChatArgument], candi
             raise UserError(f"prompt {prompt.id}: {problem}") from problem
 
 
-def _headline(source: str, wish: Wish, candidates: Sequence[Candidate], missing: Mapping[str, Candidate]) -> str:
+def _headline(source: str, wish: Wish, candidates: Sequence[TargetedRow], missing: Mapping[str, TargetedRow]) -> str:
     known = len({candidate.digest for candidate in candidates}) - len(missing)
     before = f" · {known:,} known from {cache_of(wish.out)}" if known else ""
     return f"effrl {effrl.__version__} · score · {source} · {wish.model} · {len(candidates):,} rows{before}"
 
 
 def _score(
-    questions: Sequence[Candidate], model: ModelFacts, key: ScoringKey, wish: Wish, cache: ScoreCache, console: Console
+    questions: Sequence[TargetedRow],
+    model: ModelFacts,
+    key: ScoringKey,
+    wish: Wish,
+    cache: ScoreCache,
+    console: Console,
 ) -> None:
     """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
     from actors.cluster import ray_session
@@ -196,7 +201,7 @@ def _score(
 
 
 def _conclude(
-    candidates: Sequence[Candidate], without: int, known: Mapping[str, ScoredPrompt], wish: Wish, console: Console
+    candidates: Sequence[TargetedRow], without: int, known: Mapping[str, ScoredPrompt], wish: Wish, console: Console
 ) -> None:
     """Choose the zone, write everything, and say it."""
     found = [(candidate, known[candidate.digest]) for candidate in candidates]

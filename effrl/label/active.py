@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from effrl.batch import Settled
 from effrl.label.care.features import Features, features
-from effrl.label.care.records import Lesson, Memory, Record, record_of
+from effrl.label.care.records import Lesson, ProbeMemory, ProbeRecord, record_of
 from effrl.label.care.storage import load_records, save_records
 from effrl.label.halves import Buyer, Candidate, Filter, Left
 from effrl.label.verdicts import question_of, settled_by
@@ -33,7 +33,7 @@ class ActiveLabeller:
     longest: int
     """Tokens of the longest completion."""
     charge: Literal["once", "per_visit"] = "once"
-    memory: Memory = field(default_factory=lambda: Memory(0))
+    memory: ProbeMemory = field(default_factory=lambda: ProbeMemory(0))
     name = "labeller"
     _seen: dict[str, Features] = field(default_factory=dict)
     """What was seen of groups with a label that is known or asked for, by group id, until it teaches something."""
@@ -106,7 +106,7 @@ class ActiveLabeller:
         if entry.features is not None:
             self._seen[entry.read.group.id] = entry.features
 
-    def _records(self, settled: Sequence[Settled]) -> Iterator[Record]:
+    def _records(self, settled: Sequence[Settled]) -> Iterator[ProbeRecord]:
         """Of groups that were scored against their label; what is parked waits."""
         for entry in settled:
             group_id, supervision = entry.scored.group.id, entry.scored.judged.supervision

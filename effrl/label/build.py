@@ -9,16 +9,14 @@ from effrl.config.schema import Config
 from effrl.label.active import ActiveLabeller, carried, whole
 from effrl.label.buy.at_random import RandomBuyer
 from effrl.label.buy.avg_prob import AvgProbBuyer
-from effrl.label.buy.care import CareBuyer
 from effrl.label.buy.entropy import EntropyBuyer
 from effrl.label.buy.fixed import FixedBuyer
 from effrl.label.buy.oracle_cag import OracleCagBuyer
-from effrl.label.care.records import Memory
+from effrl.label.care.records import ProbeMemory
 from effrl.label.empo import EmpoLabeller
 from effrl.label.gold import GoldLabeller
 from effrl.label.halves import Buyer, Filter
 from effrl.label.rest.drop import DropFilter
-from effrl.label.rest.gate import GateFilter
 from effrl.label.rest.trapo import TrapoFilter
 from effrl.label.rest.vote import VoteFilter
 from effrl.label.restrain import RestrainLabeller, read_shares
@@ -45,7 +43,7 @@ def labeller(config: Config, oracle: Oracle, monitor: Monitor) -> Labeller:
             judge: Filter = VoteFilter() if rest == "vote" else DropFilter()
             return ActiveLabeller(oracle, at_random, judge, carried(budget.per_step), longest)
         case ActiveLabel() as label:
-            quota, memory = whole(label.budget.per_step), Memory(label.probes.memory)
+            quota, memory = whole(label.budget.per_step), ProbeMemory(label.probes.memory)
             halves = _buyer(config, label, monitor), _filter(config, label)
             return ActiveLabeller(oracle, *halves, quota, longest, label.charge, memory)
         case PluginLabel(kind=kind):
@@ -57,6 +55,8 @@ def _buyer(config: Config, label: ActiveLabel, monitor: Monitor) -> Buyer:
     buy: AnyBuy = label.buy
     match buy:
         case CareBuy():
+            from effrl.label.buy.care import CareBuyer  # torch takes seconds, which other buyers need not spend
+
             return CareBuyer(buy, label.probes, config.rollout.per_prompt, config.run.seed)
         case RandomBuy():
             return RandomBuyer(config.run.seed)
@@ -78,6 +78,8 @@ def _filter(config: Config, label: ActiveLabel) -> Filter:
         case VoteRest():
             return VoteFilter()
         case GateRest():
+            from effrl.label.rest.gate import GateFilter  # torch, as above
+
             return GateFilter(rest, label.probes, config.rollout.per_prompt, config.run.seed)
         case TrapoRest():
             return TrapoFilter(rest)

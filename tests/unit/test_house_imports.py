@@ -13,7 +13,7 @@ from effrl.config.section import Section
 from tests.unit.sources import FILES, MODULES, ROOT, place, tree
 
 FLOORS = (
-    ("effrl", "effrl.acceptable", "effrl.errors", "effrl.seeds", "effrl.tasks", "effrl.types"),
+    ("effrl", "effrl.acceptable", "effrl.errors", "effrl.saved", "effrl.seeds", "effrl.tasks", "effrl.types"),
     (
         "effrl.config",
         "effrl.models",
@@ -66,6 +66,7 @@ NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 """A script that needs torch and transformers by nature, and the command line."""
 TENSORS = (
     "effrl.advantage.gae",
+    *(f"effrl.label.{name}" for name in ("buy.care", "care.network", "care.training", "rest.gate")),
     *(f"effrl.loss.{name}" for name in ("build", "cispo", "clipped", "gspo", "head", "importance", "policy", "tokens")),
     *(
         f"effrl.difficulty.{name}"

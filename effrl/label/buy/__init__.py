@@ -1,1 +1,1 @@
-"""Buyers: each ranks the groups of a step by what their label is worth."""
+"""Buyers: each ranks the groups of a step by what their label is worth; one file per kind."""

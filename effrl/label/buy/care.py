@@ -13,8 +13,8 @@ from effrl.config.buy import CareBuy, ProbeConfig
 from effrl.label.buy.entropy import EntropyBuyer
 from effrl.label.care.features import Features
 from effrl.label.care.network import CountProbe, Inputs
-from effrl.label.care.records import Lesson, Record, stratified
-from effrl.label.care.training import Probe, balanced
+from effrl.label.care.records import Lesson, ProbeRecord, stratified
+from effrl.label.care.training import TrainedProbe, balanced
 from effrl.label.halves import Candidate, Rank
 from effrl.saved import Saved
 from effrl.types import Step, Want
@@ -31,7 +31,7 @@ class CareBuyer:
 
     def __init__(self, buy: CareBuy, config: ProbeConfig, rollouts: int, seed: int) -> None:
         self.warmup = buy.warmup
-        self.probe = Probe("count_probe", CountProbe, count_loss, stratified, config, rollouts, seed)
+        self.probe = TrainedProbe("count_probe", CountProbe, count_loss, stratified, config, rollouts, seed)
 
     async def rank(self, step: Step, candidates: Sequence[Candidate]) -> list[Rank]:
         if step.place <= self.warmup:
@@ -62,7 +62,7 @@ def expected_gaps(chances: Tensor, gaps: Tensor) -> Tensor:
     return (chances * gaps).sum(1)
 
 
-def count_loss(network: CountProbe, inputs: Inputs, records: Sequence[Record]) -> Tensor:
+def count_loss(network: CountProbe, inputs: Inputs, records: Sequence[ProbeRecord]) -> Tensor:
     """Cross-entropy of how many other rollouts are right, classes balanced.
 
     Raises:

@@ -13,7 +13,7 @@ from effrl.label.care.features import Features
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ProbeRecord:
     """A group and what its label showed."""
 
     features: Features
@@ -28,11 +28,11 @@ class Record:
 class Lesson:
     """What a step taught: its own records, and those of earlier steps."""
 
-    own: Sequence[Record] = ()
-    earlier: Sequence[Record] = ()
+    own: Sequence[ProbeRecord] = ()
+    earlier: Sequence[ProbeRecord] = ()
 
 
-def record_of(settled: Settled, features: Features) -> Record:
+def record_of(settled: Settled, features: Features) -> ProbeRecord:
     """A record of a group that was scored against its true label.
 
     A cluster is right if one of its members is: the verifier may be stricter with one way of writing than with another.
@@ -42,26 +42,26 @@ def record_of(settled: Settled, features: Features) -> Record:
     of_right = {cluster for cluster, found in zip(clusters, right, strict=True) if found}
     vote_right = 0 in of_right
     others = 0 if vote_right else sum(cluster is not None and cluster in of_right for cluster in clusters)
-    return Record(features, right, vote_right, others)
+    return ProbeRecord(features, right, vote_right, others)
 
 
 @dataclass
-class Memory:
+class ProbeMemory:
     """The newest records, first in, first out."""
 
     capacity: int
-    records: list[Record] = field(default_factory=list)
+    records: list[ProbeRecord] = field(default_factory=list)
 
-    def add(self, records: Sequence[Record]) -> None:
+    def add(self, records: Sequence[ProbeRecord]) -> None:
         self.records = [*self.records, *records][-self.capacity :]
 
 
-def uniform(records: Sequence[Record], count: int, draw: Random) -> list[Record]:
+def uniform(records: Sequence[ProbeRecord], count: int, draw: Random) -> list[ProbeRecord]:
     """Some records at random, all of them where there are no more."""
     return [records[place] for place in _some(range(len(records)), count, draw)]
 
 
-def stratified(records: Sequence[Record], count: int, draw: Random) -> list[Record]:
+def stratified(records: Sequence[ProbeRecord], count: int, draw: Random) -> list[ProbeRecord]:
     """The same, but an equal share of every number of right rollouts; what is left of a share goes to any."""
     by_class: dict[int, list[int]] = defaultdict(list)
     for place, record in enumerate(records):

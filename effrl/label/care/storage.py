@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from effrl.label.care.features import Features
-from effrl.label.care.records import Record
+from effrl.label.care.records import ProbeRecord
 from effrl.run.files import written
 from effrl.saved import SavedFile
 
@@ -18,7 +18,7 @@ _FEATURES = [entry.name for entry in fields(Features)]
 _KNOWN = ["right", "vote_right", "others_right"]
 
 
-def save_records(into: Path, records: Sequence[Record], waiting: Mapping[str, Features]) -> dict[str, SavedFile]:
+def save_records(into: Path, records: Sequence[ProbeRecord], waiting: Mapping[str, Features]) -> dict[str, SavedFile]:
     """Write both below ``into``; nothing of what is empty."""
     paths = []
     if records:
@@ -32,18 +32,18 @@ def save_records(into: Path, records: Sequence[Record], waiting: Mapping[str, Fe
     return written(into, paths)
 
 
-def load_records(path: Path) -> tuple[list[Record], dict[str, Features]]:
+def load_records(path: Path) -> tuple[list[ProbeRecord], dict[str, Features]]:
     """What :func:`save_records` wrote."""
     return _records(path / _RECORDS), _waiting(path / _WAITING)
 
 
-def _records(path: Path) -> list[Record]:
+def _records(path: Path) -> list[ProbeRecord]:
     if not path.exists():
         return []
     arrays = load_file(path)
     known = zip(arrays["right"], arrays["vote_right"], arrays["others_right"], strict=True)
     return [
-        Record(features, right, bool(vote), int(others))
+        ProbeRecord(features, right, bool(vote), int(others))
         for features, (right, vote, others) in zip(_unstacked(arrays), known, strict=True)
     ]
 

@@ -14,7 +14,7 @@ from effrl.config.buy import ProbeConfig
 from effrl.errors import RunError
 from effrl.label.care.features import Features
 from effrl.label.care.network import Inputs, inputs_of
-from effrl.label.care.records import Lesson, Record
+from effrl.label.care.records import Lesson, ProbeRecord
 from effrl.run.files import written
 from effrl.saved import Saved
 from effrl.seeds import derive, stream
@@ -25,19 +25,19 @@ LEAST = 8
 CLIP_NORM = 1.0
 
 Network = TypeVar("Network", bound=nn.Module)
-Make = Callable[[int, int, ProbeConfig], Network]
+MakeNetwork = Callable[[int, int, ProbeConfig], Network]
 """Width of hidden states, rollouts of a group and config → network."""
-Draw = Callable[[Sequence[Record], int, Random], list[Record]]
+Draw = Callable[[Sequence[ProbeRecord], int, Random], list[ProbeRecord]]
 """Which of the earlier records an update learns from."""
-Loss = Callable[[Network, Inputs, Sequence[Record]], Tensor]
+Loss = Callable[[Network, Inputs, Sequence[ProbeRecord]], Tensor]
 
 
 @dataclass
-class Probe(Generic[Network]):
+class TrainedProbe(Generic[Network]):
     """A network with its optimizer; made when the first group shows how wide hidden states are."""
 
     name: str
-    make: Make[Network]
+    make: MakeNetwork[Network]
     loss: Loss[Network]
     draw: Draw
     config: ProbeConfig

@@ -1,1 +1,1 @@
-"""Filters: each says which of the groups whose label was not bought may train on their vote."""
+"""Filters: each says which of the groups whose label was not bought may train on their vote; one file per kind."""

@@ -15,8 +15,8 @@ from effrl.batch import Settled
 from effrl.config.buy import ProbeConfig
 from effrl.config.rest import GateRest
 from effrl.label.care.network import Inputs, VoteProbe
-from effrl.label.care.records import Lesson, Record, uniform
-from effrl.label.care.training import Probe, balanced
+from effrl.label.care.records import Lesson, ProbeRecord, uniform
+from effrl.label.care.training import TrainedProbe, balanced
 from effrl.label.halves import Candidate, Left, Trust
 from effrl.label.vote import NO_VOTE, majority
 from effrl.saved import Saved
@@ -34,7 +34,7 @@ class GateFilter:
 
     def __init__(self, gate: GateRest, config: ProbeConfig, rollouts: int, seed: int) -> None:
         self.gate = gate
-        self.probe = Probe("vote_probe", VoteProbe, vote_loss, uniform, config, rollouts, seed)
+        self.probe = TrainedProbe("vote_probe", VoteProbe, vote_loss, uniform, config, rollouts, seed)
 
     @torch.no_grad()
     def trust(self, step: Step, candidates: Sequence[Candidate], groups: int) -> list[Trust]:
@@ -81,7 +81,7 @@ class GateFilter:
         return replace(vote, weight=min(1.0, soft * gap) if soft < 1 else 1.0, confidence=left.trust.score)
 
 
-def vote_loss(network: VoteProbe, inputs: Inputs, records: Sequence[Record]) -> Tensor:
+def vote_loss(network: VoteProbe, inputs: Inputs, records: Sequence[ProbeRecord]) -> Tensor:
     """Cross-entropy of whether the vote is right, classes balanced, and with its weight that of each rollout."""
     vote, each = network(inputs)
     right = torch.tensor([int(record.vote_right) for record in records])

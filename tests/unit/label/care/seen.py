@@ -6,7 +6,7 @@ import numpy as np
 
 from effrl.label.cag import corrective_advantage_gap
 from effrl.label.care.features import Features, possible
-from effrl.label.care.records import Record
+from effrl.label.care.records import ProbeRecord
 
 HIDDEN, ROLLOUTS = 6, 8
 
@@ -28,8 +28,8 @@ def seen(sizes: Sequence[int], seed: int = 0, n: int = ROLLOUTS) -> Features:
     )
 
 
-def record(sizes: Sequence[int], others_right: int = 0, vote_right: bool = False, seed: int = 0) -> Record:
+def record(sizes: Sequence[int], others_right: int = 0, vote_right: bool = False, seed: int = 0) -> ProbeRecord:
     right = np.zeros(ROLLOUTS, bool)
     right[: sizes[0]] = vote_right
     right[sizes[0] : sizes[0] + others_right] = True
-    return Record(seen(sizes, seed), right, vote_right, others_right)
+    return ProbeRecord(seen(sizes, seed), right, vote_right, others_right)

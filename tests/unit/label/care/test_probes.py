@@ -16,7 +16,7 @@ from effrl.label.buy.care import CareBuyer, count_loss, expected_gaps
 from effrl.label.buy.entropy import EntropyBuyer
 from effrl.label.care.features import Features
 from effrl.label.care.network import NEVER, CountProbe, VoteProbe, inputs_of
-from effrl.label.care.records import Lesson, Record
+from effrl.label.care.records import Lesson, ProbeRecord
 from effrl.label.care.training import balanced
 from effrl.label.halves import Candidate
 from effrl.label.rest.gate import GateFilter
@@ -103,19 +103,19 @@ def test_class_weights(counts: list[int], weights: list[float]) -> None:
     assert balanced(classes, 2).tolist() == pytest.approx(weights, abs=5e-5)
 
 
-def told(right: bool, seed: int) -> Record:
+def told(right: bool, seed: int) -> ProbeRecord:
     """A group of which the first number of every rollout's state says whether the rollout is right."""
     group, draw = seen([4, 3, 1], seed), np.random.default_rng(seed)
     correct = np.array([right] * 4 + [not right and seed % 2 == 0] * 3 + [False])
     last = draw.normal(size=(ROLLOUTS, HIDDEN)).astype(np.float32)
     last[:, 0] = np.where(correct, 2.0, -2.0)
-    return Record(replace(group, last=last), correct, right, 0 if right else 3 * (seed % 2 == 0))
+    return ProbeRecord(replace(group, last=last), correct, right, 0 if right else 3 * (seed % 2 == 0))
 
 
 async def taught(steps: int) -> tuple[GateFilter, CareBuyer]:
     """Both halves after some steps of 13 labels."""
     gate, buyer = GateFilter(GateRest(warmup=0), CONFIG, ROLLOUTS, 1), CareBuyer(CareBuy(), CONFIG, ROLLOUTS, 1)
-    earlier: list[Record] = []
+    earlier: list[ProbeRecord] = []
     for number in range(1, steps + 1):
         own = [told(place % 3 > 0, 100 * number + place) for place in range(13)]
         for half in (gate, buyer):
@@ -124,7 +124,7 @@ async def taught(steps: int) -> tuple[GateFilter, CareBuyer]:
     return gate, buyer
 
 
-def candidates(records: list[Record]) -> list[Candidate]:
+def candidates(records: list[ProbeRecord]) -> list[Candidate]:
     return [Candidate(answered(f"p{n:03}", *"aaaabbbc"), View(), entry.features) for n, entry in enumerate(records)]
 
 

@@ -7,7 +7,7 @@ from reads import answered
 from seen import record, seen
 
 from effrl.batch import Settled
-from effrl.label.care.records import Memory, record_of, stratified, uniform
+from effrl.label.care.records import ProbeMemory, record_of, stratified, uniform
 from effrl.label.care.storage import load_records, save_records
 from effrl.types import Decision, Fate, Judged, Score, ScoredGroup, Status, Supervision
 
@@ -46,7 +46,7 @@ def test_what_could_not_be_scored_is_not_right() -> None:
 
 def test_memory_forgets_the_oldest() -> None:
     """Property 17."""
-    memory, records = Memory(30), [record([4, 3, 1], seed=number) for number in range(39)]
+    memory, records = ProbeMemory(30), [record([4, 3, 1], seed=number) for number in range(39)]
     for step in range(3):
         memory.add(records[13 * step : 13 * (step + 1)])
         assert len(memory.records) == min(30, 13 * (step + 1))
