@@ -57,7 +57,12 @@ class OracleActor(Role):
         """One reply per question, in order: a data set answers at once, or never."""
         ids, total, ledger = [question.prompt.id for question in questions], self.config.budget.total, self.ledger
         note_place(self.run, self.config.ledger)
-        return ledger.buy_all(step.stage, step.number, ids, SOURCE, self.vault.buy, SOURCE, budget_total=total)
+        seller = self._seller(step)
+        return ledger.buy_all(step.stage, step.number, ids, seller, self.vault.buy, SOURCE, budget_total=total)
+
+    def _seller(self, step: Step) -> str:
+        """Who sells in a step. A prompt is charged once per seller: with a charge per visit each step has its own."""
+        return f"{SOURCE}@{step.number}" if self.config.pays_per_visit else SOURCE
 
     def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
         """The labels among these that were bought before the step; the ledger alone is asked, not the vault."""

@@ -56,6 +56,10 @@ class ActiveLabel(LabelConfig):
     def reads_clusters(self) -> bool:
         return True
 
+    @property
+    def pays_per_visit(self) -> bool:
+        return self.charge == "per_visit"
+
     @model_validator(mode="after")
     def _gaps_are_known(self) -> "ActiveLabel":
         if not isinstance(self.rest, GateRest) or self.rest.soft == 1:

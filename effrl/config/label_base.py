@@ -67,6 +67,11 @@ class LabelConfig(Section):
         return False
 
     @property
+    def pays_per_visit(self) -> bool:
+        """Whether a label is charged in every step that wants it, and not just the first time."""
+        return False
+
+    @property
     def share_per_step(self) -> float | None:
         """Labels that a step may buy, as a share of its prompts; None where only the total is limited."""
         return self.budget.per_step if isinstance(self.budget, StepBudget) else None

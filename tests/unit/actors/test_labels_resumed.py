@@ -35,6 +35,7 @@ LABELLERS: dict[str, dict[str, Any]] = {
     "random, rest dropped": {"kind": "random", "rest": "drop", "budget": {"per_step": 0.4}},
     "random, budget spent": {"kind": "random", "rest": "vote", "budget": {"per_step": 0.4, "total": 7}},
     "care": {"kind": "care", "budget": {"per_step": 0.35}, "rest": {"kind": "gate", "warmup": 2}},
+    "care, per visit": {"kind": "care", "charge": "per_visit", "budget": {"per_step": 0.35, "total": 12}},
     "plug-in": {"kind": "tests.plugins.label_plugins:BelowMean", "budget": {"total": 12}},
 }
 Row = dict[str, Any]
