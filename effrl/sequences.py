@@ -42,6 +42,9 @@ class TrainingSequence:
     silent: bool = False
     """Whether it has a part in the mean and in the KL term alone: its group has no signal, or was dropped."""
 
+    old: Float32 | None = None
+    """[T] log-probs by the policy before the first update of its step, where they are known already."""
+
     def __post_init__(self) -> None:
         sampled = len(self.ids) - self.prompt_length
         assert len(self.logprobs) == len(self.advantages) == sampled

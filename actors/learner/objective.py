@@ -94,23 +94,24 @@ class Objective:
         Metrics are means over the updates, but for the largest weight, which is the largest of all.
 
         The old policy is that before the first update, for all of them. The first has it in its own forward pass; for
-        the others it is scored ahead.
+        the others it is scored ahead, unless it was when the labeller looked at the step.
         """
         self.engine.set_learning_rate(self.rules.learning_rate)
-        evened = [self.engine.even(batches) for batches in updates]
-        prepared, found = self._prepared(evened)
+        prepared, found = self._prepared(updates)
         watches = [watch, *(None for _ in sizes[1:])]
         done = [self._update(*entry) for entry in zip(prepared, sizes, watches, strict=True)]
         means = {name: sum(metrics[name] for metrics in done) / len(done) for name in done[0]}
         return {**means, LARGEST: max(metrics[LARGEST] for metrics in done), **found}
 
-    def _prepared(self, updates: list[list[MicroBatch]]) -> tuple[list[list[MicroBatch]], dict[str, float]]:
+    def _prepared(self, updates: Sequence[Sequence[MicroBatch]]) -> tuple[list[list[MicroBatch]], dict[str, float]]:
         """Micro-batches with what must be known of the old policy before the first update, and metrics of that."""
-        config = self.rules.gae
-        if config is None:
-            first, *later = updates
-            return [first, *([self._with_old(batch) for batch in batches] for batches in later)], {}
-        return standardised([[self._valued(batch, config) for batch in batches] for batches in updates], self.engine)
+        config, evened = self.rules.gae, [self.engine.even(batches) for batches in updates]
+        if config is not None:
+            return standardised([[self._valued(batch, config) for batch in batches] for batches in evened], self.engine)
+        if all(batch.old is not None for batches in updates[1:] for batch in batches):
+            return evened, {}
+        first, *later = evened
+        return [first, *([self._with_old(batch) for batch in batches] for batches in later)], {}
 
     @torch.no_grad()
     def _with_old(self, batch: MicroBatch) -> MicroBatch:

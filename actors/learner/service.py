@@ -11,6 +11,7 @@ import numpy as np
 from actors.learner.actor import RowView
 from actors.learner.group import LearnerGroup
 from actors.learner.objective import Rules, rules_of
+from actors.learner.old import OldLogprobs
 from effrl.batch import Batch
 from effrl.config.schema import Config
 from effrl.errors import RunError
@@ -38,6 +39,7 @@ class LearnerService:
     """Longest sequence that an engine takes, in tokens."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while one version works: what looks ahead runs beside the loop, and must not see half of an update."""
+    _old: OldLogprobs = field(default_factory=OldLogprobs)
     name = "learner"
 
     async def save(self, into: Path) -> Saved:
@@ -63,6 +65,7 @@ class LearnerService:
         with self.clock.stage("view"):
             async with self._turn:
                 rows = await self._rows(texts, self.config.rollout.temperature, not wants <= {"logprobs"})
+                self._old.note(self.version, texts, [logprobs for logprobs, _ in rows])
         of = iter(rows)
         return [_view([next(of) for _ in read.group.rollouts], wants) for read in groups]
 
@@ -109,7 +112,9 @@ class LearnerService:
 
     async def _learn(self, step: Step, portions: Sequence[Portion], canary: Canary | None) -> dict[str, float]:
         ranks = len(self.group.ranks)
-        cuts = [cut(self._passing(portion), ranks, self.config.pass_tokens) for portion in portions]
+        first, *later = [self._passing(portion) for portion in portions]
+        passing = [first, *self._old.given(self.version, later)]
+        cuts = [cut(sequences, ranks, self.config.pass_tokens) for sequences in passing]
         shares = list(zip(*cuts, strict=True))  # per rank: its micro-batches of each update
         sizes = [size_of(portion, self.config.loss, self.config.rollout.max_tokens) for portion in portions]
         rules = self._rules(step)

@@ -4,7 +4,7 @@ The cut never changes the gradient: the loss is a sum over tokens, divided by on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,7 +83,10 @@ def cut(sequences: Sequence[TrainingSequence], ranks: int, tokens: int) -> list[
     """
     shares = layout([len(sequence.ids) for sequence in sequences], ranks, tokens)
     batches = [[pad([sequences[row] for row in rows]) for rows in share] for share in shares]
-    return [share or [weightless()] for share in batches]
+    idle = weightless()
+    if sequences[0].old is not None:  # or a rank without a share would score what the others need not
+        idle = replace(idle, old=np.zeros_like(idle.mask))
+    return [share or [idle] for share in batches]
 
 
 def layout(lengths: Sequence[int], ranks: int, tokens: int) -> list[list[list[int]]]:
@@ -136,7 +139,7 @@ def _within(indices: Sequence[int], lengths: Sequence[int], tokens: int) -> list
 
 
 def pad(sequences: Sequence[TrainingSequence]) -> MicroBatch:
-    """Right-pad to the longest sequence; padding has id 0, attention 0 and mask 0."""
+    """Right-pad to the longest sequence; padding has id 0, attention 0 and mask 0. All have old log-probs, or none."""
     shape = (len(sequences), max(len(sequence.ids) for sequence in sequences))
     batch = MicroBatch(
         ids=np.zeros(shape, np.int32),
@@ -147,6 +150,7 @@ def pad(sequences: Sequence[TrainingSequence]) -> MicroBatch:
         weight=_column([sequence.weight for sequence in sequences]),
         offset=_column([sequence.offset for sequence in sequences]),
         learned=_column([not sequence.silent for sequence in sequences]),
+        old=None if sequences[0].old is None else np.zeros(shape, np.float32),
     )
     for row, sequence in enumerate(sequences):
         end, sampled = len(sequence.ids), slice(sequence.prompt_length, len(sequence.ids))
@@ -155,6 +159,9 @@ def pad(sequences: Sequence[TrainingSequence]) -> MicroBatch:
         batch.mask[row, sampled] = 1.0
         batch.behaviour[row, sampled] = sequence.logprobs
         batch.advantages[row, sampled] = sequence.advantages
+        if batch.old is not None:
+            assert sequence.old is not None, "all have them"
+            batch.old[row, sampled] = sequence.old
     return batch
 
 

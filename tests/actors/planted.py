@@ -188,6 +188,19 @@ class OpenRank(LearnerRank):
         whole = [part.ds_numel * part.element_size() for part in sharded]
         return most, sum(whole), max(whole)
 
+    def count_passes(self) -> None:
+        """Count forward passes from now on, weightless ones too."""
+        score, self.passes = self.engine.score, 0
+
+        def counted(*arguments: Any) -> Any:
+            self.passes += 1
+            return score(*arguments)
+
+        self.engine.score = counted  # type: ignore[method-assign]
+
+    def counted(self) -> int:
+        return self.passes
+
     def with_old(self, batches: list[MicroBatch]) -> list[MicroBatch]:
         """Micro-batches with the log-probs of the current weights."""
         objective = Objective(self.engine, self.reference, *self.options.rules)
