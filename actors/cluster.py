@@ -23,6 +23,7 @@ from actors.machine import Usage
 from actors.node.actor import NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
+from actors.oracle.grading import grading
 from actors.placement import check_fit, needs, nodes_of
 from actors.reward.actor import RewardActor
 from actors.rollout.actor import RolloutWorker
@@ -174,7 +175,8 @@ class Cluster:
         if self.learning:
             self.data = self._control(DataActor, "data", config, [os.getcwd()])
         train = config.data.train if self.learning else None
-        self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label)
+        grades = grading(config.reward, [os.getcwd()])
+        self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label, grades)
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 
     def _start_rollout(self, group: PlacementGroup, model: Path, context: int, version: int) -> None:

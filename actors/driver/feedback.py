@@ -6,16 +6,17 @@ from typing import Any
 
 from actors.wait import answer
 from effrl.batch import Batch, Settled
-from effrl.protocols import Labeller
+from effrl.protocols import Labeller, Monitor
 from effrl.run.metrics import Stopwatch
 from effrl.types import Observation, Step
 
 
 @dataclass
 class FeedbackService:
-    """Tells the data actor and the labeller."""
+    """Tells the data actor and the labeller, and asks the monitor how good the decisions were."""
 
     data: Any
+    monitor: Monitor
     keeps_groups: bool
     """Whether the data actor stores groups to replay; it gets them with all tokens."""
     clock: Stopwatch
@@ -28,7 +29,8 @@ class FeedbackService:
             kept = settled if self.keeps_groups else []
             told = self.data.observe.remote(step.number, seen, kept)
             known = await answer(told, self.wait_s, "feedback", "data")
-            return {**known, **await labeller.learn(step, settled)}
+            learned = await labeller.learn(step, settled)
+        return {**known, **learned, **await self.monitor.metrics(settled)}
 
 
 def _observation(settled: Settled) -> Observation | None:

@@ -81,6 +81,8 @@ class Driver:
         )
         for line in (ready, *await answer(self.cluster.data.notes.remote(), self._wait_s, "notes", "data")):
             self.progress.note(line)
+        if self.config.label.caution:
+            self.progress.note(self.config.label.caution)
         services = self._build()
         await self.group.all("sees", self.directory.config.absolute())
         await self.start.restore(self.parts)
@@ -116,7 +118,8 @@ class Driver:
         self.rollouts = RolloutService(
             cluster.data, sampler, config, self.start.attempt, clock, scout, refills=self._refills_before()
         )
-        self.labeller = TimedLabeller(labeller(config, oracle, MonitorService(cluster.oracle, wait_s)), clock)
+        monitor = MonitorService(cluster.oracle, config.reward, clock, wait_s, config.label.monitor)
+        self.labeller = TimedLabeller(labeller(config, oracle, monitor), clock)
         parked, process = NoParking(), process_rewards(config)
         self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, parked, process)
         self.journal = self._journal()
@@ -129,7 +132,7 @@ class Driver:
             process=process,
             learner=learner,
             weights=WeightService(self.sync, clock),
-            feedback=FeedbackService(cluster.data, config.replay is not None, clock, wait_s),
+            feedback=FeedbackService(cluster.data, monitor, config.replay is not None, clock, wait_s),
             evaluate=Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock),
             journal=self.journal,
         )

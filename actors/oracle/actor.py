@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from actors.oracle.grading import Grading
 from actors.role import Role
 from effrl.config.data import Source
 from effrl.config.label_base import LabelConfig
 from effrl.data.reader import read
+from effrl.label.monitor import Watched, metrics
 from effrl.label.oracle.address import note_place, open_ledger
 from effrl.label.oracle.ledger import Ledger
 from effrl.label.oracle.vault import LabelVault
@@ -20,7 +22,7 @@ SOURCE = "dataset"
 
 
 class OracleActor(Role):
-    """Sells training labels against the ledger, and shows held-out labels to metrics."""
+    """Sells training labels against the ledger; held-out labels, and what all others tell, it shows to metrics."""
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class OracleActor(Role):
         train: Source | None,
         held_out: Mapping[str, Source],
         config: LabelConfig,
+        grading: Grading,
     ) -> None:
         """``train`` is None where nothing is trained: then nothing is sold, and there is no ledger."""
         super().__init__(name, run_dir, version)
@@ -38,6 +41,7 @@ class OracleActor(Role):
         self.vault = LabelVault(read(train) if train else ())
         self.held_out = {name: LabelVault(read(source)) for name, source in held_out.items()}
         self.config = config
+        self.grading = grading
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -79,6 +83,14 @@ class OracleActor(Role):
     def monitor(self, name: str, prompt_ids: Sequence[str]) -> list[str | None]:
         """Labels of an evaluation set's prompts: they are only ever compared with answers for metrics."""
         return self.held_out[name].monitor(prompt_ids)
+
+    def gaps(self, groups: Sequence[Watched]) -> list[float]:
+        """The true corrective advantage gap of each group, bought or not; 0 where there is no label."""
+        return [0.0 if graded is None else graded.gap for graded in self.grading.grade(self.vault, groups)]
+
+    def watch(self, groups: Sequence[Watched]) -> dict[str, float]:
+        """How good the decisions on a step's groups were; nothing of groups without a label."""
+        return metrics([graded for graded in self.grading.grade(self.vault, groups) if graded is not None])
 
     def account(self, step: int) -> Account:
         """How the account stands at the end of a step."""

@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.oracle.grading import alone
 from actors.wait import answer
 from effrl.batch import Settled
+from effrl.config.reward import AnyReward
+from effrl.label.monitor import Watched, told, watched
 from effrl.questions import Answer, Question, Reply
-from effrl.types import ReadGroup, Step
+from effrl.reward.sandbox.pool import patience
+from effrl.run.metrics import Stopwatch
+from effrl.types import Fate, ReadGroup, Step
 
 
 @dataclass
@@ -35,10 +40,24 @@ class MonitorService:
     """A :class:`~effrl.protocols.Monitor` that asks the oracle actor."""
 
     actor: Any
+    config: AnyReward
+    clock: Stopwatch
     wait_s: float
+    on: bool
+    """Whether decisions are measured; gaps are told in any case."""
 
     async def gaps(self, groups: Sequence[ReadGroup]) -> list[float]:
-        raise NotImplementedError
+        seen = [watched(read) for read in groups]
+        return await answer(self.actor.gaps.remote(seen), self._deadline(seen), "true gaps", "oracle")
 
     async def metrics(self, settled: Sequence[Settled]) -> Mapping[str, float]:
-        return {}
+        if not self.on:
+            return {}
+        with self.clock.stage("monitor"):
+            seen = [told(entry) for entry in settled if entry.fate is not Fate.PARKED]
+            return await answer(self.actor.watch.remote(seen), self._deadline(seen), "the monitor", "oracle")
+
+    def _deadline(self, groups: Sequence[Watched]) -> float:
+        """Long enough even if every completion hangs: a monitor must not end a run that its reward does not."""
+        tasks = sum(len(group.completions) for group in groups)
+        return max(self.wait_s, patience(alone(self.config), tasks))

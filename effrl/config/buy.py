@@ -64,6 +64,10 @@ class AvgProbBuy(Section):
     """The lowest mean probability of a sampled token."""
 
 
+DIAGNOSTIC = "a diagnostic: label.buy.kind=oracle_cag reads labels that nobody bought to choose what to buy"
+"""What a run and its reports say of it."""
+
+
 class OracleCagBuy(Section):
     kind: Literal["oracle_cag"] = "oracle_cag"
     """The largest true gap: a diagnostic, which looks at labels that nobody bought. Reports say so."""

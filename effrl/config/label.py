@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
-from effrl.config.buy import AnyBuy, CareBuy, ProbeConfig
+from effrl.config.buy import DIAGNOSTIC, AnyBuy, CareBuy, OracleCagBuy, ProbeConfig
 from effrl.config.label_base import LabelConfig, StepBudget
 from effrl.config.label_free import EmpoLabel, RestrainLabel, VoteLabel
 from effrl.config.rest import AnyRest, DropRest, GateRest
@@ -51,6 +51,10 @@ class ActiveLabel(LabelConfig):
     @property
     def votes(self) -> bool:
         return not isinstance(self.rest, DropRest)
+
+    @property
+    def caution(self) -> str | None:
+        return DIAGNOSTIC if isinstance(self.buy, OracleCagBuy) else None
 
     @property
     def reads_clusters(self) -> bool:

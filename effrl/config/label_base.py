@@ -40,6 +40,10 @@ class LabelConfig(Section):
     ledger: Annotated[str, AfterValidator(_absolute)] | None = None
     """File for what was bought, on a local disk of the driver's machine; ``ledger.sqlite`` in the run directory by
     default. Needed where the run directory is on a network drive, on which SQLite cannot write safely."""
+    monitor: bool = True
+    """Whether each step's decisions are compared with the labels of its groups, bought or not, as far as the data have
+    any. That is for reports alone: nothing that trains sees it. It costs the verifier's time for groups that were not
+    bought."""
 
     @property
     def buys(self) -> bool:
@@ -60,6 +64,11 @@ class LabelConfig(Section):
     def reads_clusters(self) -> bool:
         """Whether the labeller looks at which answers are the same in value; else their texts alone are compared."""
         return self.votes
+
+    @property
+    def caution(self) -> str | None:
+        """What must be said of a run before anybody believes its results."""
+        return None
 
     @property
     def scales(self) -> bool:

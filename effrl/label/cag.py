@@ -7,7 +7,11 @@ RLAVR/CARE. For votes ``x`` (size of the largest cluster) and right rollouts ``y
 It is 0 where the vote is right, and where it is unanimous (no gradient, neither way).
 """
 
+from collections.abc import Sequence
 from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def corrective_advantage_gap(n: int, votes: int, right: int) -> float:
@@ -27,3 +31,15 @@ def corrective_advantage_gap(n: int, votes: int, right: int) -> float:
     if right == 0:
         return sqrt(n)
     return sqrt(2 * n * (1 + sqrt(votes * right / ((n - votes) * (n - right)))))
+
+
+def advantage_gap(right: Sequence[bool], voted: Sequence[bool]) -> float:
+    """The gap by its definition: of a group whose true rewards and whose vote's rewards are known."""
+    return float(np.linalg.norm(_advantages(right) - _advantages(voted)))
+
+
+def _advantages(rewards: Sequence[bool]) -> NDArray[np.float64]:
+    """Rewards less their mean, over their standard deviation (of all, not of a sample); 0 where they are equal."""
+    values = np.array(rewards, np.float64)
+    spread = values.std() if len(values) else 0.0
+    return np.zeros_like(values) if spread < 1e-8 else (values - values.mean()) / spread

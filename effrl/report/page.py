@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from effrl.config.buy import DIAGNOSTIC
 from effrl.errors import UserError
 from effrl.report.charts import charts, known
 from effrl.report.plots import compact
@@ -52,6 +53,8 @@ class Summary:
     gain: str
     best: str
     """The checkpoint that was best on the dev set."""
+    cautions: list[str]
+    """What a reader must know before believing any of it."""
     facts: dict[str, str]
     publishes: str
     publishes_mood: str
@@ -154,10 +157,15 @@ def _summary(run: Run) -> Summary:
         final=f"{final[-1]:.3f}" if final else _NONE,
         gain=f"{final[-1] - base[-1]:+.3f}" if base and final else "",
         best=f"best checkpoint: step {best[0]}, {best[1]:.3f}" if best else "",
+        cautions=_cautions(run),
         facts=_facts(run),
         publishes=publishes,
         publishes_mood=mood,
     )
+
+
+def _cautions(run: Run) -> list[str]:
+    return [DIAGNOSTIC] if any(known(run.rows, "label/diagnostic")) else []
 
 
 def _state(done: int, wanted: int | None) -> str:

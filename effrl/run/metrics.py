@@ -24,7 +24,7 @@ from effrl.run.timeline import DRIVER, Timeline
 MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
 
-Phase = Literal["scout", "rollout", "read", "view", "label", "score", "learn", "publish", "eval", "commit"]
+Phase = Literal["scout", "rollout", "read", "view", "label", "score", "learn", "publish", "eval", "commit", "monitor"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
 _logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ import pytest
 import effrl
 from actors import role
 from actors.oracle.actor import OracleActor
+from actors.oracle.grading import grading
 from actors.oracle.service import OracleService
 from effrl.config.schema import Config
 from effrl.protocols import Oracle
@@ -28,7 +29,9 @@ class TestDatasetOracle(OracleContract):
         rows = [{"id": name, "prompt": f"what is {name}?", "label": label} for name, label in labels.items()]
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
         config = Config.model_validate({"data": {"train": str(data)}, "label": {"budget": {"total": budget}}})
-        actor = OracleActor("oracle", self.directory, effrl.__version__, config.data.train, {}, config.label)
+        actor = OracleActor(
+            "oracle", self.directory, effrl.__version__, config.data.train, {}, config.label, grading(config.reward, [])
+        )
         actor.ready()
         return OracleService(Handle(actor), 1.0)
 

@@ -1,8 +1,10 @@
 """The groups whose label truly corrects the gradient most: a diagnostic, which looks at labels that nobody bought."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from effrl.batch import Settled
+from effrl.label.care.records import Lesson
 from effrl.label.halves import Candidate, Rank, Untaught
 from effrl.protocols import Monitor
 from effrl.stateless import StatelessPart
@@ -18,3 +20,7 @@ class OracleCagBuyer(StatelessPart, Untaught):
 
     async def rank(self, step: Step, candidates: Sequence[Candidate]) -> list[Rank]:
         return [Rank(gap) for gap in await self.monitor.gaps([entry.read for entry in candidates])]
+
+    def learn(self, step: Step, settled: Sequence[Settled], lesson: Lesson) -> Mapping[str, float]:
+        """Nothing; every row of metrics says what chose here, so that no report can leave it out."""
+        return {"label/diagnostic": 1.0}

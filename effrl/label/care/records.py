@@ -1,7 +1,7 @@
 """What the probes remember: groups whose true label is known, as they saw them then."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -33,16 +33,20 @@ class Lesson:
 
 
 def record_of(settled: Settled, features: Features) -> ProbeRecord:
-    """A record of a group that was scored against its true label.
+    """A record of a group that was scored against its true label."""
+    right = np.array([score.outcome is not None and score.outcome >= 0.5 for score in settled.scored.scores])
+    return ProbeRecord(features, right, *truth(settled.scored.judged.read.clusters, right))
+
+
+def truth(clusters: Sequence[int | None], right: Iterable[bool]) -> tuple[bool, int]:
+    """Whether the vote is right, and how many rollouts outside the majority are; none where the vote is.
 
     A cluster is right if one of its members is: the verifier may be stricter with one way of writing than with another.
     """
-    clusters = settled.scored.judged.read.clusters
-    right = np.array([score.outcome is not None and score.outcome >= 0.5 for score in settled.scored.scores])
     of_right = {cluster for cluster, found in zip(clusters, right, strict=True) if found}
-    vote_right = 0 in of_right
-    others = 0 if vote_right else sum(cluster is not None and cluster in of_right for cluster in clusters)
-    return ProbeRecord(features, right, vote_right, others)
+    if 0 in of_right:
+        return True, 0
+    return False, sum(cluster is not None and cluster in of_right for cluster in clusters)
 
 
 @dataclass

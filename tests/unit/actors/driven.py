@@ -21,6 +21,7 @@ from actors.driver.run import Driver
 from actors.learner.actor import RowView
 from actors.machine import Usage
 from actors.oracle.actor import OracleActor
+from actors.oracle.grading import Grading
 from actors.rollout.sampling import Sampled, SampleRequest
 from effrl import loop
 from effrl.batch import Settled
@@ -148,7 +149,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint, di
     engine, rank = Engine(start.version), Rank()
     place = (directory.path, effrl.__version__)
     data = Handle(DataActor("data", *place, config, []))
-    oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label))
+    oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label, Grading(lambda: Grader().score)))
     control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
     learner = {"learner-0": Handle(rank)}
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, usage=no_usage)

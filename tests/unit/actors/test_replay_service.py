@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_actor import Method
-from reads import answered, step_of
+from reads import Blind, answered, step_of
 from test_batch import GRPO, scored
 from written import parts
 
@@ -75,7 +75,7 @@ async def feed(actor: DataActor, made: Batch) -> Mapping[str, float]:
 
 
 async def tell(handle: Handle, made: Batch, keeps_groups: bool) -> Mapping[str, float]:
-    feedback = FeedbackService(handle, keeps_groups, Stopwatch(), 5.0)
+    feedback = FeedbackService(handle, Blind(), keeps_groups, Stopwatch(), 5.0)
     return await feedback(step_of(made.step), made, Stateless())  # type: ignore[arg-type]  # it assigns nothing
 
 

@@ -100,6 +100,15 @@ def test_several_runs_are_compared(tmp_path: Path) -> None:
     assert "gold · accuracy" in page.text and "care · pass@4" in page.text
 
 
+def test_a_diagnostic_is_called_one(tmp_path: Path) -> None:
+    """Its result would be taken for that of a method."""
+    runs = [write_run(tmp_path / name, 2) for name in ("oracle", "care")]
+    edit(runs[0], **{"label/diagnostic": 1.0})
+    assert "reads labels that nobody bought" in report(tmp_path, runs[0]).text
+    assert "reads labels that nobody bought" not in report(tmp_path, runs[1]).text
+    assert "oracle : a diagnostic" in report(tmp_path, *runs).text
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     one, two = write_run(tmp_path / "a" / "demo", 2), write_run(tmp_path / "b" / "demo", 2)
     assert f"{one}" in report(tmp_path, one, two).text
