@@ -6,9 +6,11 @@ from reads import Blind
 
 from effrl.config.schema import Config
 from effrl.label import build
+from effrl.label.active import ActiveLabeller
+from effrl.label.rest.trapo import TrapoFilter
 from effrl.protocols import Labeller
 from examples.own_labeller import BuyDoubt
-from tests.contracts.labeller import LabellerContract
+from tests.contracts.labeller import Counter, LabellerContract, groups_of
 from tests.plugins.label_plugins import BelowMean
 
 
@@ -49,9 +51,24 @@ class TestFixed(LabellerContract):
 
 
 class TestTrapo(LabellerContract):
+    """Prompts have a past; in five steps none would have one that is long enough."""
+
     def labeller(self, oracle: Any) -> Labeller:
         label = config(buy="random", rest={"kind": "trapo", "warmup": 1}, budget={"per_step": 0.3})
-        return build.labeller(label, oracle, Blind())
+        made = build.labeller(label, oracle, Blind())
+        assert isinstance(made, ActiveLabeller) and isinstance(made.filter, TrapoFilter)
+        made.filter.labelled = {"known": [0.25, 0.5, 0.5, 0.75]}
+        made.filter.voted = {read.group.prompt.id: past(n) for step in (1, 2) for n, read in enumerate(groups_of(step))}
+        return made
+
+    async def test_some_votes_train_and_others_do_not(self) -> None:
+        decisions = [entry for step in await self.run(self.labeller(Counter(budget=2)), (1, 2, 3)) for entry in step]
+        assert {"vote", None} < {supervision and supervision.source for _, _, supervision, _ in decisions}
+
+
+def past(number: int) -> list[float]:
+    """Four pass rates, which rise, fall, stay or waver."""
+    return [[0.25, 0.5, 0.5, 0.75], [0.75, 0.5, 0.25, 0.0], [0.5] * 4, [0.5, 0.75, 0.25, 0.5]][number % 4]
 
 
 class TestEmpo(LabellerContract):

@@ -136,3 +136,10 @@ def test_a_prompt_is_not_its_own_reference() -> None:
     expected = likeness(QUERIES["u1"], [*REFERENCE.values(), QUERIES["u4"]])
     assert alone.trust.score == expected
     assert filter_.trained == {"u1", "u4"}
+
+
+def test_a_prompt_that_got_a_label_refers_by_its_true_rates_alone() -> None:
+    filter_ = filter_of()
+    filter_.voted["d1"] = [0.75, 0.5, 0.5, 0.25]
+    filter_.trained.add("d1")
+    assert [entry.trust.score for entry in left_by(filter_, list(QUERIES))] == pytest.approx(SCORES, abs=1e-6)
