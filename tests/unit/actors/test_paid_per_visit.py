@@ -10,6 +10,7 @@ from reads import replies, step_of
 import effrl
 from actors import role
 from actors.oracle.actor import OracleActor
+from actors.oracle.grading import Grading
 from effrl.config.schema import Config
 from effrl.questions import Question
 from effrl.types import Prompt
@@ -30,7 +31,8 @@ def oracle(folder: Path, total: int | None = None, **label: Any) -> OracleActor:
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     section = {"buy": "random", "budget": {"total": total}, "charge": "per_visit", **label}
     config = Config.model_validate({"data": {"train": str(data)}, "label": section, "rollout": {"refill": 0}})
-    return OracleActor("oracle", folder, effrl.__version__, config.data.train, {}, config.label)
+    grading = Grading(lambda: lambda tasks: [])
+    return OracleActor("oracle", folder, effrl.__version__, config.data.train, {}, config.label, grading)
 
 
 def buy(actor: OracleActor, step: int, names: str) -> list[Any]:

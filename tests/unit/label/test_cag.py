@@ -7,7 +7,7 @@ from math import isclose, sqrt
 import numpy as np
 import pytest
 
-from effrl.label.cag import corrective_advantage_gap
+from effrl.label.cag import advantage_gap, corrective_advantage_gap
 
 Rewards = list[int]
 
@@ -33,10 +33,12 @@ def wrong_votes(sizes: range) -> Iterator[tuple[int, int, int]]:
 
 
 def test_the_closed_form_is_the_definition() -> None:
-    """Property 1, for all groups of up to 16, and a few larger ones."""
+    """Property 1, for all groups of up to 16, and a few larger ones; what the monitor computes is the same."""
     for n, votes, right in [*wrong_votes(range(2, 17)), (32, 10, 22), (64, 3, 40)]:
-        expected = by_definition(*vectors(n, votes, right))
+        true, vote = vectors(n, votes, right)
+        expected = by_definition(true, vote)
         assert isclose(corrective_advantage_gap(n, votes, right), expected, abs_tol=1e-9), (n, votes, right)
+        assert isclose(advantage_gap(true, vote), expected, abs_tol=1e-9), (n, votes, right)
 
 
 TABLE = {
@@ -74,6 +76,7 @@ def test_of_a_group_of_eight(votes: int, row: list[float]) -> None:
 def test_by_hand(vote: str, true: str, expected: float) -> None:
     """Property 2. The last three groups have votes that are right, of which the closed form knows nothing."""
     pseudo, right = [int(mark) for mark in vote], [int(mark) for mark in true]
+    assert advantage_gap(right, pseudo) == advantage_gap(pseudo, right) == pytest.approx(expected, abs=5e-5)
     assert by_definition(right, pseudo) == pytest.approx(expected, abs=5e-5)
     if not any(a and b for a, b in zip(pseudo, right, strict=True)):
         assert corrective_advantage_gap(4, sum(pseudo), sum(right)) == pytest.approx(expected, abs=5e-5)
