@@ -122,6 +122,7 @@ def record(graded: Graded) -> GroupRecord:
         "prompt": text_of(group),
         "fate": "evaluated",
         "reason": "" if vote is None else f"the majority's answer scores {vote:.2f}",
+        "grounds": {},
         "label_source": "held out",
         "answer": graded.label,
         "rollouts": [

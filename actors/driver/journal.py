@@ -12,6 +12,8 @@ from actors.driver.usage import UsageWatch
 from actors.wait import answer
 from effrl.batch import Batch
 from effrl.config.schema import RunConfig
+from effrl.label.agreement import agreement
+from effrl.label.collapse import COLLAPSE, collapse
 from effrl.protocols import Part
 from effrl.questions import Account
 from effrl.report.progress import Progress
@@ -77,11 +79,13 @@ class RunJournal:
         evaluation: Mapping[str, float],
     ) -> None:
         with self.clock.stage("commit"):
-            self.groups.commit(step.number, [*batch.joined, *batch.settled])
+            settled = [*batch.joined, *batch.settled]
+            self.groups.commit(step.number, settled)
             account: Account = await answer(self.oracle.account.remote(step.number), self.wait_s, "accounts", "oracle")
             row = {"step": step.number, **batch.metrics(), **self.rollouts.committed(step.number), **learned}
             row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}
-            await self._write({**row, **evaluation, "policy/version": update.version})
+            row |= {**agreement(settled), **evaluation, "policy/version": update.version}
+            await self._write(row | (self._collapse(row) if evaluation else {}))
             self.budget.step(step, batch, update.learned, account)
             self._count_silence(update, row["reward/outcome_mean"])
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
@@ -97,6 +101,14 @@ class RunJournal:
         saved = {part.name: await part.save(draft.absolute()) for part in self.parts}  # a worker's folder is another
         await asyncio.to_thread(self.checkpoints.seal, draft, Checkpoint(step, saved, self._accuracy))
         self._unsaved = None
+
+    def _collapse(self, row: dict[str, Any]) -> dict[str, float]:
+        """A metric of the step at which votes were first seen to collapse, and a line for people."""
+        rows = self.metrics.rows()
+        if any(earlier.get(COLLAPSE) for earlier in rows) or (found := collapse([*rows, row])) is None:
+            return {}
+        self.progress.note(str(found))
+        return {COLLAPSE: 1.0}
 
     def _count_silence(self, update: Update, mean: float | None) -> None:
         """Steps without any signal cost rollouts for nothing, and look like a run that works."""

@@ -20,6 +20,8 @@ _STAGE_COLOURS = {stage: index for index, stage in enumerate((*PHASES, "other"))
 _FATE_COLOURS = {
     "trained": 2, "filtered": 7, "dropped": 1, "failed": 4, "stale": 3, "parked": 6, "carried": 0, "rolled_back": 5,
 }  # fmt: skip
+_SHARES = "label/token_share/*"
+_SUPERVISION_COLOURS = {"label": 2, "vote": 0, "drop": 1}
 _SMOOTH = 5
 """Steps in the trailing mean that is drawn over a noisy curve."""
 
@@ -63,6 +65,8 @@ _LINES = (
     LineSpec("Rollouts, cumulated", ("rollout/count",), total=True),
     LineSpec("Tokens, cumulated", ("rollout/tokens",), total=True),
     LineSpec("Labels bought, cumulated", ("label/bought_total",)),
+    LineSpec("Votes: majority's share, and how many are right", ("label/majority_share", "label/vote_accuracy")),
+    LineSpec("Decisions, by labels nobody bought", ("monitor/gate_precision", "monitor/gap_captured"), smooth=True),
     LineSpec("Entropy of the policy, nats", ("policy/entropy",)),
     LineSpec("Mismatch of engine and learner, KL in nats", ("mismatch/kl",)),
     LineSpec("Age of replayed groups, steps", ("replay/age_mean", "replay/age_max")),
@@ -80,11 +84,14 @@ def charts(runs: Mapping[str, Rows]) -> list[Chart]:
     lines = [_line_chart(spec, runs) for spec in _LINES]
     times = {name: _times(rows) for name, rows in steps.items()}
     fates = {name: _layers(rows, {fate: f"groups/{fate}" for fate in _FATE_COLOURS}) for name, rows in steps.items()}
+    kinds = {name: _supervised(rows) for name, rows in steps.items()}
     found = [
         *lines[:4],
         _stack_chart("Time by stage, seconds per step", "time/*_s", steps, times, _STAGE_COLOURS),
         _stack_chart("Groups by fate", "groups/*", steps, fates, _FATE_COLOURS),
         *lines[4:],
+        _labels_chart(runs),
+        _stack_chart("Tokens by what supervises them, share of a step", _SHARES, steps, kinds, _SUPERVISION_COLOURS),
         _memory_chart(runs),
     ]
     return [chart for chart in found if chart is not None]
@@ -110,6 +117,27 @@ def _line_chart(spec: LineSpec, runs: Mapping[str, Rows]) -> Chart | None:
     if not curves:
         return None
     return Chart(spec.title, ", ".join(metrics), draw({spec.title: curves}, spec.metrics[0]), keys)
+
+
+def _labels_chart(runs: Mapping[str, Rows]) -> Chart | None:
+    """Accuracy on held-out prompts over the labels that it took; nothing where none was bought."""
+    curves, keys = [], []
+    for index, (run, rows) in enumerate(runs.items()):
+        found = [row for row in rows if row.get("eval/accuracy") is not None]
+        labels = [float(row.get("label/bought_total") or 0) for row in found]
+        if any(labels):
+            curves.append(Curve(labels, known(found, "eval/accuracy"), index, dots=True))
+            keys.append(Key(run, compact(curves[-1].y[-1]), index))
+    if not curves:
+        return None
+    title, metric = "Held-out accuracy over labels bought", "eval/accuracy over label/bought_total"
+    return Chart(title, metric, draw({title: curves}, "labels", over="labels"), keys if len(runs) > 1 else [])
+
+
+def _supervised(rows: Rows) -> Layers:
+    """Shares of each step's tokens; nothing where all have a label."""
+    found = _layers(rows, {kind: _SHARES.replace("*", kind) for kind in _SUPERVISION_COLOURS})
+    return found if found.keys() - {"label"} else {}
 
 
 def _recorded(patterns: Sequence[str], runs: Mapping[str, Rows]) -> list[str]:

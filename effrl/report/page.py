@@ -10,6 +10,7 @@ import yaml
 
 from effrl.config.buy import DIAGNOSTIC
 from effrl.errors import UserError
+from effrl.label.collapse import collapse
 from effrl.report.charts import charts, known
 from effrl.report.plots import compact
 from effrl.report.progress import duration
@@ -165,7 +166,9 @@ def _summary(run: Run) -> Summary:
 
 
 def _cautions(run: Run) -> list[str]:
-    return [DIAGNOSTIC] if any(known(run.rows, "label/diagnostic")) else []
+    diagnostic = [DIAGNOSTIC] if any(known(run.rows, "label/diagnostic")) else []
+    found = collapse(run.rows)
+    return diagnostic if found is None else [*diagnostic, str(found)]
 
 
 def _state(done: int, wanted: int | None) -> str:

@@ -49,12 +49,13 @@ class Stack:
 Panel = Sequence[Curve] | Stack
 
 
-def draw(panels: Mapping[str, Panel], key: str) -> str:
+def draw(panels: Mapping[str, Panel], key: str, over: str = "step") -> str:
     """Draw panels, two per row, with the same axes; titles are shown where there are several.
 
     Args:
         panels: title to content.
         key: unique within the page: it keeps the ids of its SVG elements apart from other plots'.
+        over: what the horizontal axis shows.
 
     Returns:
         An ``<svg>`` element without scripts, links or fixed colours.
@@ -62,7 +63,7 @@ def draw(panels: Mapping[str, Panel], key: str) -> str:
     with _style(key):
         figure, axes = _grid(len(panels))
         for axis, (title, panel) in zip(axes, panels.items(), strict=True):
-            _dress(axis, title if len(panels) > 1 else "")
+            _dress(axis, title if len(panels) > 1 else "", over)
             _fill(axis, panel)
         low, high = axes[0].dataLim.intervalx
         if len(axes) == 1 and low == high:
@@ -100,7 +101,7 @@ def _grid(panels: int) -> "tuple[Figure, list[Axes]]":
     return figure, axes[:panels]
 
 
-def _dress(axis: "Axes", title: str) -> None:
+def _dress(axis: "Axes", title: str, over: str) -> None:
     """Nothing but what helps to read a value."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -112,7 +113,7 @@ def _dress(axis: "Axes", title: str) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
     axis.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
-    axis.set_xlabel("step", color=_FAINT, labelpad=3)
+    axis.set_xlabel(over, color=_FAINT, labelpad=3)
     # A run's name is no formula, whatever dollar signs it holds.
     axis.set_title(title, loc="left", color=_INK, fontsize=9, parse_math=False)
 

@@ -25,11 +25,12 @@ _TEXT_LIMIT = 320
 _UNREAD: dict[str, object] = {
     "prompt": "",
     "reason": "lost before it was read",
+    "grounds": {},
     "label_source": None,
     "answer": None,
     "rollouts": [],
 }
-"""What is missing of a group that was taken back before its step committed."""
+"""What is missing of a group that was taken back before its step committed; older runs kept no grounds of any."""
 
 
 class RolloutRecord(TypedDict):
@@ -55,6 +56,7 @@ class GroupRecord(TypedDict):
     prompt: str
     fate: str
     reason: str | None
+    grounds: dict[str, float]
     label_source: str | None
     answer: str | None
     rollouts: list[RolloutRecord]
@@ -148,6 +150,7 @@ def _header(group: GroupRecord, certainty: float | None) -> Text:
     parts = [Text(_words(fate), _colour(fate)), Text(_label(group)), Text(_mean_outcome(group["rollouts"]))]
     parts += [] if certainty is None else [Text(f"certainty {certainty:.2f}")]
     parts += [Text(printable(group["reason"]))] if group["reason"] else []
+    parts += [Text(f"{_words(name)} {value:.2f}", "dim") for name, value in group["grounds"].items()]
     parts += [Text(_versions(group["rollouts"]), "dim")] if group["rollouts"] else []
     title = Text.assemble((printable(group["prompt_id"]), "cyan"), "  ")
     return title.append_text(Text(" · ").join(part for part in parts if part.plain))

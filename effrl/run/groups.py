@@ -130,6 +130,7 @@ def _record(step: int, settled: Settled) -> dict[str, Any]:
         "fate": settled.fate,
         "decision": judged.decision,
         "reason": judged.reason,
+        "grounds": dict(judged.grounds),
         "label_source": supervision.source if supervision else None,
         "answer": supervision.answer if supervision else None,
         "weight": supervision.weight if supervision else None,

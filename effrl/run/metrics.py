@@ -146,6 +146,10 @@ class Metrics:
         for sink in list(self._sinks):
             self._guard(sink, partial(sink.write, row))
 
+    def rows(self) -> list[dict[str, Any]]:
+        """What was written so far, by earlier attempts too."""
+        return read(self._log.path)
+
     def close(self) -> None:
         """Close every sink that still works."""
         for sink in list(self._sinks):

@@ -89,6 +89,7 @@ def group(step: int, index: int, fate: str = "trained", **changes: Any) -> dict[
         "prompt": "12+34-7=",
         "fate": fate,
         "reason": "" if fate == "trained" else "all outcomes are equal",
+        "grounds": {"score": 4.7},
         "label_source": "bought",
         "answer": "39",
         "rollouts": [rollout(1.0 if right else 0.0) for right in _outcomes(fate)],

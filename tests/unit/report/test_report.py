@@ -73,7 +73,7 @@ def test_one_run(tmp_path: Path) -> None:
         assert words in page.text
     for title in ("Reward", "Evaluation", "Rollouts", "Tokens", "Time by stage", "Groups by fate", "Memory by role"):
         assert title in page.text
-    assert page.tags.count("svg") == 10
+    assert page.tags.count("svg") == 11
     assert page.text.count("Step ") == 3 and "Step 1 " in page.text and "Step 7 " in page.text
     assert "12+34=46;46-7=39;#39" in page.text
     assert "per_prompt: 8" in page.text

@@ -20,7 +20,7 @@ def shown(run: Path, step: int, limit: int = 5, width: int = 100) -> str:
 def test_a_step_shows_prompts_labels_fates_and_rollouts(tmp_path: Path) -> None:
     text = shown(write_run(tmp_path / "demo", 4), 4, limit=2)
     assert "step 4 · 8 groups: 4 trained, 4 filtered · the first 2" in text
-    assert "chain/0400  trained · label 39 (bought) · mean outcome 0.50 · policy 3" in text
+    assert "chain/0400  trained · label 39 (bought) · mean outcome 0.50 · score 4.70 · policy 3" in text
     assert "chain/0401  filtered" in text and "all outcomes are equal" in text
     assert "chain/0402" not in text
     assert "1.00 ok 21 tok 12+34=46;46-7=39;#39  → 39" in text
