@@ -157,6 +157,7 @@ async def test_a_fixed_set_is_the_same_at_every_visit_and_nobody_else_is_bought(
     assert 75 < len(inside) < 125, "a quarter, give or take two and a half standard deviations"
     larger = await FixedBuyer(0.5, 3).rank(STEP, candidates)
     assert {name for name, rank in zip(names, larger, strict=True) if rank.score is not None} > set(inside)
+    assert await FixedBuyer(0.25, 4).rank(STEP, candidates) != first, "another seed draws another set"
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ async def test_doubt_begins_at_three_sixteenths(answers: str, penalised: bool) -
     assert found.supervision.offset == (-0.5 if penalised else 0)
 
 
+@pytest.mark.parametrize(("kappa", "penalised"), [(3, False), (4, True)])
+async def test_doubt_begins_where_you_say(kappa: int, penalised: bool) -> None:
+    found = await judged(RestrainLabeller(RestrainLabel(kappa=kappa, penalty=0.2)), *letters("aaabbcde"))
+    assert found.supervision is not None
+    assert found.supervision.offset == (-0.2 if penalised else 0)
+    assert found.grounds == {"votes": 3}
+
+
 async def test_prompts_count_by_the_votes_of_the_initial_model(tmp_path: Path) -> None:
     file = tmp_path / "shares.jsonl"
     file.write_text('{"prompt_id": "p", "share": 0.5}\n')
