@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from runs import SMALL, Here, deterministic, groups, rows
 
 from actors.driver.labelling import TimedLabeller
+from effrl.batch import Settled
 from effrl.types import Judged, ReadGroup, Step, View
 
 SETTINGS = (*SMALL, "rollout.refill=0", "run.steps=3", "run.save_every=2", "run.sinks=[]", "eval.prompts=2")
@@ -18,23 +19,32 @@ LABELLERS = {
     "vote": "label={kind: vote}",
     "random, rest voted": "label={kind: random, rest: vote, budget: {per_step: 0.5}}",
     "random, rest dropped": "label={kind: random, rest: drop, budget: {per_step: 0.5}}",
+    "care": "label={kind: care, budget: {per_step: 0.5}, rest: {kind: gate, warmup: 1}}",
     "plug-in": "label={kind: 'label_plugins:BelowMean'}",
 }
+LEARNS = {LABELLERS["care"]}
 
 
-def copy_when_bought(monkeypatch: pytest.MonkeyPatch, run: Path, copy: Path) -> None:
-    """Copy the run directory once step 3 has bought its labels: what a kill at that moment leaves."""
-    assign = TimedLabeller.assign
+def copy_when_killed(monkeypatch: pytest.MonkeyPatch, run: Path, bought: Path, updated: Path) -> None:
+    """Copy the run directory as a kill leaves it: once step 3 has bought its labels, and between its update and what
+    the labeller learns."""
+    assign, learn = TimedLabeller.assign, TimedLabeller.learn
 
     async def assign_then_copy(
         labeller: TimedLabeller, step: Step, read: Sequence[ReadGroup], views: Sequence[View]
     ) -> Sequence[Judged]:
         judged = await assign(labeller, step, read, views)
         if step.number == 3:
-            copy_once(run, copy)
+            copy_once(run, bought)
         return judged
 
+    async def copy_then_learn(labeller: TimedLabeller, step: Step, settled: Sequence[Settled]) -> Mapping[str, float]:
+        if step.number == 3:
+            copy_once(run, updated)
+        return await learn(labeller, step, settled)
+
     monkeypatch.setattr(TimedLabeller, "assign", assign_then_copy)
+    monkeypatch.setattr(TimedLabeller, "learn", copy_then_learn)
 
 
 def copy_once(run: Path, copy: Path) -> None:
@@ -53,19 +63,27 @@ def prompts_and_fates(run: Path) -> list[list[tuple[Any, ...]]]:
     return [[tuple(group[key] for key in keys) for group in groups(run, step)] for step in (1, 2, 3)]
 
 
+def weights(run: Path) -> dict[str, bytes]:
+    """Of the policy, and of what the labeller trains, with its optimizers."""
+    last = run / "checkpoints" / "step_3"
+    paths = [last / "hf" / "model.safetensors", *(last / "labeller").glob("*")]
+    return {path.name: path.read_bytes() for path in paths}
+
+
 @pytest.mark.parametrize("label", LABELLERS.values(), ids=LABELLERS)
 def test_it_ends_with_the_same_weights(label: str, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "plugins"))
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    copy_when_bought(monkeypatch, whole, cut)
+    whole, cut, updated = tmp_path / "whole", tmp_path / "bought", tmp_path / "updated"
+    copy_when_killed(monkeypatch, whole, cut, updated)
     here("train", "quickstart", *SETTINGS, label, f"run.dir={whole}")
     bought = [line for line in purchases(cut) if line[2] == 3]
     assert len(rows(cut)) == 3 and purchases(cut) == purchases(whole), "killed after its purchases, before the commit"
     assert bool(bought) is ("vote}" not in label), "otherwise nothing could be bought again"
 
-    assert "resuming after step 2" in here("resume", cut)
-    assert [deterministic(row) for row in rows(cut)] == [deterministic(row) for row in rows(whole)]
-    assert prompts_and_fates(cut) == prompts_and_fates(whole)
-    assert purchases(cut) == purchases(whole)
-    one, other = (run / "checkpoints" / "step_3" / "hf" / "model.safetensors" for run in (whole, cut))
-    assert one.read_bytes() == other.read_bytes()
+    assert (len(weights(whole)) > 1) is (label in LEARNS)
+    for run in (cut, updated) if label in LEARNS else (cut,):
+        assert "resuming after step 2" in here("resume", run)
+        assert [deterministic(row) for row in rows(run)] == [deterministic(row) for row in rows(whole)]
+        assert prompts_and_fates(run) == prompts_and_fates(whole)
+        assert purchases(run) == purchases(whole)
+        assert weights(run) == weights(whole)
