@@ -26,6 +26,7 @@ SHORTEST = 3
 """Visits below which a history moves like any other."""
 _FILE = "pass_rates.json"
 _TIE = "two answers have equally many votes"
+_TOO_EARLY = "too few of its pass rates are noted to compare them, or of labelled prompts"
 
 
 @dataclass
@@ -103,6 +104,8 @@ class TrapoFilter:
             return NO_VOTE
         if tied(left.candidate.read):
             return _TIE
+        if left.trust.score is None:
+            return _TOO_EARLY
         return vote if used else "its pass rates do not move like those of labelled prompts"
 
 

@@ -100,6 +100,9 @@ def test_nobody_trains_before_the_warm_up_is_over() -> None:
     left = left_by(early, list(QUERIES))
     assert [entry.trust.score for entry in left] == [None] * 4
     assert used(early, left) == []
+    assert early.judge(step_of(9), left[:1]) == [
+        "too few of its pass rates are noted to compare them, or of labelled prompts"
+    ]
 
 
 def test_a_tie_is_no_vote() -> None:
