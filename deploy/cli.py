@@ -24,6 +24,8 @@ data_app = typer.Typer(help="Check data sources, and write them.", no_args_is_he
 app.add_typer(data_app, name="data")
 reward_app = typer.Typer(help="Check a reward.", no_args_is_help=True)
 app.add_typer(reward_app, name="reward")
+labels_app = typer.Typer(help="Look at labels and votes before a run.", no_args_is_help=True)
+app.add_typer(labels_app, name="labels")
 dots_app = typer.Typer(help="Predict how hard prompts are.", no_args_is_help=True)
 app.add_typer(dots_app, name="dots")
 console = Console()
@@ -229,6 +231,20 @@ def reward_check(
     from deploy.commands import reward
 
     reward.check(recipe, overrides or [], rows, form, limit, console)
+
+
+@labels_app.command("probe")
+def probe_labels(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Training prompts to roll out, the first ones.")] = 32,
+    every: Annotated[bool, typer.Option("--all", help="Roll out every training prompt.")] = False,
+    out: Annotated[Path | None, typer.Option(help="JSON Lines file to write, for label.reference of restrain.")] = None,
+) -> None:
+    """See whether votes can be trusted, before a budget is set: effrl labels probe care."""
+    from deploy.commands import labels
+
+    labels.probe(recipe, overrides or [], None if every else prompts, out, console)
 
 
 @dots_app.command("fit")

@@ -56,14 +56,18 @@ class Evaluation:
                 graded[name] = await self._grade_set(name)
         return graded
 
-    async def _grade_set(self, name: str) -> list[Graded]:
-        """One set: its samples, and what they are worth."""
+    async def sample(self, name: str) -> list[Group]:
+        """The samples of one set."""
         prompts = self.sets[name]
         sampled = await self.sampler([self._request(prompt) for prompt in prompts])
-        groups = [
+        return [
             Group(f"eval/{prompt.id}", prompt, result.prompt_ids, result.rollouts, "eval")
             for prompt, result in zip(prompts, sampled, strict=True)
         ]
+
+    async def _grade_set(self, name: str) -> list[Graded]:
+        """One set: its samples, and what they are worth."""
+        prompts, groups = self.sets[name], await self.sample(name)
         asked = self.oracle.monitor.remote(name, [prompt.id for prompt in prompts])
         labels = await answer(asked, self.config.cluster.wait_s, "held-out labels", "oracle")
         scores = await self.rewards.score(list(zip(groups, labels, strict=True)))

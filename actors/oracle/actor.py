@@ -92,6 +92,11 @@ class OracleActor(Role):
         """How good the decisions on a step's groups were; nothing of groups without a label."""
         return metrics([graded for graded in self.grading.grade(self.vault, groups) if graded is not None])
 
+    def right_votes(self, name: str, groups: Sequence[Watched]) -> tuple[int, int]:
+        """Groups of an evaluation set whose vote is right, and groups with a label."""
+        found = [graded for graded in self.grading.grade(self.held_out[name], groups) if graded is not None]
+        return sum(graded.vote_right for graded in found), len(found)
+
     def account(self, step: int) -> Account:
         """How the account stands at the end of a step."""
         return self.ledger.account(step, budget_total=self.config.budget.total)

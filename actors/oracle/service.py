@@ -57,6 +57,13 @@ class MonitorService:
             seen = [told(entry) for entry in settled if entry.fate is not Fate.PARKED]
             return await answer(self.actor.watch.remote(seen), self._deadline(seen), "the monitor", "oracle")
 
+    async def right_votes(self, name: str, groups: Sequence[ReadGroup]) -> tuple[int, int]:
+        """Groups of an evaluation set whose vote is right, and groups with a label."""
+        seen = [watched(read) for read in groups]
+        asked = self.actor.right_votes.remote(name, seen)
+        right, labelled = await answer(asked, self._deadline(seen), "right votes", "oracle")
+        return right, labelled
+
     def _deadline(self, groups: Sequence[Watched]) -> float:
         """Long enough even if every completion hangs: a monitor must not end a run that its reward does not."""
         tasks = sum(len(group.completions) for group in groups)

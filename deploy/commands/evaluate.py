@@ -1,10 +1,7 @@
 """Evaluating any model, as the command line does it."""
 
-import asyncio
 import json
 import math
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 import effrl
+from deploy.commands.engines import on_engines
 from deploy.commands.notes import tell_notes
-from deploy.commands.train import failure, log
 from effrl.config import load
 from effrl.config.schema import Config
-from effrl.errors import RunError, UserError
+from effrl.errors import UserError
 from effrl.evaluation import Estimate, Graded, measure, record
 from effrl.preflight.check import Measurable, check_evaluation
 from effrl.report.show import printable, show_groups
-from effrl.run.directory import RunDirectory
 from effrl.run.trained import Trained, find
 
 Sets = Mapping[str, Sequence[Graded]]
@@ -84,22 +80,9 @@ def _headline(name: str, config: Config) -> str:
 
 
 def _graded(config: Config, found: Measurable, console: Console) -> dict[str, list[Graded]]:
-    """Run the actors; their logs stay only where one of them failed."""
-    from actors.cluster import Cluster, ray_session
     from actors.driver.evaluation import evaluate
 
-    directory = RunDirectory(Path(tempfile.mkdtemp(prefix="effrl-eval-")))
-    try:
-        with console.status("") as status, ray_session(), Cluster(config, directory.path, learning=False) as cluster:
-            graded = asyncio.run(evaluate(config, found, cluster, lambda text: status.update(printable(text))))
-    except (UserError, KeyboardInterrupt):
-        shutil.rmtree(directory.path)
-        raise
-    except Exception as error:  # whatever it was: the terminal gets one block, the log the traceback
-        log(directory, error)
-        raise RunError("\n".join(failure(directory, error))) from error
-    shutil.rmtree(directory.path)
-    return graded
+    return on_engines(config, lambda cluster, tell: evaluate(config, found, cluster, tell), "eval", console)
 
 
 def _tell(sets: Sets, config: Config, found: Measurable, console: Console) -> None:

@@ -55,7 +55,7 @@ class RestrainLabel(LabelFree):
     """What is taken from every advantage of such a group. No baseline evens it out: watch entropy and lengths."""
     reference: Annotated[Path, AfterValidator(lambda path: Path(expanded(str(path))).absolute())] | None = None
     """JSON Lines of ``prompt_id`` and ``share``, the votes of the initial model, by which prompts are weighed; made by
-    ``effrl labels probe CONFIG --prompts all --out FILE``. Without it all prompts count alike."""
+    ``effrl labels probe CONFIG --all --out FILE``. Without it all prompts count alike."""
 
     @property
     def scales(self) -> bool:

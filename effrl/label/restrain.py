@@ -56,7 +56,7 @@ class RestrainLabeller(Stateless):
         if prompt_id not in self.reference:
             raise UserError(
                 f"{self.config.reference} (label.reference) has no prompt {prompt_id}: make it of all prompts,"
-                " effrl labels probe CONFIG --prompts all --out FILE"
+                " effrl labels probe CONFIG --all --out FILE"
             )
         return trust(self.reference[prompt_id], self.config.center, self.config.width)
 
@@ -84,7 +84,7 @@ def read_shares(path: Path) -> dict[str, float]:
     Raises:
         UserError: the file cannot be read, or a line holds something else.
     """
-    made = "make it with effrl labels probe CONFIG --prompts all --out FILE"
+    made = "make it with effrl labels probe CONFIG --all --out FILE"
     try:
         lines = path.read_text().splitlines()
     except OSError as error:

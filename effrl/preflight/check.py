@@ -70,6 +70,19 @@ def check_evaluation(config: Config) -> Measurable:
     return Measurable(model, context, _check_held_out(config, prompts, context), prompts.notes())
 
 
+def check_sampling(config: Config) -> Measurable:
+    """Look at what sampling training prompts needs of a config; they are its only set, ``train``, labels or none."""
+    model = find_model(config.model.path)
+    context = model.context_up_to(config.model.context)
+    limit = Limit("rollout.max_tokens", config.rollout.max_tokens, context)
+    _check_room(limit)
+    _check_stops(config, model)
+    check_tokenizer(model.path, model.vocabulary)
+    prompts, train = PromptCheck(config, model), survey(config.data.train, config.data.form)
+    prompts.check("data.train", config.data.train, train, limit)
+    return Measurable(model, context, {"train": train}, prompts.notes())
+
+
 def _check_room(limit: Limit) -> None:
     if limit.room <= 0:
         raise UserError(

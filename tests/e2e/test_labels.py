@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from runs import SMALL, Here, deterministic, groups, rows
 
@@ -11,6 +12,11 @@ from effrl.tasks.source import problems
 from effrl.types import Fate
 
 BUDGET = 12
+
+
+def unmonitored(row: dict[str, Any]) -> dict[str, Any]:
+    """What must repeat, less what the monitor tells of labels that nobody bought."""
+    return {name: value for name, value in deterministic(row).items() if name != "label/vote_accuracy"}
 
 
 def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
@@ -32,7 +38,8 @@ def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
 
     here("train", "quickstart", *settings, f"run.dir={tmp_path / 'poisoned'}")
     one, other = rows(tmp_path / "clean"), rows(tmp_path / "poisoned")
-    assert [deterministic(row) for row in one] == [deterministic(row) for row in other]
+    assert [unmonitored(row) for row in one] == [unmonitored(row) for row in other]
+    assert [row["label/vote_accuracy"] for row in one[1:]] != [row["label/vote_accuracy"] for row in other[1:]]
     assert one[1]["groups/trained"] > 0, "otherwise nothing could have leaked"
     assert [row["label/bought_total"] for row in one[1:]] == [8, *[BUDGET] * 3], "it goes on with what is owned"
     assert [row["groups/dropped"] for row in one[1:]] == [0, 4, 8, 8]
@@ -44,3 +51,11 @@ def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
             for step in (1, 2, 3, 4)
             for entry in groups(tmp_path / run, step)
         )
+
+
+def test_a_probe_tells_what_votes_are_worth_and_buys_nothing(here: Here, tmp_path: Path) -> None:
+    told = here("labels", "probe", "ttrl", "--prompts", "8", "--out", "shares.jsonl")
+    assert "8 of 4,096 training prompts" in told and " of 8, 95 % interval " in told
+    shares = [json.loads(line) for line in (tmp_path / "shares.jsonl").read_text().splitlines()]
+    assert len({row["prompt_id"] for row in shares}) == 8 and all(0 < row["share"] <= 1 for row in shares)
+    assert not (tmp_path / "runs").exists(), "there is no run, and no ledger"
