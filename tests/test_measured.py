@@ -1,15 +1,15 @@
 """Accuracies on the pages are those of the cells: every ``mean ± half a t interval`` of a table that names its cells.
 
 Above a table, ``<!-- cells: STUDY/FAMILY: ARM, ARM -->`` says whose the figures of a row are, in order; ``{}`` stands
-for the row's key, which is its first word in backticks, or else its first cell. A row may also name its own cells, with
-the same words in backticks in its last column.
+for the row's key, which is its first word in backticks, or else its first cell. ``ARM@24`` is the arm after 24 steps. A
+row may also name its own cells, with the same words in backticks in its last column.
 """
 
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ FIGURE = re.compile(r"(-?\d\.\d+) ± (\d\.\d+)")
 class Claim(NamedTuple):
     page: str
     cells: str
-    """``study/family--arm``."""
+    """``study/family--arm``, or ``study/family--arm@step``."""
     figure: str
 
 
@@ -55,12 +55,20 @@ def of_row(page: str, row: str, family: str, arms: str) -> Iterator[Claim]:
     yield from (Claim(page, f"{family}--{name}", figure) for name, figure in zip(names, figures, strict=True))
 
 
+def accuracy(cell: dict[str, Any], step: str) -> float:
+    """Of a run after a step, or after its last one."""
+    points = {str(point["step"]): point["metrics"] for point in cell["curve"]}
+    value: float = (points[step] if step else cell["finals"])["eval/accuracy"]
+    return value
+
+
 @pytest.mark.parametrize("claim", list(claims()), ids=lambda claim: f"{claim.page}:{claim.cells}")
 def test_a_page_says_what_was_measured(claim: Claim) -> None:
     """To the digits shown; a half may be rounded either way."""
-    study, name = claim.cells.split("/")
-    found = sorted((ROOT / "tests" / "bench" / "results" / study / "cells").glob(f"{name}--[0-9]*.json"))
-    measured = mean([json.loads(cell.read_text())["finals"]["eval/accuracy"] for cell in found])
+    study, _, name = claim.cells.partition("/")
+    arm, _, step = name.partition("@")
+    found = sorted((ROOT / "tests" / "bench" / "results" / study / "cells").glob(f"{arm}--[0-9]*.json"))
+    measured = mean([accuracy(json.loads(cell.read_text()), step) for cell in found])
     assert measured.half_width is not None, f"{claim.cells} has {len(found)} cells"
     for told, value in zip(claim.figure.split(" ± "), (measured.value, measured.half_width), strict=True):
         unit = 10.0 ** -len(told.partition(".")[2])
