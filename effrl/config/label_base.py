@@ -76,6 +76,11 @@ class LabelConfig(Section):
         return False
 
     @property
+    def least_rollouts(self) -> int:
+        """Rollouts without which a group has no chance with it."""
+        return 0
+
+    @property
     def pays_per_visit(self) -> bool:
         """Whether a label is charged in every step that wants it, and not just the first time."""
         return False

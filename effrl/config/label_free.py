@@ -60,3 +60,7 @@ class RestrainLabel(LabelFree):
     @property
     def scales(self) -> bool:
         return True
+
+    @property
+    def least_rollouts(self) -> int:
+        return 0 if self.kappa == "auto" else self.kappa

@@ -196,10 +196,16 @@ class Config(Section):
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
-        if self.label.scales and isinstance(self.advantage, GrpoAdvantage) and self.advantage.std != "none":
+        scaled = self.advantage.kind in ("reinforce_pp", "gae") or self.advantage == GrpoAdvantage(std="sample")
+        if self.label.scales and scaled:
             raise ValueError(
-                f"label.kind={self.label.kind} scales its rewards itself, and advantage.std={self.advantage.std} would"
-                " divide them again: set advantage.std=none"
+                f"label.kind={self.label.kind} scales its rewards itself, and advantage.kind={self.advantage.kind}"
+                " would divide them again: set advantage={kind: grpo, std: none}"
+            )
+        if self.label.least_rollouts > self.rollout.per_prompt:
+            raise ValueError(
+                f"label.kappa ({self.label.least_rollouts}) asks for more votes than a group has rollouts,"
+                f" rollout.per_prompt ({self.rollout.per_prompt}), and all would be penalised: lower it"
             )
         return self
 

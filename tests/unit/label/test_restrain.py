@@ -102,6 +102,13 @@ def test_a_reference_that_is_none(content: str | None, tmp_path: Path) -> None:
         read_shares(file)
 
 
-def test_its_rewards_are_not_scaled_again() -> None:
-    with pytest.raises(ValueError, match=r"set advantage\.std=none"):
-        Config.model_validate({"data": {"train": "tasks:chain"}, "label": {"kind": "restrain"}})
+@pytest.mark.parametrize("advantage", [{}, {"kind": "reinforce_pp"}, {"kind": "gae"}])
+def test_its_rewards_are_not_scaled_again(advantage: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"set advantage=\{kind: grpo, std: none\}"):
+        Config.model_validate({"data": {"train": "tasks:chain"}, "label": {"kind": "restrain"}, "advantage": advantage})
+
+
+def test_a_kappa_that_no_group_reaches_is_refused() -> None:
+    label, advantage = {"kind": "restrain", "kappa": 9}, {"std": "none"}
+    with pytest.raises(ValueError, match=r"label\.kappa \(9\) asks for more votes than"):
+        Config.model_validate({"data": {"train": "tasks:chain"}, "label": label, "advantage": advantage})
