@@ -223,6 +223,6 @@ class TestLedgerModel(LedgerModel.TestCase):  # type: ignore[misc, valid-type]
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 class TestTenThousandOperations(LedgerModel.TestCase):  # type: ignore[misc, valid-type]
-    """Four of five rules are operations, and three of four of these end with the process; 15 minutes."""
+    """Four of five rules are operations, and three of four of these end with the process: two minutes of CPU time."""
 
     settings = settings(max_examples=160, stateful_step_count=100, deadline=None)
