@@ -1,7 +1,7 @@
 """The project's oracle, and one whose answers come later, fulfil the contract."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,13 @@ import pytest
 import effrl
 from actors import role
 from actors.oracle.actor import OracleActor
-from actors.oracle.grading import grading
+from actors.oracle.grading import Grading, grading
 from actors.oracle.service import OracleService
 from effrl.config.schema import Config
+from effrl.label.monitor import Watched
 from effrl.protocols import Oracle
+from effrl.reward.sandbox.messages import ScoringTask
+from effrl.types import Score, Status
 from tests.contracts.oracle import OracleContract
 from tests.plugins.oracles import Inbox
 from tests.unit.actors.fake_actor import Handle
@@ -49,3 +52,21 @@ class TestInbox(OracleContract):
     async def give(self, oracle: Oracle, query: str, answer: str | None) -> None:
         assert isinstance(oracle, Inbox)
         oracle.answer(query, answer)
+
+
+def test_what_the_monitor_tells_are_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that nobody bought are compared in the oracle's process, and never leave it."""
+    monkeypatch.setattr(role, "_log_to", lambda path: None)
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"id": "p", "prompt": "?", "label": "secret"}) + "\n")
+    config = Config.model_validate({"data": {"train": str(data), "eval": str(data)}, "reward": {"kind": "exact"}})
+    place = (tmp_path, effrl.__version__, config.data.train, config.data.held_out, config.label)
+
+    def verifier(tasks: Sequence[ScoringTask]) -> list[Score]:
+        assert [task.label for task in tasks] == ["secret"] * 3, "otherwise there is nothing to keep"
+        return [Score(outcome, outcome, Status.OK) for outcome in (0.0, 0.0, 1.0)]
+
+    actor = OracleActor("oracle", *place, Grading(lambda: verifier))
+    seen = [Watched("1/p", "p", {}, ("a", "a", "b"), (False,) * 3, (0, 0, 1), "vote", {"score": 1.0, "trust": 0.5})]
+    told = [actor.gaps(seen), list(actor.watch(seen).values()), actor.right_votes("dev", seen)]
+    assert all(isinstance(value, int | float) for values in told for value in values) and all(told)
