@@ -81,18 +81,19 @@ def _family_row(study: Study, arm: str, arms: Mapping[str, Sequence[Result]]) ->
         f"{base:.3f}",
         _plus_minus(mean(list(scores.values()))),
         estimate(difference, signed=True) + pairs,
-        *_share(study, scores, others, arms),
+        *_share(study, arm, arms),
         *costs,
     ]
 
 
-def _share(
-    study: Study, scores: Mapping[int, float], others: Mapping[int, float], arms: Mapping[str, Sequence[Result]]
-) -> list[str]:
+def _share(study: Study, arm: str, arms: Mapping[str, Sequence[Result]]) -> list[str]:
     """The column of a study that names a ceiling."""
     if study.ceiling is None:
         return []
-    return [estimate(share_of_gain(scores, others, _finals(study, arms[study.ceiling])))]
+    if arm in (study.baseline, study.ceiling):
+        return [_NOTHING]
+    finals = [_finals(study, arms[name]) for name in (arm, study.baseline, study.ceiling)]
+    return [estimate(share_of_gain(*finals))]
 
 
 def _overall_row(study: Study, arm: str, grid: Grid) -> list[str]:

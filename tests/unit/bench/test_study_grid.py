@@ -61,6 +61,9 @@ def test_a_part_of_the_grid(tmp_path: Path) -> None:
             "curve: dubble is no arm",
         ),
         ("seeds:", "seeds: [", "is not YAML"),
+        ("baseline: grpo", "baseline: grpo\nceiling: dubble", "dubble is no arm"),
+        ("baseline: grpo", "baseline: grpo\nfewer: {dubble: [1]}", "dubble is no arm"),
+        ("baseline: grpo", "baseline: grpo\nfewer: {double: [1, 4]}", "fewer: 4 is none of the study's seeds"),
     ],
 )
 def test_what_would_be_unfair_or_unsafe_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -107,6 +107,17 @@ def test_numbers_by_hand(monkeypatch: pytest.MonkeyPatch, engines: type[FakeEngi
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_one_run_tells_of_earlier_steps_and_of_a_share_of_what_can_be_gained(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = "ceiling: double\nalso_after: [10]\nfewer: {renamed: [2, 3]}\n"
+    text = page(monkeypatch, ONE_FAMILY + more)
+    assert "Cells: 8 of 8 finished." in text and "After 10 steps:" in text
+    assert cells(text, "renamed")[1] == "2"
+    early, late = [cells(text, "double", table) for table in (0, 1)]
+    assert early[3] < late[3] and early[6:8] == ["400", "5,120"] and late[6:8] == ["800", "10.2k"]
+    assert [cells(text, arm)[5] for arm in ("grpo", "renamed", "double")] == ["-", "0.000 [0.000, 0.000]", "-"]
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_planted_no_op_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     text = page(monkeypatch)
     assert cells(text, "renamed")[4] == "+0.000 [+0.000, +0.000]"

@@ -249,6 +249,11 @@ def test_series_are_rounded_and_keep_gaps() -> None:
     assert found["select/effective_ratio"] == found["time/overhead_ratio"] == (None, None)
 
 
+def test_what_was_bought_and_how_well_is_kept_of_every_step() -> None:
+    found = series([{"step": 0}, {"step": 1, "label/bought": 7}, {"step": 2, "monitor/gap_captured": 0.5}])
+    assert (found["label/bought"], found["monitor/gap_captured"]) == ((7, None), (None, 0.5))
+
+
 def test_time_left_by_hand() -> None:
     assert time_left(3, [20.0, 40.0]) == ", 1m30 left"
     assert time_left(3, []) == time_left(0, [20.0]) == ""

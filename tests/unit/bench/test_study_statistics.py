@@ -18,6 +18,7 @@ from tests.bench.statistics import (
     paired_difference,
     probability_of_improvement,
     resolvable,
+    share_of_gain,
 )
 
 scores = st.lists(st.integers(0, 20).map(lambda tick: tick / 20), min_size=1, max_size=12)
@@ -167,3 +168,20 @@ def test_power_by_simulation(n: int) -> None:
     found = np.abs(drawn.mean(axis=1)) > half * drawn.std(axis=1, ddof=1)
     assert found.mean() == pytest.approx(0.8, abs=0.01)
     assert math.isfinite(half)
+
+
+def test_a_share_of_a_gain_by_hand() -> None:
+    baseline, ceiling = {1: 0.4, 2: 0.5, 3: 0.6}, {1: 0.8, 2: 0.7, 3: 0.9}
+    found = share_of_gain({1: 0.6, 2: 0.6, 3: 0.7, 4: 0.0}, baseline, ceiling)
+    assert found is not None and found.n == 3, "the seeds that all have"
+    assert found.value == pytest.approx((0.2 + 0.1 + 0.1) / (0.4 + 0.2 + 0.3))
+    assert found.interval is not None and found.interval[0] <= found.value <= found.interval[1]
+    assert share_of_gain(ceiling, baseline, baseline) is None, "nothing is gained"
+    assert share_of_gain({4: 0.1}, baseline, ceiling) is None
+    alone = share_of_gain({1: 0.6}, baseline, ceiling)
+    assert alone is not None and alone.interval is None
+
+
+def test_a_gain_that_may_be_none_has_no_interval() -> None:
+    found = share_of_gain({1: 0.5, 2: 0.5}, {1: 0.4, 2: 0.6}, {1: 0.9, 2: 0.5})
+    assert found is not None and found.interval is None
