@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from runs import SMALL, Here, deterministic, groups, rows
+from runs import SMALL, START_S, Here, deterministic, groups, rows
 
 from effrl.run.groups import tally
 from effrl.tasks.source import problems
@@ -53,9 +53,11 @@ def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
         )
 
 
-def test_a_probe_tells_what_votes_are_worth_and_buys_nothing(here: Here, tmp_path: Path) -> None:
-    told = here("labels", "probe", "ttrl", "--prompts", "8", "--out", "shares.jsonl")
-    assert "8 of 4,096 training prompts" in told and " of 8, 95 % interval " in told
+def test_a_probe_tells_what_votes_are_worth_and_buys_nothing(effrl: Any, tmp_path: Path) -> None:
+    probe = effrl("labels", "probe", "ttrl", "--prompts", "8", "--out", "shares.jsonl")
+    assert probe.end(START_S) == 0, probe.output()
+    assert "8 of 4,096 training prompts" in probe.output() and " of 8, 95 % interval " in probe.output()
+    assert probe.orphans() == []
     shares = [json.loads(line) for line in (tmp_path / "shares.jsonl").read_text().splitlines()]
     assert len({row["prompt_id"] for row in shares}) == 8 and all(0 < row["share"] <= 1 for row in shares)
     assert not (tmp_path / "runs").exists(), "there is no run, and no ledger"
