@@ -23,6 +23,8 @@ LABELLERS = {
     "plug-in": "label={kind: 'label_plugins:BelowMean'}",
 }
 LEARNS = {LABELLERS["care"]}
+RARELY = {"vote", "random, rest voted"}
+"""What these would show is in the others: they buy nothing, or what the one that drops the rest buys."""
 
 
 def copy_when_killed(monkeypatch: pytest.MonkeyPatch, run: Path, bought: Path, updated: Path) -> None:
@@ -70,7 +72,13 @@ def weights(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize("label", LABELLERS.values(), ids=LABELLERS)
+@pytest.mark.parametrize(
+    "label",
+    [
+        pytest.param(label, id=name, marks=[pytest.mark.slow] if name in RARELY else [])
+        for name, label in LABELLERS.items()
+    ],
+)
 def test_it_ends_with_the_same_weights(label: str, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "plugins"))
     whole, cut, updated = tmp_path / "whole", tmp_path / "bought", tmp_path / "updated"
