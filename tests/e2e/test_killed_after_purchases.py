@@ -23,8 +23,8 @@ LABELLERS = {
     "plug-in": "label={kind: 'label_plugins:BelowMean'}",
 }
 LEARNS = {LABELLERS["care"]}
-RARELY = {"vote", "random, rest voted"}
-"""What these would show is in the others: they buy nothing, or what the one that drops the rest buys."""
+RARELY = {"vote", "random, rest voted", "random, rest dropped"}
+"""What these would show is in the others: care buys a share and drops the rest too."""
 
 
 def copy_when_killed(monkeypatch: pytest.MonkeyPatch, run: Path, bought: Path, updated: Path) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
 from runs import SMALL, START_S, Here, deterministic, groups, rows
 
 from effrl.run.groups import tally
@@ -19,6 +20,7 @@ def unmonitored(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in deterministic(row).items() if name != "label/vote_accuracy"}
 
 
+@pytest.mark.slow  # test_poison.py shows the same of a run that has more to leak
 def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
     data = tmp_path / "train.jsonl"
     drawn = enumerate(problems("chain", "train", 64, 0, range(5), "abcdefgh"))
