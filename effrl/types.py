@@ -151,6 +151,11 @@ class ReadGroup:
         return self.clusters.count(cluster)
 
     @property
+    def majority_share(self) -> float:
+        """Share of the rollouts that agree with the majority; 0 without any answer."""
+        return self.size(0) / len(self.clusters)
+
+    @property
     def voted(self) -> str | None:
         """The majority's answer, as its first rollout wrote it; None without any answer."""
         return self.answers[self.clusters.index(0)] if 0 in self.clusters else None
@@ -294,6 +299,11 @@ class Score:
 
     def __post_init__(self) -> None:
         assert (self.outcome is not None) == self.status.scored, "scored rollouts, and only they, have an outcome"
+
+    @property
+    def right(self) -> bool:
+        """Whether the rollout counts as right where a yes or no is needed; what could not be scored does not."""
+        return self.outcome is not None and self.outcome >= 0.5
 
 
 @dataclass(frozen=True, slots=True)

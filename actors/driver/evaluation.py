@@ -83,7 +83,13 @@ class Evaluation:
 async def evaluate(
     config: Config, found: Measurable, cluster: Cluster, tell: Callable[[str], None]
 ) -> dict[str, list[Graded]]:
-    """Grade a model on every set, with actors of its own, which are the caller's to stop.
+    """Grade a model on every set; the arguments are those of :func:`started`."""
+    evaluation = await started(config, found, cluster, tell)
+    return await evaluation.grade(tell)
+
+
+async def started(config: Config, found: Measurable, cluster: Cluster, tell: Callable[[str], None]) -> Evaluation:
+    """An evaluation with actors of its own, which are the caller's to stop.
 
     Args:
         cluster: one that is not learning.
@@ -94,5 +100,4 @@ async def evaluate(
     clock, wait_s = Stopwatch(), config.cluster.wait_s
     rewards = RewardService(cluster.reward, clock, wait_s, config.reward, config.eval_max_tokens)
     sampler = Sampler(cluster.rollout, wait_s)
-    evaluation = Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock)
-    return await evaluation.grade(tell)
+    return Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock)

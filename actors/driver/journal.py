@@ -13,7 +13,7 @@ from actors.wait import answer
 from effrl.batch import Batch
 from effrl.config.schema import RunConfig
 from effrl.label.agreement import agreement
-from effrl.label.collapse import COLLAPSE, collapse
+from effrl.label.collapse import COLLAPSE, collapsing
 from effrl.protocols import Part
 from effrl.questions import Account
 from effrl.report.progress import Progress
@@ -105,7 +105,7 @@ class RunJournal:
     def _collapse(self, row: dict[str, Any]) -> dict[str, float]:
         """A metric of the step at which votes were first seen to collapse, and a line for people."""
         rows = self.metrics.rows()
-        if any(earlier.get(COLLAPSE) for earlier in rows) or (found := collapse([*rows, row])) is None:
+        if any(earlier.get(COLLAPSE) for earlier in rows) or (found := collapsing([*rows, row])) is None:
             return {}
         self.progress.note(str(found))
         return {COLLAPSE: 1.0}

@@ -56,7 +56,7 @@ class Grading:
         """By group id."""
         tasks = [task for group, label in groups for task in _tasks(group, label)]
         scores = self._verifier(tasks) if tasks else []
-        right = (score.outcome is not None and score.outcome >= 0.5 for score in scores)
+        right = (score.right for score in scores)
         return {group.group_id: tuple(islice(right, len(group.completions))) for group, _ in groups}
 
 

@@ -29,7 +29,8 @@ class DatasetOracle(Section):
 
 class StepBudget(Budget):
     per_step: Share = 0.2
-    """Labels that a step may buy, as a share of its prompts; fractions add up over the steps (CARE's p)."""
+    """Labels that a step may buy, as a share of its prompts (CARE's p). A fraction of a label is rounded up; with
+    ``kind: random`` fractions add up over the steps instead."""
 
 
 class LabelConfig(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from effrl.config.label_base import LabelConfig
-from effrl.config.section import PositiveFloat, PositiveInt, Share, expanded
+from effrl.config.section import LocalPath, PositiveFloat, PositiveInt, Share
 
 
 class LabelFree(LabelConfig):
@@ -53,7 +53,7 @@ class RestrainLabel(LabelFree):
     """Votes for the first answer below which a group is penalised; by default 3/16 of the group, rounded up."""
     penalty: Annotated[float, Field(ge=0)] = 0.5
     """What is taken from every advantage of such a group. No baseline evens it out: watch entropy and lengths."""
-    reference: Annotated[Path, AfterValidator(lambda path: Path(expanded(str(path))).absolute())] | None = None
+    reference: Annotated[LocalPath, AfterValidator(Path.absolute)] | None = None
     """JSON Lines of ``prompt_id`` and ``share``, the votes of the initial model, by which prompts are weighed; made by
     ``effrl labels probe CONFIG --all --out FILE``. Without it all prompts count alike."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, floor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from effrl.batch import Settled
 from effrl.label.care.features import Features, features
@@ -32,7 +32,8 @@ class ActiveLabeller:
     quota: Quota
     longest: int
     """Tokens of the longest completion."""
-    charge: Literal["once", "per_visit"] = "once"
+    pays_per_visit: bool = False
+    """Whether a label is charged whenever its group is chosen, instead of once for good."""
     memory: ProbeMemory = field(default_factory=lambda: ProbeMemory(0))
     name = "labeller"
     _seen: dict[str, Features] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class ActiveLabeller:
 
     async def _owned(self, step: Step, groups: Sequence[ReadGroup]) -> dict[str, Reply]:
         """Labels that are paid for, by prompt id; with a charge per visit nothing is paid for good."""
-        if self.charge == "per_visit":
+        if self.pays_per_visit:
             return {}
         ids = [read.group.prompt.id for read in groups]
         labels = zip(ids, await self.oracle.owned(step, ids), strict=True)

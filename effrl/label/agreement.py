@@ -17,7 +17,7 @@ def agreement(settled: Sequence[Settled]) -> dict[str, float]:
     answering = [entry.read for entry in judged if entry.read.voted is not None]
     found: dict[str, float] = {}
     if answering:
-        found["label/majority_share"] = float(np.mean([read.size(0) / len(read.clusters) for read in answering]))
+        found["label/majority_share"] = float(np.mean([read.majority_share for read in answering]))
         found["label/answer_entropy"] = float(np.mean([answer_entropy(cluster_sizes(read)) for read in answering]))
     if total := sum(tokens.values()):
         found |= {f"label/token_share/{kind}": count / total for kind, count in tokens.items()}

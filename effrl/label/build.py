@@ -45,7 +45,7 @@ def labeller(config: Config, oracle: Oracle, monitor: Monitor) -> Labeller:
         case ActiveLabel() as label:
             quota, memory = whole(label.budget.per_step), ProbeMemory(label.probes.memory)
             halves = _buyer(config, label, monitor), _filter(config, label)
-            return ActiveLabeller(oracle, *halves, quota, longest, label.charge, memory)
+            return ActiveLabeller(oracle, *halves, quota, longest, label.pays_per_visit, memory)
         case PluginLabel(kind=kind):
             made: Labeller = plugins.load("label.kind", kind)(config, oracle)
             return made

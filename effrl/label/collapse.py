@@ -17,7 +17,7 @@ RISE = 0.05
 KEPT = 0.85
 """Share of the best pass@k that a healthy run keeps. Held-out prompts that some sample solved, and now none does, are
 the one sign that a run which learns never shows: its majorities grow too. Of the bench's 24 runs on votes alone, those
-that collapse keep 0.12 to 0.64 of it, those that learn 0.91 and more."""
+that collapse keep 0.10 to 0.62 of it, those that learn 0.91 and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,14 @@ class Collapse:
 def collapse(rows: Sequence[MetricsRow]) -> Collapse | None:
     """The first evaluation of a run at which all signs are there; None where none is, or where no vote trains."""
     evaluated = [place for place, row in enumerate(rows) if _solved(row) is not None]
-    found = (_seen(rows[: place + 1]) for place in evaluated)
+    found = (collapsing(rows[: place + 1]) for place in evaluated)
     return next((collapse for collapse in found if collapse is not None), None)
 
 
-def _seen(rows: Sequence[MetricsRow]) -> Collapse | None:
-    """Whether the last of these rows, an evaluation, shows all signs."""
+def collapsing(rows: Sequence[MetricsRow]) -> Collapse | None:
+    """Whether the last of these rows is an evaluation that shows all signs."""
+    if not rows or _solved(rows[-1]) is None:
+        return None
     solved = [value for row in rows if (value := _solved(row)) is not None]
     shares, entropies = _values(rows, "label/majority_share"), _values(rows, "label/answer_entropy")
     if len(shares) < 2 * WINDOW or not any(_values(rows, "label/token_share/vote")):

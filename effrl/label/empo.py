@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
+from effrl.label.buy.entropy import answer_entropy
 from effrl.label.care.features import cluster_sizes
 from effrl.label.stateless import Stateless
 from effrl.label.vote import NO_VOTE
@@ -35,5 +36,5 @@ class EmpoLabeller(Stateless):
 
 def semantic_entropy(read: ReadGroup) -> float:
     """Entropy of a group's answers in nats; a rollout without an answer is one of its own."""
-    n, sizes = len(read.clusters), cluster_sizes(read)
-    return -sum(size / n * log(size / n) for size in (*sizes, *[1] * (n - sum(sizes))))
+    sizes = cluster_sizes(read)
+    return answer_entropy([*sizes, *[1] * (len(read.clusters) - sum(sizes))])

@@ -88,7 +88,7 @@ def told(settled: Settled) -> Watched:
     if supervision is None or not supervision.is_true:
         return group
     there = [score for score, rollout in zip(scores, judged.group.rollouts, strict=True) if not rollout.failed]
-    right = tuple(score.outcome is not None and score.outcome >= 0.5 for score in there)
+    right = tuple(score.right for score in there)
     return replace(group, right=right, completions=())
 
 

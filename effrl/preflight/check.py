@@ -60,10 +60,7 @@ def check(config: Config) -> Preflight:
 
 def check_evaluation(config: Config) -> Measurable:
     """Look at what an evaluation needs of a config; raises as :func:`check` does."""
-    model = find_model(config.model.path)
-    context = model.context_up_to(config.model.context)
-    _check_stops(config, model)
-    check_tokenizer(model.path, model.vocabulary)
+    model, context = _sampled_model(config)
     if not config.data.held_out:
         raise UserError("there is nothing to evaluate on: set data.eval, for example data.eval=rows.jsonl?label=answer")
     prompts = PromptCheck(config, model)
@@ -72,15 +69,21 @@ def check_evaluation(config: Config) -> Measurable:
 
 def check_sampling(config: Config) -> Measurable:
     """Look at what sampling training prompts needs of a config; they are its only set, ``train``, labels or none."""
-    model = find_model(config.model.path)
-    context = model.context_up_to(config.model.context)
+    model, context = _sampled_model(config)
     limit = Limit("rollout.max_tokens", config.rollout.max_tokens, context)
     _check_room(limit)
-    _check_stops(config, model)
-    check_tokenizer(model.path, model.vocabulary)
     prompts, train = PromptCheck(config, model), survey(config.data.train, config.data.form)
     prompts.check("data.train", config.data.train, train, limit)
     return Measurable(model, context, {"train": train}, prompts.notes())
+
+
+def _sampled_model(config: Config) -> tuple[ModelFacts, int]:
+    """A model that is sampled and not trained, and its context."""
+    model = find_model(config.model.path)
+    context = model.context_up_to(config.model.context)
+    _check_stops(config, model)
+    check_tokenizer(model.path, model.vocabulary)
+    return model, context
 
 
 def _check_room(limit: Limit) -> None:

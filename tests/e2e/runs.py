@@ -2,18 +2,24 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from actors.driver.labelling import TimedLabeller
 from effrl.run import metrics
+from effrl.types import Judged, ReadGroup, Step, View
 
 SMALL = (
     "rollout.prompts=8",
@@ -109,3 +115,30 @@ def groups(run: Path, step: int) -> list[dict[str, Any]]:
 def deterministic(row: dict[str, Any]) -> dict[str, Any]:
     """What must repeat: everything but times and memory."""
     return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/", "cpu/"))}
+
+
+def copy_when_bought(monkeypatch: pytest.MonkeyPatch, run: Path, copy: Path, step: int) -> None:
+    """Copy the run directory once a step has bought its labels: what a kill at that moment leaves."""
+    assign = TimedLabeller.assign
+
+    async def assign_then_copy(
+        labeller: TimedLabeller, now: Step, read: Sequence[ReadGroup], views: Sequence[View]
+    ) -> Sequence[Judged]:
+        judged = await assign(labeller, now, read, views)
+        if now.number == step:
+            copy_once(run, copy)
+        return judged
+
+    monkeypatch.setattr(TimedLabeller, "assign", assign_then_copy)
+
+
+def copy_once(run: Path, copy: Path) -> None:
+    if not copy.exists():
+        shutil.copytree(run, copy)
+
+
+def purchases(run: Path) -> list[tuple[Any, ...]]:
+    """Every line of a run's ledger that is a purchase: query, prompt, step, state, cost and answer."""
+    with closing(sqlite3.connect(run / "ledger.sqlite")) as connection:
+        query = "select query_id, prompt_id, step, state, cost, answer from purchases order by query_id"
+        return connection.execute(query).fetchall()

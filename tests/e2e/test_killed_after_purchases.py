@@ -1,17 +1,15 @@
 """Each labeller: killed after it has bought and resumed, a real run ends with the same weights, bit for bit."""
 
-import shutil
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import SMALL, Here, deterministic, groups, rows
+from runs import SMALL, Here, copy_once, copy_when_bought, deterministic, groups, purchases, rows
 
 from actors.driver.labelling import TimedLabeller
 from effrl.batch import Settled
-from effrl.types import Judged, ReadGroup, Step, View
+from effrl.types import Step
 
 SETTINGS = (*SMALL, "rollout.refill=0", "run.steps=3", "run.save_every=2", "run.sinks=[]", "eval.prompts=2")
 LABELLERS = {
@@ -30,34 +28,15 @@ RARELY = {"vote", "random, rest voted", "random, rest dropped"}
 def copy_when_killed(monkeypatch: pytest.MonkeyPatch, run: Path, bought: Path, updated: Path) -> None:
     """Copy the run directory as a kill leaves it: once step 3 has bought its labels, and between its update and what
     the labeller learns."""
-    assign, learn = TimedLabeller.assign, TimedLabeller.learn
-
-    async def assign_then_copy(
-        labeller: TimedLabeller, step: Step, read: Sequence[ReadGroup], views: Sequence[View]
-    ) -> Sequence[Judged]:
-        judged = await assign(labeller, step, read, views)
-        if step.number == 3:
-            copy_once(run, bought)
-        return judged
+    learn = TimedLabeller.learn
 
     async def copy_then_learn(labeller: TimedLabeller, step: Step, settled: Sequence[Settled]) -> Mapping[str, float]:
         if step.number == 3:
             copy_once(run, updated)
         return await learn(labeller, step, settled)
 
-    monkeypatch.setattr(TimedLabeller, "assign", assign_then_copy)
+    copy_when_bought(monkeypatch, run, bought, step=3)
     monkeypatch.setattr(TimedLabeller, "learn", copy_then_learn)
-
-
-def copy_once(run: Path, copy: Path) -> None:
-    if not copy.exists():
-        shutil.copytree(run, copy)
-
-
-def purchases(run: Path) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(run / "ledger.sqlite") as connection:
-        query = "select query_id, prompt_id, step, state, cost, answer from purchases order by query_id"
-        return connection.execute(query).fetchall()
 
 
 def prompts_and_fates(run: Path) -> list[list[tuple[Any, ...]]]:

@@ -5,20 +5,14 @@ Groups are replayed and scored anew, DOTS rolls out references, probes learn, an
 
 import gzip
 import json
-import shutil
-import sqlite3
 import zipfile
-from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import SMALL, Here, deterministic, groups, rows
+from runs import SMALL, Here, copy_when_bought, deterministic, groups, purchases, rows
 
-from actors.driver.labelling import TimedLabeller
 from effrl.tasks.source import problems
-from effrl.types import Judged, ReadGroup, Step, View
 
 POISON = "918273645"
 SETTINGS = (
@@ -39,32 +33,6 @@ def write(data: Path, sound: set[str] | None = None) -> None:
     lines = [{"id": f"p{n}", "prompt": problem.prompt, "label": problem.answer} for n, problem in drawn]
     spoilt = [line if sound is None or line["id"] in sound else {**line, "label": POISON} for line in lines]
     data.write_text("".join(json.dumps(line) + "\n" for line in spoilt))
-
-
-def copy_when_bought(monkeypatch: pytest.MonkeyPatch, run: Path, copy: Path) -> None:
-    """Copy the run directory once step 4 has bought its labels: what a kill at that moment leaves."""
-    assign = TimedLabeller.assign
-
-    async def assign_then_copy(
-        labeller: TimedLabeller, step: Step, read: Sequence[ReadGroup], views: Sequence[View]
-    ) -> Sequence[Judged]:
-        judged = await assign(labeller, step, read, views)
-        if step.number == 4:
-            copy_once(run, copy)
-        return judged
-
-    monkeypatch.setattr(TimedLabeller, "assign", assign_then_copy)
-
-
-def copy_once(run: Path, copy: Path) -> None:
-    if not copy.exists():
-        shutil.copytree(run, copy)
-
-
-def purchases(run: Path) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(run / "ledger.sqlite")) as connection:
-        query = "select query_id, prompt_id, step, state, answer from purchases order by query_id"
-        return connection.execute(query).fetchall()
 
 
 def told(run: Path) -> dict[str, Any]:
@@ -104,7 +72,7 @@ def test_poison_is_nowhere_but_in_the_data(here: Here, tmp_path: Path, monkeypat
     assert {"count_probe.pt", "vote_probe.pt"} < expected["probes"].keys() and "label/gate_loss" in found[4]
 
     write(data, {prompt_id for _, prompt_id, *_ in expected["purchases"]})
-    copy_when_bought(monkeypatch, poisoned, cut)
+    copy_when_bought(monkeypatch, poisoned, cut, step=4)
     here("train", "quickstart", *SETTINGS, f"data.train={data}", f"run.dir={poisoned}")
     assert "resuming after step 2" in here("resume", cut)
     for run in (poisoned, cut):

@@ -34,7 +34,7 @@ class Lesson:
 
 def record_of(settled: Settled, features: Features) -> ProbeRecord:
     """A record of a group that was scored against its true label."""
-    right = np.array([score.outcome is not None and score.outcome >= 0.5 for score in settled.scored.scores])
+    right = np.array([score.right for score in settled.scored.scores])
     return ProbeRecord(features, right, *truth(settled.scored.judged.read.clusters, right))
 
 

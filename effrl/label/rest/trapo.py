@@ -60,7 +60,7 @@ class TrapoFilter:
         for entry in settled:
             if entry.fate not in (Fate.PARKED, Fate.FAILED):
                 self._note(entry.scored)
-        return {"label/reference": float(len(self._members("")))}
+        return {"label/reference": float(len(self.labelled.keys() | self.trained))}
 
     async def save(self, into: Path) -> Saved:
         known = {"labelled": self.labelled, "voted": self.voted, "trained": sorted(self.trained)}
@@ -122,7 +122,7 @@ def tied(read: ReadGroup) -> bool:
 
 def agreement(read: ReadGroup) -> float:
     """The pass rate of a group without a label."""
-    return 0.0 if tied(read) else read.size(0) / len(read.clusters)
+    return 0.0 if tied(read) else read.majority_share
 
 
 def likeness(history: Sequence[float], members: Sequence[Sequence[float]]) -> float | None:
