@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from effrl.batch import Batch, Settled, Stored
-from effrl.questions import Answer, Question, Reply
+from effrl.questions import Answer, Question, Reply, Standing
 from effrl.saved import Saved
 from effrl.types import (
     Continuation,
@@ -129,11 +129,11 @@ class Explains(Selector, Protocol):
 class Oracle(Protocol):
     """Sells labels; the ledger and the budget are on its side."""
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> Sequence[str | None]:
-        """Return the labels among these that were bought before this step's own decisions, None for the others.
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> Sequence[Standing]:
+        """Return what was bought or asked before this step's own decisions: a label, an open query, or None.
 
         A step that a resume repeats sees what it saw the first time: its own purchases, and those of steps that were
-        lost, are not among them.
+        lost, are not among them. (Answers that came since are.)
         """
         ...
 
@@ -147,6 +147,33 @@ class Oracle(Protocol):
 
     async def withdraw(self, queries: Sequence[str]) -> None:
         """Take back queries that were asked and not answered; what was held back for them is free again."""
+        ...
+
+
+class Answerer(Protocol):
+    """Who answers the questions of a run: what ``label.oracle.kind`` names by import path. Runs in the oracle actor.
+
+    It keeps neither a ledger nor a budget: it is asked only what can be paid, and what it answers is paid. It inherits
+    from :class:`effrl.label.oracle.desk.AtOnce` if no answer of it comes late. Your own is a class or function
+    ``(config: effrl.config.schema.LabelConfig) -> Answerer``.
+    """
+
+    source: str
+    """Its name in the ledger; a prompt is paid once per source."""
+
+    def ask(self, questions: Mapping[str, Question]) -> Mapping[str, Reply]:
+        """Reply to each question by query id; an answer that comes later is ``Asked`` with that same query id.
+
+        A question may come again with the same id, after a crash.
+        """
+        ...
+
+    def answered(self) -> Sequence[Answer]:
+        """Return late answers. One that was returned before may come again; it changes nothing."""
+        ...
+
+    def withdraw(self, queries: Sequence[str]) -> None:
+        """Forget these questions: nobody waits for them any more."""
         ...
 
 

@@ -7,10 +7,17 @@ from effrl.types import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an oracle is asked: a prompt, and the distinct answers of the policy to it, the most frequent first."""
+    """What an oracle is asked: a prompt, and the distinct answers of the policy to it, the most frequent first.
+
+    Example: ``Question(prompt, ("46", "45"), ("12+34=46;#46", "12+34=45;#45"), 1.4)``.
+    """
 
     prompt: Prompt
     candidates: tuple[str, ...] = ()
+    solutions: tuple[str, ...] = ()
+    """One completion for each candidate, for people to look at."""
+    priority: float = 0.0
+    """What the labeller ranked the group by: of open questions, people get the highest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +25,8 @@ class Label:
     """An oracle's reply: the true answer. It is paid for, and owned from the next step on."""
 
     answer: str
+    weight: float = 1.0
+    """How much it counts in the loss, in (0, 1]: less where those who gave it are known to err."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,10 @@ class Refused:
     """Why, in words that go on from "no label: ": :data:`BUDGET_SPENT`, :data:`UNLABELLED`, or an oracle's own."""
 
 
+Standing = Label | Asked | None
+"""What an oracle knows of a prompt before a step decides: its label is owned, it is asked for, or neither."""
+
+
 BUDGET_SPENT = "the budget is spent"
 UNLABELLED = "the data have none for this prompt"
 
@@ -49,6 +62,10 @@ class Answer:
     query: str
     prompt_id: str
     answer: str | None
+    weight: float = 1.0
+    """As of a :class:`Label`."""
+    reason: str = ""
+    """Why there is no answer, in words that go on from "no label: "."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +86,8 @@ class Account:
     """What committed and open purchases up to the step leave of the budget; None without a limit."""
     price: float
     """Of one label."""
+    reused: int = 0
+    """Labels that earlier runs bought, and this one has for nothing (``label.reuse``)."""
 
     @property
     def spent(self) -> bool:
@@ -78,7 +97,7 @@ class Account:
     @property
     def exhausted(self) -> bool:
         """Whether there is no label to learn from, and none will come: nothing is owned, asked for or affordable."""
-        return self.spent and self.bought_total + self.open == 0
+        return self.spent and self.bought_total + self.reused + self.open == 0
 
 
 ROUNDING = 1e-9

@@ -88,7 +88,7 @@ class Scout:
         groups = _groups(prompts, sampled)
         ids = [prompt.id for prompt in prompts]
         buys = self.config.label.buys_all
-        labels = await (self._buy(step, prompts) if buys else self.oracle.owned(step, ids))
+        labels = await (self._buy(step, prompts) if buys else self._owned(step, ids))
         graded = [(group, label) for group, label in zip(groups, labels, strict=True) if label is not None]
         voted = [group for group, label in zip(groups, labels, strict=True) if label is None]
         scores = zip((group.prompt.id for group, _ in graded), await self.rewards.score(graded), strict=True)
@@ -127,7 +127,7 @@ class Scout:
         prompts are rolled out.
         """
         ids, votes = [prompt.id for prompt in prompts], target == "pseudo_answer"
-        labels = await (self.oracle.owned(step, ids) if votes else self._buy(step, prompts))
+        labels = await (self._owned(step, ids) if votes else self._buy(step, prompts))
         kind: Target = "final_answer" if votes else target
         told = [(prompt, target_of(kind, label, None), "gold") for prompt, label in zip(prompts, labels, strict=True)]
         unknown = [prompt for prompt, text, _ in told if text is None] if votes else []
@@ -135,6 +135,10 @@ class Scout:
         told += [(group.group.prompt, target_of(target, None, group.voted), "vote") for group in read]
         aims = {prompt.id: Aim(prompt, text, source) for prompt, text, source in told if text is not None}
         return [aims[prompt_id] for prompt_id in ids if prompt_id in aims], sampled
+
+    async def _owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
+        standing = await self.oracle.owned(step, prompt_ids)
+        return [known.answer if isinstance(known, Label) else None for known in standing]
 
     async def _buy(self, step: Step, prompts: Sequence[Prompt]) -> list[str | None]:
         """Labels of prompts, before the step's own decisions; None where there is none to be had at once."""

@@ -13,7 +13,7 @@ from effrl.label.monitor import Watched, metrics
 from effrl.label.oracle.address import note_place, open_ledger
 from effrl.label.oracle.ledger import Ledger
 from effrl.label.oracle.vault import LabelVault
-from effrl.questions import Account, Answer, Question, Reply
+from effrl.questions import Account, Answer, Question, Reply, Standing
 from effrl.run.directory import RunDirectory
 from effrl.types import Step
 
@@ -68,10 +68,10 @@ class OracleActor(Role):
         """Who sells in a step. A prompt is charged once per seller: with a charge per visit each step has its own."""
         return f"{SOURCE}@{step.number}" if self.config.pays_per_visit else SOURCE
 
-    def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
-        """The labels among these that were bought before the step; the ledger alone is asked, not the vault."""
-        owned = self.ledger.owned(prompt_ids, step.number)
-        return [owned.get(prompt_id) for prompt_id in prompt_ids]
+    def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
+        """What was bought or asked before the step; the ledger alone is asked, not the vault."""
+        known = self.ledger.asked(prompt_ids, step.number) | self.ledger.owned(prompt_ids, step.number)
+        return [known.get(prompt_id) for prompt_id in prompt_ids]
 
     def answered(self, after: int) -> tuple[int, list[Answer]]:
         """No answer of a data set comes late."""

@@ -9,7 +9,7 @@ from actors.wait import answer
 from effrl.batch import Settled
 from effrl.config.reward import AnyReward
 from effrl.label.monitor import Watched, told, watched
-from effrl.questions import Answer, Question, Reply
+from effrl.questions import Answer, Question, Reply, Standing
 from effrl.reward.sandbox.pool import patience
 from effrl.run.metrics import Stopwatch
 from effrl.types import Fate, ReadGroup, Step
@@ -22,7 +22,7 @@ class OracleService:
     actor: Any
     wait_s: float
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
         return await answer(self.actor.owned.remote(step, prompt_ids), self.wait_s, "owned labels", "oracle")
 
     async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:

@@ -1,30 +1,29 @@
 """What every ``label`` section has, whatever its kind is."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, model_validator
 
-from effrl.config.section import PositiveInt, Section, Share, expanded
+from effrl.config.oracle import AnyOracle, DatasetOracle, HumanOracle
+from effrl.config.section import LocalPath, PositiveInt, Section, Share, expanded
 
 
 def _absolute(address: str) -> str:
-    """The same file wherever a resume starts."""
+    """The same place wherever a resume starts."""
     if "://" not in address:
         return str(Path(expanded(address)).absolute())
-    if not address.startswith("sqlite:////"):
-        raise ValueError(f"{address}: a ledger is an SQLite file; write its path, or sqlite:////path/to/ledger.sqlite")
+    if not address.startswith(("sqlite:////", "http://", "https://")):
+        raise ValueError(
+            f"{address}: a ledger is an SQLite file or an inbox; write its path, sqlite:////path/to/ledger.sqlite, or"
+            " the inbox's http:// or https:// address"
+        )
     return address
 
 
 class Budget(Section):
     total: PositiveInt | None = None
     """Labels that the run may buy in all; no limit by default."""
-
-
-class DatasetOracle(Section):
-    kind: Literal["dataset"] = "dataset"
-    """Labels come from the data source's own label column."""
 
 
 class StepBudget(Budget):
@@ -37,10 +36,22 @@ class LabelConfig(Section):
     """What every labeller has, and what other parts need to know of it."""
 
     budget: Budget = Budget()
-    oracle: DatasetOracle = DatasetOracle()
+    oracle: AnyOracle = DatasetOracle()
+    """Who answers."""
     ledger: Annotated[str, AfterValidator(_absolute)] | None = None
     """File for what was bought, on a local disk of the driver's machine; ``ledger.sqlite`` in the run directory by
-    default. Needed where the run directory is on a network drive, on which SQLite cannot write safely."""
+    default. Needed where the run directory is on a network drive, on which SQLite cannot write safely. With
+    ``oracle.kind: human`` it may be the address of an inbox that runs elsewhere and owns the ledger."""
+    reuse: tuple[LocalPath, ...] = ()
+    """Runs, or ledgers, whose labels this run has for nothing where its prompts have the same ids."""
+    max_age: Annotated[int, Field(ge=0)] = 8
+    """Policy versions that a group may wait for its label and still be learned from; an older one is stale, and its
+    label is owned."""
+    wait_s: Annotated[float, Field(ge=0)] = 0
+    """Longest time that a step waits for the labels that it asked for before it parks their groups: for the algorithm
+    as the papers have it, where people or services answer fast."""
+    opinions: PositiveInt = 1
+    """People who must answer a question before the majority of them is its label; a tie asks one more."""
     monitor: bool = True
     """Whether each step's decisions are compared with the labels of its groups, bought or not, as far as the data have
     any. That is for reports alone: nothing that trains sees it. It costs the verifier's time for groups that were not
@@ -87,6 +98,25 @@ class LabelConfig(Section):
         return False
 
     @property
+    def is_remote(self) -> bool:
+        """Whether an inbox that runs elsewhere owns the ledger."""
+        return self.ledger is not None and self.ledger.startswith("http")
+
+    @property
     def share_per_step(self) -> float | None:
         """Labels that a step may buy, as a share of its prompts; None where only the total is limited."""
         return self.budget.per_step if isinstance(self.budget, StepBudget) else None
+
+    @model_validator(mode="after")
+    def _people_alone_vote(self) -> "LabelConfig":
+        asks_people = isinstance(self.oracle, HumanOracle)
+        if self.opinions > 1 and not asks_people:
+            raise ValueError(
+                f"label.opinions ({self.opinions}) counts people: set label.oracle.kind=human, or leave it out"
+            )
+        if self.is_remote and not asks_people:
+            raise ValueError(
+                f"label.ledger ({self.ledger}) is an inbox, and the labels are not people's: write a path, or set"
+                " label.oracle.kind=human"
+            )
+        return self

@@ -24,7 +24,10 @@ Quota = Callable[[Step, int], int]
 
 @dataclass
 class ActiveLabeller:
-    """A :class:`~effrl.protocols.Labeller`; owned prompts are supervised by their label and leave the ranking."""
+    """A :class:`~effrl.protocols.Labeller`; owned prompts are supervised by their label and leave the ranking.
+
+    So do prompts whose label is asked for: their group waits for the answer to the question that is open.
+    """
 
     oracle: Oracle
     buyer: Buyer
@@ -83,12 +86,12 @@ class ActiveLabeller:
         self.memory.records, self._seen = await asyncio.to_thread(load_records, path)
 
     async def _owned(self, step: Step, groups: Sequence[ReadGroup]) -> dict[str, Reply]:
-        """Labels that are paid for, by prompt id; with a charge per visit nothing is paid for good."""
+        """Labels that are paid for or asked for, by prompt id; with a charge per visit nothing is paid for good."""
         if self.pays_per_visit:
             return {}
         ids = [read.group.prompt.id for read in groups]
-        labels = zip(ids, await self.oracle.owned(step, ids), strict=True)
-        return {prompt_id: Label(label) for prompt_id, label in labels if label is not None}
+        standing = zip(ids, await self.oracle.owned(step, ids), strict=True)
+        return {prompt_id: known for prompt_id, known in standing if known is not None}
 
     async def _ranked(self, step: Step, candidates: Sequence[Candidate], groups: int) -> list[Left]:
         trusts = self.filter.trust(step, candidates, groups)
@@ -96,7 +99,7 @@ class ActiveLabeller:
         return [Left(*entry) for entry in zip(candidates, ranks, trusts, strict=True)]
 
     async def _buy(self, step: Step, chosen: Sequence[Left]) -> dict[str, Reply]:
-        questions = [question_of(entry.candidate.read) for entry in chosen]
+        questions = [question_of(entry.candidate.read, entry.rank.score or 0.0) for entry in chosen]
         replies = await self.oracle.buy(step, questions) if questions else []
         return {question.prompt.id: reply for question, reply in zip(questions, replies, strict=True)}
 

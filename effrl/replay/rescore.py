@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from effrl.batch import Stored
 from effrl.protocols import Oracle, Rewards
+from effrl.questions import Label
 from effrl.types import Judged, Step, Supervision
 
 
@@ -15,10 +16,12 @@ async def rescored(step: Step, groups: Sequence[Stored], oracle: Oracle, rewards
     """
     pseudo = [stored.scored.judged for stored in groups if not _supervision(stored.scored.judged).is_true]
     labels = await oracle.owned(step, [judged.group.prompt.id for judged in pseudo]) if pseudo else []
-    owned = [(judged, label) for judged, label in zip(pseudo, labels, strict=True) if label is not None]
+    owned = [(judged, label) for judged, label in zip(pseudo, labels, strict=True) if isinstance(label, Label)]
     if not owned:
         return list(groups)
-    corrected = [replace(judged, supervision=Supervision("bought", label)) for judged, label in owned]
+    corrected = [
+        replace(judged, supervision=Supervision("bought", label.answer, weight=label.weight)) for judged, label in owned
+    ]
     scored = {entry.group.id: entry for entry in await rewards.outcome(corrected)}
     return [replace(stored, scored=scored.get(stored.scored.group.id, stored.scored)) for stored in groups]
 

@@ -59,7 +59,9 @@ class OracleContract:
         return replies
 
     async def own(self, oracle: Oracle, step: int, *names: str) -> list[str | None]:
-        return list(await oracle.owned(step_of(step), names))
+        """The labels that are owned before a step."""
+        standing = await oracle.owned(step_of(step), names)
+        return [known.answer if isinstance(known, Label) else None for known in standing]
 
     async def test_asked_for_nothing_replies_nothing(self) -> None:
         oracle = self.make(LABELS, None)
@@ -149,6 +151,14 @@ class OracleContract:
         await oracle.withdraw([asked.query])
         assert isinstance((await oracle.buy(step_of(2), questions("b")))[0], Asked)
         assert await self.own(oracle, 3, "a", "b") == [None, None]
+
+    async def test_an_open_query_is_known_from_the_next_step_on(self) -> None:
+        if self.answers_at_once:
+            pytest.skip("nothing is open")
+        oracle = self.make(LABELS, None)
+        [asked] = await oracle.buy(step_of(2), questions("a"))
+        assert [list(await oracle.owned(step_of(step), ["a", "b"])) for step in (2, 3)] == [[None] * 2, [asked, None]]
+        assert await oracle.buy(step_of(5), questions("a")) == [asked], "who asks again attaches to it"
 
     async def test_to_withdraw_what_was_answered_changes_nothing(self) -> None:
         oracle = self.make(LABELS, 1)

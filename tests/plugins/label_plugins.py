@@ -8,7 +8,6 @@ from typing import Any
 from effrl.batch import Settled
 from effrl.label.verdicts import question_of, settled_by
 from effrl.label.vote import majority
-from effrl.questions import Label
 from effrl.run.files import written
 from effrl.saved import Saved
 from effrl.types import Decision, Judged, ReadGroup, Step, View, Want
@@ -33,7 +32,7 @@ class BelowMean:
 
     async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> list[Judged]:
         owned = await self.oracle.owned(step, [read.group.prompt.id for read in groups])
-        known = {read.group.id: Label(label) for read, label in zip(groups, owned, strict=True) if label is not None}
+        known = {read.group.id: label for read, label in zip(groups, owned, strict=True) if label is not None}
         wanted = [read for read in groups if read.group.id not in known and _share(read) < self.mean]
         replies = await self.oracle.buy(step, [question_of(read) for read in wanted])
         told = {**known, **{read.group.id: reply for read, reply in zip(wanted, replies, strict=True)}}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Outcome, State
-from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply
+from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply, Standing
 from effrl.types import Step
 
 
@@ -16,9 +16,10 @@ class Inbox:
         self.ledger, self.budget = Ledger(path), budget
         self.log: list[Answer] = []
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
         owned = self.ledger.owned(prompt_ids, step.number)
-        return [owned.get(name) for name in prompt_ids]
+        asked = self.ledger.asked(prompt_ids, step.number)
+        return [owned.get(name) or asked.get(name) for name in prompt_ids]
 
     async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         return [self._ask(step, question.prompt.id) for question in questions]

@@ -1,5 +1,5 @@
 """The only place that sees labels: the ``vault`` that holds them, and the ``ledger`` that counts what is sold, over the
-tables of ``purchases``. ``address`` opens a run's ledger where it lies.
+tables of ``purchases``; ``log`` tells answers that come late. ``address`` opens a run's ledger where it lies.
 
 Imported by the oracle actor and by nothing else of the product (a test holds the wall).
 """

@@ -12,14 +12,17 @@ Consumes: nothing. Waits for: SQLite's write lock, at most ``timeout_s``. Unbloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import case, create_engine, event, func, select
+from sqlalchemy import ColumnElement, case, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from effrl.errors import DeadlineError, UserError
+from effrl.label.oracle import log
 from effrl.label.oracle.purchases import (
+    REUSED,
     Books,
     LedgerError,
     Outcome,
@@ -34,7 +37,7 @@ from effrl.label.oracle.purchases import (
     purchases,
     total_cost,
 )
-from effrl.questions import Account, Reply
+from effrl.questions import Account, Answer, Asked, Label, Reply
 from effrl.types import LOOK_AHEAD
 
 __all__ = ["Ledger", "LedgerError", "Outcome", "Purchase", "Reservation", "State", "query_id"]
@@ -73,6 +76,7 @@ class Ledger:
         try:
             with self._transaction() as connection:
                 metadata.create_all(connection)
+                _bring_up_to_date(connection)
         except DatabaseError as error:
             raise UserError(f"{self._name}: cannot be opened as a ledger ({error.orig}); {_REMEDY}") from error
 
@@ -98,7 +102,7 @@ class Ledger:
             LedgerError: the query id belongs to another prompt or source.
         """
         terms = PurchaseTerms(source, step, cost, budget_total)
-        with self._books() as books:
+        with self.books() as books:
             books.load_for(terms, {query_id: prompt_id})
             return books.reserve(terms, query_id, prompt_id)
 
@@ -108,7 +112,7 @@ class Ledger:
         Raises:
             LedgerError: the purchase is unknown or refunded, or was committed with another answer.
         """
-        with self._books() as books:
+        with self.books() as books:
             books.load([query_id])
             books.commit(query_id, answer, answered_by)
 
@@ -118,7 +122,7 @@ class Ledger:
         Raises:
             LedgerError: the purchase is unknown, or committed: what was answered is paid.
         """
-        with self._books() as books:
+        with self.books() as books:
             books.load([query_id])
             books.refund(query_id)
 
@@ -148,28 +152,30 @@ class Ledger:
         """
         terms = PurchaseTerms(source, step, cost, budget_total)
         wanted = {query_id(stage, step, prompt_id): prompt_id for prompt_id in prompt_ids}
-        with self._books() as books:
+        with self.books() as books:
             books.load_for(terms, wanted)
             replies = {name: books.buy(terms, query, name, answer, answered_by) for query, name in wanted.items()}
         return [replies[prompt_id] for prompt_id in prompt_ids]
 
     def spent(self) -> float:
         """Cost of committed and reserved purchases."""
-        with self._engine.connect() as connection:
+        with self.reading() as connection:
             return total_cost(connection)
 
     def account(self, step: int, *, budget_total: int | None, price: float = 1.0) -> Account:
         """How the account stands at the end of a step; what a later step has bought or asked does not count."""
-        bought = purchases.c.state == State.COMMITTED
-        conditions = (bought & (purchases.c.step == step), bought, ~bought)
+        paid = purchases.c.state == State.COMMITTED
+        reused = purchases.c.step == REUSED
+        bought = paid & ~reused
+        conditions = (bought & (purchases.c.step == step), bought, paid & reused, ~paid)
         columns = (*(func.count(case((condition, 1))) for condition in conditions), func.sum(purchases.c.cost))
-        with self._engine.connect() as connection:
+        with self.reading() as connection:
             row = connection.execute(select(*columns).where(charged, purchases.c.step <= step)).one()
-        left = None if budget_total is None else budget_total - (row[3] or 0.0)
-        return Account(row[0], row[1], row[2], left, price)
+        left = None if budget_total is None else budget_total - (row[4] or 0.0)
+        return Account(row[0], row[1], row[3], left, price, reused=row[2])
 
-    def owned(self, prompt_ids: Sequence[str], step: int | None = None) -> dict[str, str]:
-        """Answers of those prompts whose label was bought; of several sources, the latest answer.
+    def owned(self, prompt_ids: Sequence[str], step: int | None = None) -> dict[str, Label]:
+        """Labels of those prompts whose label was bought; of several sources, the latest.
 
         Args:
             step: look at what was bought before the decisions of this step alone: in earlier steps, or by its look
@@ -177,18 +183,47 @@ class Ledger:
                 buy others besides. What a lost step bought is owned once the run has passed it; to buy it again before
                 costs nothing.
         """
-        answers: dict[str, str] = {}
-        bought = charged & (purchases.c.state == State.COMMITTED)  # the first condition is there for its index
+        rows = self._before(prompt_ids, step, State.COMMITTED, purchases.c.answer, purchases.c.weight)
+        return {prompt_id: Label(answer, weight) for prompt_id, answer, weight in rows}
+
+    def asked(self, prompt_ids: Sequence[str], step: int | None = None) -> dict[str, Asked]:
+        """The open queries about these prompts that were made before the decisions of ``step``, as for labels."""
+        rows = self._before(prompt_ids, step, State.RESERVED, purchases.c.query_id)
+        return {prompt_id: Asked(query) for prompt_id, query in rows}
+
+    def settle(self, answers: Sequence[Answer], answered_by: str) -> None:
+        """Close questions with what came late: a label is paid, the cost of none is given back, and the log tells.
+
+        A question that is closed already stays as it is.
+        """
+        with self.books() as books:
+            books.load([answer.query for answer in answers])
+            for answer in answers:
+                if books.is_open(answer.query):
+                    books.settle(answer, answered_by)
+                    log.add(books.connection, answer)
+
+    def answered(self, after: int) -> tuple[int, list[Answer]]:
+        """The late answers after a cursor, from 0 on, and the cursor to go on from."""
+        with self.reading() as connection:
+            if not log.news(connection, after):
+                return after, []
+        with self._transaction() as connection:
+            return log.tell(connection, after)
+
+    def _before(
+        self, prompt_ids: Sequence[str], step: int | None, state: State, *columns: ColumnElement[Any]
+    ) -> list[Any]:
+        """Prompt id and columns of lines of one state, the oldest first."""
+        wanted = charged & (purchases.c.state == state)  # the first condition is there for its index
         if step is not None:
             ahead = (purchases.c.step == step) & purchases.c.query_id.startswith(f"{LOOK_AHEAD}/")
-            bought &= (purchases.c.step < step) | ahead
-        columns = select(purchases.c.prompt_id, purchases.c.answer).where(bought)
-        query = columns.order_by(purchases.c.answered_at, purchases.c.query_id)
-        with self._engine.connect() as connection:
-            for chunk in chunks(prompt_ids):
-                rows = connection.execute(query.where(purchases.c.prompt_id.in_(chunk)))
-                answers.update((prompt_id, answer) for prompt_id, answer in rows)
-        return answers
+            wanted &= (purchases.c.step < step) | ahead
+        order = (purchases.c.answered_at, purchases.c.query_id)
+        query = select(purchases.c.prompt_id, *columns).where(wanted).order_by(*order)
+        with self.reading() as connection:
+            found = [connection.execute(query.where(purchases.c.prompt_id.in_(part))) for part in chunks(prompt_ids)]
+            return [row for rows in found for row in rows]
 
     def rows(self) -> Iterator[Purchase]:
         """Every line in the order of reservation, as of the first ``next``, without loading them all."""
@@ -202,11 +237,18 @@ class Ledger:
         self._engine.dispose()
 
     @contextmanager
-    def _books(self) -> Iterator[Books]:
+    def books(self) -> Iterator[Books]:
+        """One transaction over lines, which holds the write lock; whoever keeps tables of its own there uses it too."""
         with self._transaction() as connection:
             books = Books(connection)
             yield books
             books.flush()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that only reads, and waits for nobody."""
+        with self._engine.connect() as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -219,6 +261,12 @@ class Ledger:
             raise DeadlineError(
                 f"{self._name}: waited {self._timeout_s:g} s for the ledger's write lock; which process holds it?"
             ) from error
+
+
+def _bring_up_to_date(connection: Connection) -> None:
+    """Give a ledger of an earlier version the column that it lacks."""
+    if "weight" not in {column["name"] for column in inspect(connection).get_columns(purchases.name)}:
+        connection.execute(text("ALTER TABLE purchases ADD COLUMN weight FLOAT NOT NULL DEFAULT 1.0"))
 
 
 def file_of(url_or_path: str | Path) -> Path:

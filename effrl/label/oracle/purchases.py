@@ -26,7 +26,10 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, Row
 
 from effrl.errors import RunError
-from effrl.questions import BUDGET_SPENT, ROUNDING, UNLABELLED, Label, Refused
+from effrl.questions import BUDGET_SPENT, ROUNDING, UNLABELLED, Answer, Label, Refused
+
+REUSED = -1
+"""The step of labels that another run bought (``label.reuse``): before the first."""
 
 
 class LedgerError(RunError):
@@ -85,6 +88,8 @@ class Purchase:
     answered_by: str | None
     reserved_at: str
     answered_at: str | None
+    weight: float = 1.0
+    """How much the label counts, see :class:`~effrl.questions.Label`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ purchases = Table(
     Column("answered_by", Text),
     Column("reserved_at", Text, nullable=False),
     Column("answered_at", Text),
+    Column("weight", Float, nullable=False, server_default="1.0"),
     CheckConstraint("(state = 'committed') = (answer is not null)", name="answered_when_committed"),
 )
 # Spelled out, because SQLite uses a partial index only where it sees the same condition, not a parameter.
@@ -131,7 +137,8 @@ class Books:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
+        """For what else belongs into the same transaction."""
         self._lines: dict[str, Purchase] = {}
         self._charged: dict[tuple[str, str], str] = {}
         """Prompt and source to the query id that they are charged on."""
@@ -149,7 +156,7 @@ class Books:
         for chunk in chunks(list(wanted.values())):
             self._fetch(purchases.c.prompt_id.in_(chunk) & (purchases.c.source == terms.source) & charged)
         if terms.budget_total is not None:
-            self._spent = total_cost(self._connection)
+            self._spent = total_cost(self.connection)
 
     def reserve(self, terms: PurchaseTerms, query_id: str, prompt_id: str) -> Reservation:
         """See :meth:`effrl.label.oracle.ledger.Ledger.reserve`."""
@@ -163,14 +170,14 @@ class Books:
         self._change(Purchase(*who, State.RESERVED, terms.cost, None, None, _now(), None))
         return Reservation(Outcome.RESERVED, query_id)
 
-    def commit(self, query_id: str, answer: str, answered_by: str) -> None:
+    def commit(self, query_id: str, answer: str, answered_by: str, weight: float = 1.0) -> None:
         """See :meth:`effrl.label.oracle.ledger.Ledger.commit`."""
         line = self._get(query_id)
         if line.state is State.REFUNDED:
             raise LedgerError(f"{query_id}: was refunded before its answer came; reserve it again, then commit")
         if line.state is State.RESERVED:
-            done = State.COMMITTED
-            self._change(replace(line, state=done, answer=answer, answered_by=answered_by, answered_at=_now()))
+            paid = replace(line, state=State.COMMITTED, answer=answer, answered_by=answered_by, weight=weight)
+            self._change(replace(paid, answered_at=_now()))
         elif line.answer != answer:
             raise LedgerError(
                 f"{query_id}: already answered {line.answer!r} by {line.answered_by}, now {answer!r} by {answered_by};"
@@ -184,6 +191,17 @@ class Books:
             raise LedgerError(f"{query_id}: was answered by {line.answered_by} and paid; it cannot be refunded")
         if line.state is State.RESERVED:
             self._change(replace(line, state=State.REFUNDED))
+
+    def reopen(self, query_id: str) -> None:
+        """Take an answer back that nobody was told yet: its cost is held back again, as before it came.
+
+        Raises:
+            LedgerError: the purchase is unknown or refunded.
+        """
+        line = self._get(query_id)
+        if line.state is State.REFUNDED:
+            raise LedgerError(f"{query_id}: was refunded; reserve it again")
+        self._change(replace(line, state=State.RESERVED, answer=None, answered_by=None, answered_at=None, weight=1.0))
 
     def buy(
         self, terms: PurchaseTerms, query_id: str, prompt_id: str, answer: Callable[[str], str | None], answered_by: str
@@ -201,14 +219,25 @@ class Books:
         self.commit(reservation.query_id, label, answered_by)
         return Label(label)
 
+    def is_open(self, query_id: str) -> bool:
+        """Whether a purchase waits for its answer."""
+        return self._get(query_id).state is State.RESERVED
+
+    def settle(self, answer: Answer, answered_by: str) -> None:
+        """Commit the late answer to a query, or refund it where nobody could give one."""
+        if answer.answer is None:
+            self.refund(answer.query)
+        else:
+            self.commit(answer.query, answer.answer, answered_by, answer.weight)
+
     def flush(self) -> None:
         """Write every changed line."""
         if self._changed:
-            self._connection.execute(_UPSERT, [asdict(line) for line in self._changed.values()])
+            self.connection.execute(_UPSERT, [asdict(line) for line in self._changed.values()])
             self._changed.clear()
 
     def _fetch(self, condition: ColumnElement[bool]) -> None:
-        for row in self._connection.execute(select(purchases).where(condition)):
+        for row in self.connection.execute(select(purchases).where(condition)):
             self._note(purchase(row))
 
     def _note(self, line: Purchase) -> None:

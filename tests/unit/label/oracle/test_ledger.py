@@ -71,7 +71,7 @@ def test_a_killed_attempt_left_a_reservation(ledger: Ledger) -> None:
     assert reserve(ledger, 2, "p", total=1) == Reservation(Outcome.PENDING, "train/3/p")
     assert ledger.spent() == 1.0
     ledger.commit("train/3/p", "46", "ann")
-    assert ledger.owned(["p"]) == {"p": "46"}
+    assert ledger.owned(["p"]) == {"p": Label("46")}
 
 
 def test_another_source_is_another_charge(ledger: Ledger) -> None:
@@ -80,7 +80,7 @@ def test_another_source_is_another_charge(ledger: Ledger) -> None:
     assert reserve(ledger, 4, "p", source="people").outcome is Outcome.RESERVED
     ledger.commit("train/4/p", "47", "ann")
     assert ledger.spent() == 2.0
-    assert ledger.owned(["p"]) == {"p": "47"}
+    assert ledger.owned(["p"]) == {"p": Label("47")}
 
 
 def test_an_exhausted_budget_writes_nothing(ledger: Ledger) -> None:
@@ -170,7 +170,7 @@ def test_buy_all(ledger: Ledger) -> None:
     assert (buy(1, "a", "a", "b"), buy(2, "a", "c", "d", "b")) == (first, second), "repeated, after a resume for one"
     assert list(ledger.rows()) == before
     assert ledger.account(2, budget_total=2) == Account(1, 2, open=0, budget_left=0, price=1)
-    assert ledger.owned(["a", "b", "c", "d"]) == {"a": "1", "c": "3"}
+    assert ledger.owned(["a", "b", "c", "d"]) == {"a": Label("1"), "c": Label("3")}
 
 
 def test_buy_all_completes_what_a_killed_attempt_reserved(ledger: Ledger) -> None:
@@ -250,7 +250,7 @@ def test_buy_all_buys_nothing_when_the_source_fails(ledger: Ledger) -> None:
 def test_owned_takes_any_number_of_prompts(ledger: Ledger) -> None:
     names = [f"p{number}" for number in range(40_000)]
     ledger.buy_all("train", 1, names[-2:], "dataset", lambda name: name, "data", budget_total=None)
-    assert ledger.owned(names) == {name: name for name in names[-2:]}
+    assert ledger.owned(names) == {name: Label(name) for name in names[-2:]}
     assert ledger.owned([]) == {}
 
 
