@@ -124,7 +124,8 @@ class Batch:
 
     def _fate_of_old(self, scored: ScoredGroup, version: int) -> Fate:
         age = version - min(rollout.version_min for rollout in scored.group.rollouts)
-        return Fate.STALE if age > self.max_age else fate_of(scored, self.contrast)
+        has_label = scored.judged.decision is Decision.USE
+        return Fate.STALE if has_label and age > self.max_age else fate_of(scored, self.contrast)
 
     def rollouts(self) -> list[Rollout]:
         """All fresh rollouts of the step, whatever became of them."""
@@ -149,7 +150,9 @@ class Batch:
             "rollout/tokens": sum(group.tokens for group in groups),
             "rollout/truncated_fraction": truncated_fraction(rollouts),
             "groups/rolled": len(groups),
-            **{f"groups/{fate}": fates[fate] for fate in Fate if fate is not Fate.ROLLED_BACK},
+            **{f"groups/{fate}": fates[fate] for fate in Fate if fate not in (Fate.ROLLED_BACK, Fate.STALE)},
+            "groups/joined": len(self.joined),
+            "groups/stale": sum(entry.fate is Fate.STALE for entry in self.joined),
             "select/effective_ratio": fates[Fate.TRAINED] / len(groups),
             "select/difficulty_mean": None if mean is None else 1 - mean,
             **_replay_metrics(self.step, self.replayed),

@@ -141,12 +141,22 @@ class Oracle(Protocol):
         """Return one reply per question. Buying again what is owned costs nothing, and gives the same label."""
         ...
 
-    async def answered(self, after: int) -> tuple[int, Sequence[Answer]]:
-        """Return the late answers after a cursor, from 0 on, and the cursor to go on from."""
+    async def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, Sequence[Answer]]:
+        """Return the late answers after a cursor, from 0 on, and the cursor to go on from.
+
+        Where there is none yet, wait up to ``wait_s`` seconds for one.
+        """
+        ...
+
+    async def open(self) -> Sequence[str]:
+        """Return the queries that nobody has answered yet, of whatever attempt at the run."""
         ...
 
     async def withdraw(self, queries: Sequence[str]) -> None:
-        """Take back queries that were asked and not answered; what was held back for them is free again."""
+        """Take back queries that were asked and not answered; what was held back for them is free again.
+
+        Who waits for one is told so, as of a question that nobody could answer.
+        """
         ...
 
 

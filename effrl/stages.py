@@ -41,7 +41,8 @@ class TrainingStage:
     def batch(self, step: Step) -> Batch:
         fresh, rollout = self.config.fresh_at(step.place), self.config.rollout
         contrast = self.config.advantage.needs_contrast
-        return Batch(step.number, fresh, rollout.refill, self._advantages, contrast, rollout.prompts - fresh)
+        replays, max_age = rollout.prompts - fresh, self.config.label.max_age
+        return Batch(step.number, fresh, rollout.refill, self._advantages, contrast, replays, max_age=max_age)
 
 
 @dataclass

@@ -249,9 +249,12 @@ class Judged:
     reason: str = ""
     grounds: Mapping[str, float] = field(default_factory=dict)
     """What the decision went by, such as the score that groups were ranked by; kept with the group."""
+    query: str | None = None
+    """What a parked group waits for."""
 
     def __post_init__(self) -> None:
         assert (self.supervision is not None) == (self.decision is Decision.USE)
+        assert (self.query is not None) == (self.decision is Decision.PARK)
 
     @property
     def group(self) -> Group:

@@ -75,5 +75,7 @@ def account_metrics(account: Account) -> dict[str, float | None]:
     return {
         "label/bought": account.bought,
         "label/bought_total": account.bought_total,
+        "label/open": account.open,
+        "label/reused": account.reused,
         "label/budget_left": account.budget_left,
     }

@@ -28,7 +28,7 @@ from actors.wait import TIMELINE, answer
 from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.build import labeller
-from effrl.label.parked import NoParking
+from effrl.label.parked import NoParking, ParkedGroups
 from effrl.learn.canary import tolerance
 from effrl.loop import Services, run
 from effrl.preflight.check import Preflight
@@ -94,6 +94,8 @@ class Driver:
             if self.start.step == 0:
                 await self.journal.base(self.start.version, await services.evaluate(0))
             await run(services)
+            if not self.stopping:
+                await self.parked.close()
         finally:
             self.journal.given_up(await self.rollouts.cancel())
             self.timeline.flush()
@@ -120,14 +122,14 @@ class Driver:
         )
         monitor = MonitorService(cluster.oracle, config.reward, clock, wait_s, config.label.monitor)
         self.labeller = TimedLabeller(labeller(config, oracle, monitor), clock)
-        parked, process = NoParking(), process_rewards(config)
-        self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, parked, process)
+        self.parked, process = self._parking(oracle), process_rewards(config)
+        self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, self.parked, process)
         self.journal = self._journal()
         return Services(
             stages=OneStage(TrainingStage(config, self.labeller, self.start.step + 1, self._go_on)),
             rollouts=self.rollouts,
             rewards=rewards,
-            parked=parked,
+            parked=self.parked,
             replay=ReplayService(cluster.data, oracle, rewards, wait_s),
             process=process,
             learner=learner,
@@ -136,6 +138,12 @@ class Driver:
             evaluate=Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock),
             journal=self.journal,
         )
+
+    def _parking(self, oracle: OracleService) -> NoParking | ParkedGroups:
+        """Where groups wait whose label comes late."""
+        label = self.config.label
+        late = label.oracle.comes_late
+        return ParkedGroups(oracle, self.directory.parked, label.wait_s) if late else NoParking()
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""

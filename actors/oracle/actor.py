@@ -73,9 +73,13 @@ class OracleActor(Role):
         known = self.ledger.asked(prompt_ids, step.number) | self.ledger.owned(prompt_ids, step.number)
         return [known.get(prompt_id) for prompt_id in prompt_ids]
 
-    def answered(self, after: int) -> tuple[int, list[Answer]]:
+    def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, list[Answer]]:
         """No answer of a data set comes late."""
         return after, []
+
+    def open(self) -> list[str]:
+        """Nothing is open, as below."""
+        return []
 
     def withdraw(self, queries: Sequence[str]) -> None:
         """Nothing is open, since nothing was ever asked to be answered later."""

@@ -28,8 +28,12 @@ class OracleService:
     async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         return await answer(self.actor.buy.remote(step, questions), self.wait_s, "labels", "oracle")
 
-    async def answered(self, after: int) -> tuple[int, list[Answer]]:
-        return await answer(self.actor.answered.remote(after), self.wait_s, "late answers", "oracle")
+    async def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, list[Answer]]:
+        asked = self.actor.answered.remote(after, wait_s)
+        return await answer(asked, self.wait_s + wait_s, "late answers", "oracle")
+
+    async def open(self) -> list[str]:
+        return await answer(self.actor.open.remote(), self.wait_s, "open queries", "oracle")
 
     async def withdraw(self, queries: Sequence[str]) -> None:
         await answer(self.actor.withdraw.remote(queries), self.wait_s, "taking queries back", "oracle")

@@ -20,6 +20,6 @@ def settled_by(reply: Reply, read: ReadGroup, source: Literal["gold", "bought"])
         case Label(answer=answer, weight=weight):
             return Judged(read, Decision.USE, Supervision(source, answer, weight=weight))
         case Asked(query=query):
-            return Judged(read, Decision.PARK, reason=f"asked: {query}")
+            return Judged(read, Decision.PARK, reason="asked", query=query)
         case Refused(reason=reason):
             return Judged(read, Decision.DROP, reason=f"no label: {reason}")

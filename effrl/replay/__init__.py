@@ -1,3 +1,3 @@
-"""Rollout replay: ``store`` keeps recent groups with signal, ``archive`` writes them to disk, ``rescore`` puts the
-truth in place of a pseudo-label that was bought since.
+"""Rollout replay: ``store`` keeps recent groups with signal, ``rescore`` puts the truth in place of a pseudo-label that
+was bought since.
 """

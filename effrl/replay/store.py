@@ -13,7 +13,7 @@ from pathlib import Path
 
 from effrl.batch import Settled, Stored
 from effrl.errors import UserError
-from effrl.replay.archive import read_groups, write_groups
+from effrl.run.archive import read_groups, write_groups
 from effrl.seeds import stream
 from effrl.types import Fate
 

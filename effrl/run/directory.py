@@ -37,6 +37,11 @@ class RunDirectory:
         return self.path / "groups"
 
     @property
+    def parked(self) -> Path:
+        """Groups that wait for their label, whole."""
+        return self.path / "parked"
+
+    @property
     def scores(self) -> Path:
         """What was found out of each prompt before it was chosen or not."""
         return self.path / "select" / "scores.jsonl"

@@ -19,7 +19,7 @@ from reads import answered, ids_of, step_of
 
 from effrl.batch import Settled
 from effrl.protocols import Labeller, Part
-from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply
+from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply, Standing
 from effrl.types import (
     Decision,
     Fate,
@@ -50,14 +50,17 @@ class Counter:
         self.bought: dict[str, int] = {}
         """Step that paid, by prompt id."""
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
-        return [self._label(name) if self._owned_at(step, name) else None for name in prompt_ids]
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
+        return [self._standing(step, name) for name in prompt_ids]
 
     async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         return [self._sell(step, name) for name in ids_of(questions)]
 
-    async def answered(self, after: int) -> tuple[int, list[Answer]]:
+    async def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, list[Answer]]:
         return after, []
+
+    async def open(self) -> list[str]:
+        return []
 
     async def withdraw(self, queries: Sequence[str]) -> None:
         return None
@@ -68,10 +71,13 @@ class Counter:
         if name not in self.bought and self.budget is not None and len(self.bought) >= self.budget:
             return Refused(BUDGET_SPENT)
         self.bought.setdefault(name, step.number)
-        return Asked(f"{step.stage}/{step.number}/{name}") if self.reply == "asked" else Label(self._label(name))
+        return Asked(f"{step.stage}/{self.bought[name]}/{name}") if self.reply == "asked" else Label(self._label(name))
 
-    def _owned_at(self, step: Step, name: str) -> bool:
-        return self.reply == "label" and self.bought.get(name, step.number) < step.number
+    def _standing(self, step: Step, name: str) -> Standing:
+        asked = self.bought.get(name, step.number)
+        if asked >= step.number:
+            return None
+        return Label(self._label(name)) if self.reply == "label" else Asked(f"{step.stage}/{asked}/{name}")
 
     def _label(self, name: str) -> str:
         return f"true {name}" if self.sound is None or name in self.sound else "poisoned"

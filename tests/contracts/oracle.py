@@ -148,7 +148,11 @@ class OracleContract:
         oracle = self.make(LABELS, 1)
         asked, refused = await oracle.buy(step_of(1), questions("ab"))
         assert isinstance(asked, Asked) and isinstance(refused, Refused), "an open query holds its cost back"
+        assert list(await oracle.open()) == [asked.query]
         await oracle.withdraw([asked.query])
+        assert list(await oracle.open()) == []
+        _, told = await oracle.answered(0)
+        assert [(entry.query, entry.answer) for entry in told] == [(asked.query, None)], "who waits for it is told"
         assert isinstance((await oracle.buy(step_of(2), questions("b")))[0], Asked)
         assert await self.own(oracle, 3, "a", "b") == [None, None]
 

@@ -24,13 +24,17 @@ class Inbox:
     async def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         return [self._ask(step, question.prompt.id) for question in questions]
 
-    async def answered(self, after: int) -> tuple[int, list[Answer]]:
+    async def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, list[Answer]]:
         return len(self.log), self.log[after:]
 
+    async def open(self) -> list[str]:
+        return [row.query_id for row in self.ledger.rows() if row.state is State.RESERVED]
+
     async def withdraw(self, queries: Sequence[str]) -> None:
-        open_ = {row.query_id for row in self.ledger.rows() if row.state is State.RESERVED}
-        for query in set(queries) & open_:
+        for query in set(queries) & set(await self.open()):
             self.ledger.refund(query)
+            prompt_id = next(row.prompt_id for row in self.ledger.rows() if row.query_id == query)
+            self.log.append(Answer(query, prompt_id, None, reason="withdrawn"))
 
     def answer(self, query: str, text: str | None) -> None:
         """A person's answer; None: no idea. Of several, the first one counts."""

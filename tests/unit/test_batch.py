@@ -190,7 +190,12 @@ def test_what_counts_without_being_learned_from() -> None:
     batch.join([aged(1, [1, 0], "stale"), aged(4, [1, 1], "joined")], version=4)
     batch.add([scored([1, 0]), scored([1, 1, None], name="filtered"), scored([None, 1], name="failed")])
     waits = scored([1, 0], drop=True, name="waits")
-    batch.add([scored([0, 0], drop=True, name="dropped"), replace(waits, judged=replace(waits.judged, decision=PARK))])
+    batch.add(
+        [
+            scored([0, 0], drop=True, name="dropped"),
+            replace(waits, judged=replace(waits.judged, decision=PARK, query="q")),
+        ]
+    )
     lost = replace(waits.group, rollouts=(rollout(2), Rollout.lost(0)))
     batch.add([replace(waits, judged=replace(waits.judged, read=unread(lost)))])
     assert [group.group.prompt.id for group in batch.silent] == ["filtered", "dropped", "waits", "joined"]
@@ -310,5 +315,5 @@ def test_a_parked_group_gets_its_fate_when_its_label_comes() -> None:
 def test_a_group_that_is_parked_is_not_replaced() -> None:
     batch = Batch(1, 2, 1.0, GRPO)
     waiting = scored([1, 0], drop=True, name="waits")
-    batch.add([ScoredGroup(replace(waiting.judged, decision=Decision.PARK), ()), scored([1, 0])])
+    batch.add([ScoredGroup(replace(waiting.judged, decision=Decision.PARK, query="q"), ()), scored([1, 0])])
     assert batch.fates() == {Fate.PARKED: 1, Fate.TRAINED: 1} and batch.missing == 0

@@ -44,4 +44,4 @@ async def test_a_run_without_parking_refuses_to_lose_a_parked_group() -> None:
     used = Judged(answered("b", "1"), Decision.DROP)
     assert await NoParking().keep(step_of(1), [used]) == [used] and await NoParking().answered(step_of(1)) == []
     with pytest.raises(RunError, match="parks the group of a"):
-        await NoParking().keep(step_of(1), [used, Judged(answered("a", "1"), Decision.PARK)])
+        await NoParking().keep(step_of(1), [used, Judged(answered("a", "1"), Decision.PARK, query="q")])

@@ -18,7 +18,9 @@ NOTHING = Account(bought=0, bought_total=0, open=0, budget_left=0.5, price=1.0)
 
 def batch(*decisions: Decision) -> Batch:
     made = Batch(1, len(decisions), 0.0, advantages(GrpoAdvantage()))
-    made.add([ScoredGroup(Judged(answered(name, "1"), d), ()) for name, d in zip("abc", decisions, strict=False)])
+    for name, decision in zip("abc", decisions, strict=False):
+        query = name if decision is Decision.PARK else None
+        made.add([ScoredGroup(Judged(answered(name, "1"), decision, query=query), ())])
     return made
 
 

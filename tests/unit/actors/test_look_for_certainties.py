@@ -21,7 +21,7 @@ from effrl.config.schema import Config
 from effrl.errors import RunError, UserError
 from effrl.learn.packing import MicroBatch
 from effrl.models import TINY, fingerprint
-from effrl.questions import Question, Reply
+from effrl.questions import Label, Question, Reply, Standing
 from effrl.run.metrics import Stopwatch
 from effrl.select.ufo.records import ScoreRecords, certainties
 from effrl.select.ufo.selector import UfoSelector
@@ -41,8 +41,8 @@ class LabelOracle(Oracle):
         self.bought += ids_of(questions)
         return replies([None if name in self.none else label(name) for name in ids_of(questions)])
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
-        return [label(name) if name in self.has else None for name in prompt_ids]
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
+        return [Label(label(name)) if name in self.has else None for name in prompt_ids]
 
 
 def label(prompt_id: str) -> str:

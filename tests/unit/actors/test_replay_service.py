@@ -20,6 +20,7 @@ from actors.driver.feedback import FeedbackService
 from effrl.batch import Batch, Stored
 from effrl.config.schema import Config
 from effrl.label.stateless import Stateless
+from effrl.questions import Label, Standing
 from effrl.replay.rescore import rescored
 from effrl.reward.reading import membership
 from effrl.run.checkpoint import Checkpoint, Checkpoints
@@ -55,9 +56,9 @@ class Shop:
         self.labels, self.outcomes, self.asked = labels, outcomes, 0
         self.judged: list[Judged] = []
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
         self.asked += 1
-        return [self.labels.get(name) for name in prompt_ids]
+        return [Label(self.labels[name]) if name in self.labels else None for name in prompt_ids]
 
     async def outcome(self, judged: Sequence[Judged]) -> list[ScoredGroup]:
         self.judged += judged

@@ -14,7 +14,7 @@ from actors.driver.scout import Scout
 from actors.rollout.sampling import Sampled, SampleRequest
 from effrl.config.schema import Config
 from effrl.protocols import LookAhead
-from effrl.questions import Question, Reply
+from effrl.questions import Label, Question, Reply, Standing
 from effrl.run.metrics import Stopwatch
 from effrl.types import Group, Pick, Prompt, ReadGroup, Rollout, Score, Status, Step
 
@@ -41,8 +41,8 @@ class Oracle:
         self.bought += ids_of(questions)
         return replies(["a"] * len(questions))
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
-        return ["a" if name in self.has else None for name in prompt_ids]
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
+        return [Label("a") if name in self.has else None for name in prompt_ids]
 
 
 class Rewards:

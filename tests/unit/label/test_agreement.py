@@ -41,7 +41,7 @@ def test_shares_and_entropy_by_hand() -> None:
 
 def test_what_waits_for_its_label_is_not_of_the_step_yet() -> None:
     read = answered("a", "1", "2")
-    parked = Settled(ScoredGroup(Judged(read, Decision.PARK), ()), Fate.PARKED)
+    parked = Settled(ScoredGroup(Judged(read, Decision.PARK, query="q"), ()), Fate.PARKED)
     assert agreement([parked]) == {}
 
 

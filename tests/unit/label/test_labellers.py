@@ -20,7 +20,7 @@ from effrl.label.rest.gate import GateFilter
 from effrl.label.rest.trapo import TrapoFilter
 from effrl.label.rest.vote import VoteFilter
 from effrl.label.vote import majority
-from effrl.questions import Question, Reply
+from effrl.questions import Label, Question, Reply, Standing
 from effrl.stateless import StatelessPart
 from effrl.types import Decision, Judged, Step, View
 
@@ -41,8 +41,8 @@ class Shop:
         self.mine |= set(sold)
         return replies([f"true-{name}" if name in sold else None for name in names])
 
-    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
-        return [f"true-{name}" if name in self.mine else None for name in prompt_ids]
+    async def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
+        return [Label(f"true-{name}") if name in self.mine else None for name in prompt_ids]
 
 
 GROUPS = [answered("a", "1", "1", "2"), answered("b", "3", None, "3"), answered("c", None, None, None)]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from effrl.batch import Settled, fate_of
 from effrl.config.replay import fresh_at, fresh_of
 from effrl.errors import UserError
-from effrl.replay.archive import read_groups, write_groups
 from effrl.replay.store import ReplayStore
 from effrl.reward.reading import LOST
+from effrl.run.archive import read_groups, write_groups
 from effrl.types import (
     Decision,
     Fate,

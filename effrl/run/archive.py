@@ -91,6 +91,8 @@ def _record(scored: ScoredGroup) -> dict[str, Any]:
         "clusters": read.clusters,
         "decision": judged.decision,
         "reason": judged.reason,
+        "query": judged.query,
+        "grounds": dict(judged.grounds),
         "supervision": asdict(judged.supervision) if judged.supervision else None,
         "scores": [asdict(score) for score in scored.scores],
     }
@@ -115,7 +117,9 @@ def _group(record: Mapping[str, Any], prompts: _Reader, tokens: _Reader, logprob
         purpose=record["purpose"],
     )
     read = ReadGroup(group, tuple(record["answers"]), tuple(record["clusters"]))
-    judged = Judged(read, Decision(record["decision"]), _supervision(record["supervision"]), record["reason"])
+    supervision = _supervision(record["supervision"])
+    known = {name: record[name] for name in ("reason", "grounds", "query")}
+    judged = Judged(read, Decision(record["decision"]), supervision, **known)
     scores = tuple(Score(**{**score, "status": Status(score["status"])}) for score in record["scores"])
     return ScoredGroup(judged, scores)
 
