@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reads import answered, step_of
 
 import effrl
 from actors import role
@@ -16,10 +17,11 @@ from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
 from effrl.batch import Settled
 from effrl.config.schema import Config
-from effrl.label.parked import NoParking
+from effrl.label.parked import NoParking, ParkedGroups
 from effrl.label.stateless import Stateless
 from effrl.process.none import NoProcess
 from effrl.protocols import Part
+from effrl.questions import Answer
 from effrl.run.files import written
 from effrl.run.metrics import Stopwatch
 from effrl.saved import SavedFile
@@ -60,6 +62,33 @@ class TestNoLabellerState(PartContract):
 class TestNoParking(PartContract):
     def make(self) -> Part:
         return NoParking()
+
+
+class TestParkedGroups(PartContract):
+    """Who waits for what, and how far the answers were read; the groups themselves are files that never change."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.place = tmp_path_factory.mktemp("run")
+
+    def make(self) -> Part:
+        return ParkedGroups(_Steady(), self.place / "parked", 0.0)
+
+    async def use(self, part: Part) -> None:
+        """Two groups more wait, and an answer comes for one that did already."""
+        assert isinstance(part, ParkedGroups)
+        number = part._cursor + 1
+        groups = [answered(f"{name}{number}", "1", "2") for name in "ab"]
+        judged = [Judged(read, Decision.PARK, query=f"{read.group.prompt.id}?") for read in groups]
+        await part.keep(step_of(number), judged)
+        await part.answered(step_of(number + 1))
+
+
+class _Steady:
+    """An oracle that answers one question whenever somebody looks."""
+
+    async def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, list[Answer]]:
+        return after + 1, [Answer(f"a{after + 1}?", f"a{after + 1}", "1")]
 
 
 class TestNoProcess(PartContract):

@@ -1,5 +1,6 @@
 """An oracle whose answers come later, as a person's do."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,13 +26,15 @@ class Inbox:
         return [self._ask(step, question.prompt.id) for question in questions]
 
     async def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, list[Answer]]:
+        await asyncio.sleep(min(wait_s, 0.01))
         return len(self.log), self.log[after:]
 
     async def open(self) -> list[str]:
         return [row.query_id for row in self.ledger.rows() if row.state is State.RESERVED]
 
     async def withdraw(self, queries: Sequence[str]) -> None:
-        for query in set(queries) & set(await self.open()):
+        open_ = await self.open()
+        for query in (query for query in queries if query in open_):
             self.ledger.refund(query)
             prompt_id = next(row.prompt_id for row in self.ledger.rows() if row.query_id == query)
             self.log.append(Answer(query, prompt_id, None, reason="withdrawn"))
