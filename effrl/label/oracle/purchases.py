@@ -219,9 +219,19 @@ class Books:
         self.commit(reservation.query_id, label, answered_by)
         return Label(label)
 
+    def state(self, query_id: str) -> State:
+        """Where a purchase stands."""
+        return self._get(query_id).state
+
     def is_open(self, query_id: str) -> bool:
         """Whether a purchase waits for its answer."""
-        return self._get(query_id).state is State.RESERVED
+        return self.state(query_id) is State.RESERVED
+
+    def label(self, query_id: str) -> Label:
+        """What was bought by a purchase that is committed."""
+        line = self._get(query_id)
+        assert line.answer is not None, "it is committed"
+        return Label(line.answer, line.weight)
 
     def settle(self, answer: Answer, answered_by: str) -> None:
         """Commit the late answer to a query, or refund it where nobody could give one."""
