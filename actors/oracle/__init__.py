@@ -1,2 +1,2 @@
-"""The label oracle: ``actor`` holds vault and ledger, ``grading`` compares rollouts with labels for metrics, and
-``service`` is what the driver calls."""
+"""The label oracle: ``actor`` holds the vault, and ``desks`` opens where questions go: the data, a ``teacher``, people,
+or a ``remote`` inbox. ``grading`` compares rollouts with labels for metrics; ``service`` is what the driver calls."""

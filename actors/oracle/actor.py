@@ -1,24 +1,27 @@
 """The oracle actor: the only process that holds labels, and the ledger of every label that leaves it."""
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from actors.oracle.desks import open_desk
 from actors.oracle.grading import Grading
 from actors.role import Role
+from effrl import plugins
 from effrl.config.data import Source
 from effrl.config.label_base import LabelConfig
 from effrl.data.reader import read
 from effrl.label.monitor import Watched, metrics
-from effrl.label.oracle.address import note_place, open_ledger
-from effrl.label.oracle.ledger import Ledger
+from effrl.label.oracle.address import note_place
+from effrl.label.oracle.desk import Desk
 from effrl.label.oracle.vault import LabelVault
 from effrl.questions import Account, Answer, Question, Reply, Standing
 from effrl.run.directory import RunDirectory
 from effrl.types import Step
 
-SOURCE = "dataset"
-"""Who sells, and who answers."""
+POLL_S = 0.2
+"""Seconds between two looks for late answers that a step waits for."""
 
 
 class OracleActor(Role):
@@ -42,47 +45,53 @@ class OracleActor(Role):
         self.held_out = {name: LabelVault(read(source)) for name, source in held_out.items()}
         self.config = config
         self.grading = grading
+        plugins.search(grading.search_path)
 
     @cached_property
-    def ledger(self) -> Ledger:
-        return open_ledger(self.run, self.config.ledger)
+    def desk(self) -> Desk:
+        """Where questions go; opened when it is first needed."""
+        return open_desk(self.run, self.config, self.vault)
 
     def ready(self) -> int:
         """The process that it is, once the ledger is open.
 
         Raises:
-            UserError: it cannot be opened. (A constructor that raises is a dead actor, whose error has lost its kind.)
+            UserError: it cannot be opened, or whoever answers cannot be reached. (A constructor that raises is a dead
+                actor, whose error has lost its kind.)
         """
         if self.sells:
-            self.ledger.spent()
+            self.desk.open()
         return super().ready()
 
     def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
-        """One reply per question, in order: a data set answers at once, or never."""
-        ids, total, ledger = [question.prompt.id for question in questions], self.config.budget.total, self.ledger
-        note_place(self.run, self.config.ledger)
-        seller = self._seller(step)
-        return ledger.buy_all(step.stage, step.number, ids, seller, self.vault.buy, SOURCE, budget_total=total)
-
-    def _seller(self, step: Step) -> str:
-        """Who sells in a step. A prompt is charged once per seller: with a charge per visit each step has its own."""
-        return f"{SOURCE}@{step.number}" if self.config.pays_per_visit else SOURCE
+        """One reply per question, in order."""
+        desk = self.desk
+        if not self.config.is_remote:
+            note_place(self.run, self.config.ledger)
+        return desk.buy(step, questions)
 
     def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
         """What was bought or asked before the step; the ledger alone is asked, not the vault."""
-        known = self.ledger.asked(prompt_ids, step.number) | self.ledger.owned(prompt_ids, step.number)
-        return [known.get(prompt_id) for prompt_id in prompt_ids]
+        return self.desk.owned(step, prompt_ids)
 
     def answered(self, after: int, wait_s: float = 0.0) -> tuple[int, list[Answer]]:
-        """No answer of a data set comes late."""
-        return after, []
+        """Late answers after a cursor; where there are none yet, those that come within ``wait_s``."""
+        deadline = time.time() + wait_s
+        if wait_s:
+            self.desk.wait_until(deadline)
+        while True:
+            cursor, found = self.desk.answered(after)
+            if found or time.time() >= deadline:
+                return cursor, found
+            time.sleep(POLL_S)
 
     def open(self) -> list[str]:
-        """Nothing is open, as below."""
-        return []
+        """The queries that wait for their answer."""
+        return self.desk.open()
 
     def withdraw(self, queries: Sequence[str]) -> None:
-        """Nothing is open, since nothing was ever asked to be answered later."""
+        """Take questions back."""
+        self.desk.withdraw(queries)
 
     def monitor(self, name: str, prompt_ids: Sequence[str]) -> list[str | None]:
         """Labels of an evaluation set's prompts: they are only ever compared with answers for metrics."""
@@ -103,4 +112,4 @@ class OracleActor(Role):
 
     def account(self, step: int) -> Account:
         """How the account stands at the end of a step."""
-        return self.ledger.account(step, budget_total=self.config.budget.total)
+        return self.desk.account(step)

@@ -27,7 +27,7 @@ def started(config: AnyReward, search_path: Sequence[str]) -> Verifier:
 
 def grading(config: AnyReward, search_path: Sequence[str]) -> "Grading":
     """What the oracle of a run grades with."""
-    return Grading(partial(started, config, search_path))
+    return Grading(partial(started, config, search_path), search_path)
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Grading:
     """Compares rollouts with the labels of their prompts; what it found last is not looked for again."""
 
     start: Callable[[], Verifier]
+    search_path: Sequence[str] = ()
+    """Where the user's modules lie."""
     _found: dict[str, tuple[bool, ...]] = field(default_factory=dict)
     """By group id."""
 

@@ -148,6 +148,7 @@ class Config(Section):
         kinds = {name: section.kind for name, section in sections.items()}
         if self.process is not None:
             kinds["process"] = self.process.kind
+        kinds["label.oracle"] = self.label.oracle.kind
         return {f"{section}.kind": kind for section, kind in kinds.items() if ":" in kind}
 
     @property

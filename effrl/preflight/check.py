@@ -102,7 +102,7 @@ def _check_plugins(config: Config) -> None:
 
 
 def _check_labels(config: Config, train: Survey) -> None:
-    if train.without_labels and config.label.buys:
+    if train.without_labels and config.label.buys and config.label.oracle.reads_data:
         where = "data.train" if train.labelled == 0 else f"{train.without_labels[0]} in data.train"
         raise UserError(
             f"label.kind={config.label.kind} buys labels, but no row of {where} has one: name their key, for example"

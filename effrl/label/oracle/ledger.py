@@ -203,6 +203,30 @@ class Ledger:
                     books.settle(answer, answered_by)
                     log.add(books.connection, answer)
 
+    def open(self) -> list[str]:
+        """The queries that wait for their answer, the oldest first."""
+        waits = charged & (purchases.c.state == State.RESERVED)
+        query = select(purchases.c.query_id).where(waits).order_by(purchases.c.reserved_at, purchases.c.query_id)
+        with self.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def adopt(self, lines: Sequence[Purchase]) -> int:
+        """Take over committed lines of other ledgers, unless their prompts have a label; returns how many were."""
+        with self.books() as books:
+            for source in {line.source for line in lines}:
+                terms = PurchaseTerms(source, 0, 0.0, None)
+                books.load_for(terms, {line.query_id: line.prompt_id for line in lines if line.source == source})
+            return sum(books.adopt(line) for line in lines)
+
+    def withdraw(self, queries: Sequence[str], reason: str) -> None:
+        """Close questions without an answer; one that is closed already stays as it is."""
+        with self.books() as books:
+            books.load(queries)
+            for query in queries:
+                if books.is_open(query):
+                    books.refund(query)
+                    log.add(books.connection, Answer(query, books.prompt_of(query), None, reason=reason))
+
     def answered(self, after: int) -> tuple[int, list[Answer]]:
         """The late answers after a cursor, from 0 on, and the cursor to go on from."""
         with self.reading() as connection:

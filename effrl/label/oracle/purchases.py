@@ -69,6 +69,8 @@ class Reservation:
     """The purchase to commit or refund."""
     answer: str | None = None
     """The label; present exactly when the outcome is ``owned``."""
+    weight: float = 1.0
+    """Of the label."""
 
     def __post_init__(self) -> None:
         assert (self.answer is not None) == (self.outcome is Outcome.OWNED)
@@ -162,8 +164,9 @@ class Books:
         """See :meth:`effrl.label.oracle.ledger.Ledger.reserve`."""
         self._check(terms, query_id, prompt_id)
         if (held := self._charged.get((prompt_id, terms.source))) is not None:
-            answer = self._lines[held].answer
-            return Reservation(Outcome.PENDING if answer is None else Outcome.OWNED, held, answer)
+            line = self._lines[held]
+            outcome = Outcome.PENDING if line.answer is None else Outcome.OWNED
+            return Reservation(outcome, held, line.answer, line.weight)
         if terms.budget_total is not None and self._spent + terms.cost > terms.budget_total + ROUNDING:
             return Reservation(Outcome.EXHAUSTED, query_id)
         who = (query_id, prompt_id, terms.source, terms.step)
@@ -209,7 +212,7 @@ class Books:
         """Reserve, ask, and commit or refund: one prompt of :meth:`effrl.label.oracle.ledger.Ledger.buy_all`."""
         reservation = self.reserve(terms, query_id, prompt_id)
         if reservation.answer is not None:
-            return Label(reservation.answer)
+            return Label(reservation.answer, reservation.weight)
         if reservation.outcome is Outcome.EXHAUSTED:
             asked_before = query_id in self._lines  # by the same step, which got its money back
             return Refused(UNLABELLED if asked_before else BUDGET_SPENT)
@@ -227,11 +230,16 @@ class Books:
         """Whether a purchase waits for its answer."""
         return self.state(query_id) is State.RESERVED
 
-    def label(self, query_id: str) -> Label:
-        """What was bought by a purchase that is committed."""
-        line = self._get(query_id)
-        assert line.answer is not None, "it is committed"
-        return Label(line.answer, line.weight)
+    def adopt(self, line: Purchase) -> bool:
+        """Take over a committed line of another ledger; False where its prompt is charged on another line."""
+        if line.query_id in self._lines or (line.prompt_id, line.source) in self._charged:
+            return False
+        self._change(line)
+        return True
+
+    def prompt_of(self, query_id: str) -> str:
+        """Whose label a purchase is."""
+        return self._get(query_id).prompt_id
 
     def settle(self, answer: Answer, answered_by: str) -> None:
         """Commit the late answer to a query, or refund it where nobody could give one."""

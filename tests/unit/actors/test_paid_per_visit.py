@@ -12,6 +12,7 @@ from actors import role
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import Grading
 from effrl.config.schema import Config
+from effrl.label.oracle.ledger import Ledger
 from effrl.questions import Question
 from effrl.types import Prompt
 
@@ -45,7 +46,7 @@ def test_every_step_pays_again(tmp_path: Path) -> None:
         assert buy(actor, step, "ab") == replies(PAID[:2])
     account = actor.account(3)
     assert (account.bought, account.bought_total) == (2, 6)
-    assert [(row.prompt_id, row.source) for row in actor.ledger.rows()] == [
+    assert [(row.prompt_id, row.source) for row in Ledger(actor.run.ledger).rows()] == [
         (name, f"dataset@{step}") for step in (1, 2, 3) for name in "ab"
     ]
 
@@ -72,4 +73,4 @@ def test_the_budget_holds(tmp_path: Path) -> None:
     assert buy(actor, 3, "abc") == replies([PAID[0], None, None])
     assert buy(actor, 3, "a") == replies([PAID[0]]), "that is paid"
     assert buy(actor, 4, "a") == replies([None]), "it was paid, but not for this step"
-    assert actor.ledger.spent() == 5
+    assert Ledger(actor.run.ledger).spent() == 5

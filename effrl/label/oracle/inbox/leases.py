@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, insert, select, update
 from sqlalchemy.engine import Connection, Row
 
-from effrl.label.oracle.inbox.messages import Purpose
+from effrl.label.oracle.inbox.messages import LeasePurpose
 from effrl.label.oracle.inbox.tables import counts, for_people, is_live, is_open, leases, opinions, questions
 
 SHORTEST_S, LONGEST_S, FIRST_S = 120.0, 900.0, 300.0
@@ -44,7 +44,7 @@ def is_wanted(annotator: str, now: float) -> ColumnElement[bool]:
     return is_open & for_people & (questions.c.given + at_work < questions.c.needed) & ~answered
 
 
-def candidates(connection: Connection, annotator: str, now: float, count: int) -> list[tuple[str, Purpose]]:
+def candidates(connection: Connection, annotator: str, now: float, count: int) -> list[tuple[str, LeasePurpose]]:
     """What a person gets next: by the labeller's priority, with a check in between now and then."""
     order = (questions.c.priority.desc(), questions.c.step.desc(), questions.c.number)
     own = exists().where(is_live, leases.c.item == questions.c.item, leases.c.annotator == annotator)
@@ -52,7 +52,7 @@ def candidates(connection: Connection, annotator: str, now: float, count: int) -
     return [(item, "question") for item in connection.execute(found).scalars()]
 
 
-def check(connection: Connection, annotator: str, share: float, seen: int) -> tuple[str, Purpose] | None:
+def check(connection: Connection, annotator: str, share: float, seen: int) -> tuple[str, LeasePurpose] | None:
     """A gold question or a repeat in place of a new one, where the draw for this place falls on it.
 
     Args:
@@ -71,7 +71,7 @@ def seen(connection: Connection, annotator: str) -> int:
 
 
 def grant(
-    connection: Connection, item: str, annotator: str, purpose: Purpose, now: float, amends: str | None = None
+    connection: Connection, item: str, annotator: str, purpose: LeasePurpose, now: float, amends: str | None = None
 ) -> str:
     """Give a person a question; returns the lease, which names the pair and the time it is tried."""
     tries = select(func.count()).where(leases.c.item == item, leases.c.annotator == annotator)
@@ -108,7 +108,7 @@ def share_of(text: str) -> float:
     return int.from_bytes(blake2b(text.encode(), digest_size=7).digest(), "big") / 2**56
 
 
-def _gold(connection: Connection, annotator: str) -> tuple[str, Purpose] | None:
+def _gold(connection: Connection, annotator: str) -> tuple[str, LeasePurpose] | None:
     """One that this person has not seen, in an order of their own."""
     seen = exists().where(leases.c.item == questions.c.item, leases.c.annotator == annotator)
     unseen = select(questions.c.item).where(~for_people, ~seen)
@@ -117,7 +117,7 @@ def _gold(connection: Connection, annotator: str) -> tuple[str, Purpose] | None:
     return None if chosen is None else (chosen, "gold")
 
 
-def _repeat(connection: Connection, annotator: str) -> tuple[str, Purpose] | None:
+def _repeat(connection: Connection, annotator: str) -> tuple[str, LeasePurpose] | None:
     """The oldest question that this person answered long ago, and was not given again since."""
     own = counts & (opinions.c.annotator == annotator) & opinions.c.skip.is_(None)
     answered = select(opinions.c.item).where(own, opinions.c.purpose == "question").order_by(opinions.c.number.desc())

@@ -4,19 +4,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Role = Literal["annotator", "owner", "run"]
+TokenRole = Literal["annotator", "owner", "run"]
 SkipReason = Literal["cannot_tell", "ambiguous", "bad_prompt", "none_right"]
 QuestionState = Literal["open", "answered", "skipped", "disagreed", "expired", "withdrawn"]
-Purpose = Literal["question", "gold", "repeat"]
+LeasePurpose = Literal["question", "gold", "repeat"]
 
 
-class Message(BaseModel):
+class Wire(BaseModel):
     """Strict and frozen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Settings(Message):
+class Settings(Wire):
     """What a run registers: how it asks, pays and reads."""
 
     run: str
@@ -36,7 +36,7 @@ class Settings(Message):
     """The run's ``reward`` section, by which typed answers are read; None: as they are."""
 
 
-class GoldQuestion(Message):
+class GoldQuestion(Wire):
     """A question whose answer is known."""
 
     prompt: str
@@ -44,7 +44,7 @@ class GoldQuestion(Message):
     candidates: tuple[str, ...] = ()
 
 
-class Given(Message):
+class Given(Wire):
     """What a person says to a question: exactly one of a choice, a typed answer and a reason to skip."""
 
     choice: int | None = Field(None, ge=0)
@@ -64,7 +64,7 @@ class Given(Message):
         return self
 
 
-class Shown(Message):
+class Shown(Wire):
     """One of the model's distinct answers."""
 
     choice: int
@@ -72,14 +72,14 @@ class Shown(Message):
     solution: str
 
 
-class Before(Message):
+class Before(Wire):
     """What the same person said before an undo."""
 
     choice: int | None
     typed: str | None
 
 
-class Item(Message):
+class InboxItem(Wire):
     """A question as one person gets it: answers in an order of their own, and no counts."""
 
     lease: str
@@ -93,7 +93,7 @@ class Item(Message):
     before: Before | None = None
 
 
-class Stats(Message):
+class Stats(Wire):
     """How things stand, for one person."""
 
     open: int
@@ -110,7 +110,7 @@ class Stats(Message):
     waiting_until: float | None
 
 
-class Annotator(Message):
+class Annotator(Wire):
     """What is known of one person."""
 
     name: str
@@ -128,7 +128,7 @@ class Annotator(Message):
     last_seen: float | None
 
 
-class OpenLease(Message):
+class OpenLease(Wire):
     """Who holds a question."""
 
     item: str
@@ -137,7 +137,7 @@ class OpenLease(Message):
     expires_at: float
 
 
-class Overview(Message):
+class Overview(Wire):
     """What the owner of a run sees."""
 
     stats: Stats
@@ -149,7 +149,7 @@ class Overview(Message):
     """Share of shared questions on which an opinion is that of the label; None where nothing was shared."""
 
 
-class Listed(Message):
+class Listed(Wire):
     """One question in the owner's list."""
 
     item: str
@@ -164,7 +164,7 @@ class Listed(Message):
     opinions: int
 
 
-class Listing(Message):
+class Listing(Wire):
     """A page of the list, and the cursor of the next one."""
 
     items: tuple[Listed, ...]

@@ -33,7 +33,7 @@ class Conflict(RunError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadOpinion:
     """What an opinion comes to."""
 
     choice: int | None
@@ -42,7 +42,7 @@ class Reading:
     """With the known answer, or with what the same person said before."""
 
 
-def read(given: Given, candidates: Sequence[str], same: Same, known: str | None) -> Reading:
+def read(given: Given, candidates: Sequence[str], same: Same, known: str | None) -> ReadOpinion:
     """Find out which candidate an opinion is, and whether it is the known answer.
 
     Args:
@@ -52,18 +52,18 @@ def read(given: Given, candidates: Sequence[str], same: Same, known: str | None)
         Conflict: there is no such choice.
     """
     if given.skip is not None:
-        return Reading(None, None, False if known is not None else None)
+        return ReadOpinion(None, None, False if known is not None else None)
     choice = given.choice
     if given.typed is not None:
         choice = same(given.typed.strip(), candidates)
     elif choice is not None and choice >= len(candidates):
         raise Conflict(f"there is no answer {choice}: the question has {len(candidates)}")
     answer = str(given.typed).strip() if choice is None else candidates[choice]
-    return Reading(choice, answer, None if known is None else same(answer, [known]) == 0)
+    return ReadOpinion(choice, answer, None if known is None else same(answer, [known]) == 0)
 
 
 def keep(
-    books: Books, lease: Row[Any], uuid: str, given: Given, reading: Reading, settings: Settings | None, now: float
+    books: Books, lease: Row[Any], uuid: str, given: Given, reading: ReadOpinion, settings: Settings | None, now: float
 ) -> None:
     """Write an opinion down, and settle its question if it was the last one that was needed."""
     connection = books.connection

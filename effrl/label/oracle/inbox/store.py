@@ -20,7 +20,7 @@ from effrl.label.oracle.inbox.messages import (
     Before,
     Given,
     GoldQuestion,
-    Item,
+    InboxItem,
     Listing,
     Overview,
     Settings,
@@ -31,7 +31,7 @@ from effrl.label.oracle.inbox.opinions import Conflict, Same, UnknownLease
 from effrl.label.oracle.inbox.tables import contents, is_open, leases, opinions, questions, settings, waiting
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Books, Outcome, PurchaseTerms, chunks, metadata
-from effrl.questions import BUDGET_SPENT, Answer, Asked, Question, Refused, Reply
+from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply
 from effrl.types import Step
 
 CLOSED = {"skipped": "people could not tell", "disagreed": "people disagree"}
@@ -112,7 +112,7 @@ class Inbox:
 
     # --- people
 
-    def lease(self, annotator: str, count: int = 1, holding: Sequence[str] = ()) -> list[Item]:
+    def lease(self, annotator: str, count: int = 1, holding: Sequence[str] = ()) -> list[InboxItem]:
         """Up to ``count`` questions that this person does not hold; what was handed to them and lost comes first."""
         now = self._clock()
         with self.ledger.books() as books:
@@ -160,7 +160,7 @@ class Inbox:
             row = _lease(books.connection, annotator, lease)
             taking.keep(books, row, uuid, given, reading, _settings(books.connection), self._clock())
 
-    def undo(self, annotator: str, uuid: str) -> Item:
+    def undo(self, annotator: str, uuid: str) -> InboxItem:
         """Give a person the question of one of their answers again.
 
         Raises:
@@ -217,8 +217,8 @@ class Inbox:
         reservation = books.reserve(terms, query, question.prompt.id)
         if reservation.outcome is Outcome.EXHAUSTED:
             return Refused(BUDGET_SPENT)
-        if reservation.outcome is Outcome.OWNED:
-            return books.label(reservation.query_id)
+        if reservation.answer is not None:
+            return Label(reservation.answer, reservation.weight)
         if reservation.outcome is Outcome.RESERVED:
             self._open(books.connection, run, terms.step, query, question)
         return Asked(reservation.query_id)
@@ -255,7 +255,7 @@ class Inbox:
         connection.execute(insert(contents).values(item=item, prompt=gold.prompt, **lists))
 
     def _next(self, connection: Connection, annotator: str, run: Settings | None, now: float) -> Any:
-        """Item and purpose of what a person gets next; None where there is no work."""
+        """InboxItem and purpose of what a person gets next; None where there is no work."""
         found = handing.candidates(connection, annotator, now, 1)
         if not found or run is None or not run.checks:
             return found[0] if found else None
@@ -320,14 +320,14 @@ def _content(connection: Connection, item: str) -> Row[Any]:
     return connection.execute(select(contents).where(contents.c.item == item)).one()
 
 
-def _item(connection: Connection, lease: str) -> Item:
+def _item(connection: Connection, lease: str) -> InboxItem:
     """A question as its holder sees it."""
     row = connection.execute(select(leases).where(leases.c.lease == lease)).one()
     content = _content(connection, row.item)
     pairs = enumerate(zip(json.loads(content.candidates), json.loads(content.solutions), strict=True))
     shown = [Shown(choice=number, text=text, solution=solution) for number, (text, solution) in pairs]
     shown.sort(key=lambda one: handing.share_of(f"{row.item}/{row.annotator}/{one.choice}"))
-    return Item(
+    return InboxItem(
         lease=lease,
         item=row.item,
         prompt=content.prompt,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from reads import step_of
 
-from effrl.label.oracle.inbox.messages import Given, GoldQuestion, Item, Settings
+from effrl.label.oracle.inbox.messages import Given, GoldQuestion, InboxItem, Settings
 from effrl.label.oracle.inbox.opinions import Conflict, UnknownLease
 from effrl.label.oracle.inbox.store import Inbox
 from effrl.label.oracle.ledger import Ledger
@@ -35,10 +35,10 @@ class Office:
         made = [replace(QUESTION, prompt=Prompt(name, f"{name}?"), priority=priority) for name in names]
         return list(self.inbox.ask(step_of(step), made))
 
-    def get(self, who: str, holding: Sequence[str] = ()) -> Item | None:
+    def get(self, who: str, holding: Sequence[str] = ()) -> InboxItem | None:
         return next(iter(self.inbox.lease(who, 1, holding)), None)
 
-    def say(self, who: str, item: Item, **given: object) -> str:
+    def say(self, who: str, item: InboxItem, **given: object) -> str:
         self.count += 1
         uuid = f"u{self.count}"
         self.inbox.answer(who, item.lease, uuid, Given.model_validate({"think_ms": 4000, **given}), same)
@@ -260,7 +260,7 @@ def test_gold_questions_and_repeats_measure_people_and_cost_nothing(tmp_path: Pa
     office.ask(*(f"p{n:02}" for n in range(60)))
     purposes: list[str] = []
     while (item := office.get("ann")) is not None and len(purposes) < 80:
-        assert set(item.model_dump()) == set(Item.model_fields), "a check looks like any other question"
+        assert set(item.model_dump()) == set(InboxItem.model_fields), "a check looks like any other question"
         office.say("ann", item, typed="1" if "gold" in item.prompt else "46")
         purposes.append("gold" if "gold" in item.prompt else "question")
     [ann] = office.inbox.overview().annotators
