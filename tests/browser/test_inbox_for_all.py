@@ -1,0 +1,108 @@
+"""The annotator's page for those who cannot see it, on a phone, on a slow line, and in a hurry."""
+
+import gzip
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.acts import accessible, all_saved, eventually, on_screen, question, questions, say, sign_in
+from tests.browser.conftest import Sit
+from tests.browser.fake_inbox import FakeInbox
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_state_is_accessible(inbox: FakeInbox, sit: Sit, scheme: str) -> None:
+    long = "$$" + "x_1 + " * 60 + "y$$"
+    inbox.reset([question(0, prompt=f"Question 0: {long}\n```python\nprint(1)\n```"), question(1)])
+    inbox.waiting = True
+    page = sit(token="", color_scheme=scheme)
+    accessible(page)
+    sign_in(page, token="wrong")
+    expect(page.locator("#why")).not_to_be_empty()
+    accessible(page)
+    sign_in(page)
+    on_screen(page, 0)
+    expect(page.locator("#waiting")).to_be_visible()
+    say(page, "1", "o", "n", "Escape", "t")
+    page.keyboard.type("20")
+    expect(page.locator("#understood")).not_to_be_empty()
+    accessible(page)
+    say(page, "Escape", "?")
+    accessible(page)
+    say(page, "Escape", "r", "s")
+    accessible(page)
+    page.context.set_offline(True)
+    say(page, "1", "u")
+    expect(page.locator("#say")).not_to_be_empty()
+    accessible(page)
+    say(page, "s", "1", "s", "2")
+    expect(page.locator("#empty")).to_be_visible()
+    accessible(page)
+    page.context.set_offline(False)
+    all_saved(page)
+    accessible(page)
+
+
+@pytest.mark.parametrize(("width", "text"), [(320, 100), (500, 100), (1000, 200)])
+def test_nothing_scrolls_sideways(inbox: FakeInbox, sit: Sit, width: int, text: int) -> None:
+    """A phone; a window of 1000 pixels at a zoom of 200 %; and text of twice the size without a zoom."""
+    wide = "Question 0: $$" + "x_1 + " * 60 + "y$$ " + "w" * 400 + " $" + "a" * 300 + "$"
+    answer = {"choice": 1, "text": "w" * 300, "solution": wide + "\n```\n" + "c " * 200 + "\n```"}
+    inbox.reset([question(0, prompt=wide, answers=[answer])])
+    inbox.waiting = True
+    page = sit(viewport={"width": width, "height": 600})
+    page.evaluate(f"document.documentElement.style.fontSize = '{text}%'")
+    on_screen(page, 0)
+    say(page, "1", "o", "s")
+    expect(page.locator("#reasons")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_is_light(inbox: FakeInbox, sit: Sit) -> None:
+    """With all that it loads for a question with formulas, compressed where a proxy would: at most 300 kB."""
+    inbox.reset([question(0, prompt=r"Question 0: $\sum_{i=1}^n \mathbb{R} \left(\frac{x}{y}\right)$")])
+    page = sit(token="")
+    bodies: dict[str, bytes] = {}
+    page.on("response", lambda response: bodies.__setitem__(response.url, response.body()))
+    page.reload()
+    sign_in(page)
+    on_screen(page, 0)
+    page.wait_for_load_state("networkidle")
+    sizes = {
+        url.rpartition("/")[2]: len(body if url.endswith("woff2") else gzip.compress(body))
+        for url, body in bodies.items()
+    }
+    assert {"katex.min.js", "inbox.js", "inbox.css", "KaTeX_Main-Regular.woff2"} <= sizes.keys()
+    assert sum(sizes.values()) <= 300_000, sizes
+
+
+HELD = "JSON.parse(localStorage['effrl.inbox.hand.ann']).length"
+PAINTED = """
+window.painted = [];
+addEventListener("keydown", ({ key, timeStamp }) => {
+  if (key !== "Enter") return;
+  const before = document.querySelector("#prompt").textContent;
+  requestAnimationFrame(() => setTimeout(() => {
+    if (document.querySelector("#prompt").textContent !== before) window.painted.push(performance.now() - timeStamp);
+  }));
+}, { capture: true });
+"""
+
+
+def test_the_next_item_is_painted_at_once(inbox: FakeInbox, sit: Sit) -> None:
+    """From the key to the first moment after the frame with the next item, while each answer takes the server 50 ms."""
+    inbox.reset(questions(52))
+    inbox.delay_s = 0.05
+    page = sit()
+    on_screen(page, 0)
+    page.evaluate(PAINTED)
+    for number in range(50):
+        say(page, "1", "Enter")
+        on_screen(page, number + 1)
+        eventually(page, lambda: page.evaluate(HELD) == 2)
+    all_saved(page)
+    took = sorted(page.evaluate("window.painted"))
+    assert len(inbox.said()) == 50 and len(took) >= 45, "those of which the next item was there"
+    p50, p75 = took[len(took) // 2], took[len(took) * 3 // 4]
+    print(f"key to painted: p50 {p50:.1f} ms, p75 {p75:.1f} ms, max {took[-1]:.1f} ms")
+    assert p75 <= 100
