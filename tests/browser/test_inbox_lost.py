@@ -122,6 +122,32 @@ def test_what_was_sent_in_vain_is_taken_back_wherever_it_is(inbox: FakeInbox, si
     expect(page.locator("#problems")).to_be_empty()
 
 
+FILL = """
+for (let size = 2 ** 22; size >= 1; size /= 2) {
+  for (let number = 0; ; number++) {
+    try { localStorage.setItem(`fill-${size}-${number}`, "x".repeat(size)); } catch { break; }
+  }
+}
+"""
+
+
+def test_an_answer_that_cannot_be_kept_is_not_taken(inbox: FakeInbox, sit: Sit) -> None:
+    """The browser's storage is full: the question stays, and the next key says the same until there is room."""
+    inbox.reset(questions(4))
+    page = sit()
+    on_screen(page, 0)
+    page.evaluate(FILL)
+    say(page, "1", "Enter")
+    expect(page.locator("#problems")).to_contain_text("the answer is not taken")
+    on_screen(page, 0)
+    assert inbox.said() == []
+    page.evaluate("for (const key of Object.keys(localStorage)) if (/^fill/.test(key)) localStorage.removeItem(key)")
+    say(page, "Enter")
+    on_screen(page, 1)
+    all_saved(page)
+    assert len(inbox.said()) == 1
+
+
 def test_a_refused_answer_is_said_and_dropped(inbox: FakeInbox, sit: Sit) -> None:
     inbox.reset(questions(4))
     page = sit()

@@ -72,6 +72,8 @@ def test_what_is_a_formula(inbox: FakeInbox, sit: Sit) -> None:
         "$x$, $$y$$, \\(z\\) and\n\\[ w \\]": 4,
         "`$x$` and\n```\n$y$\n```": 0,
         "$x\n\ny$": 0,
+        r"It is \boxed{\frac{1}{2}}, \boxed{\text{or two}} or \boxed{x": 2,
+        r"It is \boxed{two apples}.": 0,
     }
     inbox.reset([question(number, prompt=f"Question {number}: {text}") for number, text in enumerate(cases)])
     page = sit()

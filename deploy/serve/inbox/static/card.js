@@ -17,6 +17,7 @@ export class Card {
   constructor(api) {
     this.api = api;
     this.item = null;
+    this.drafts = `drafts.${api.name}`;
     this.raw = read("raw", false);
     $("typed").addEventListener("input", () => this.#typed());
     $("note").addEventListener("input", () => this.#keepDraft());
@@ -35,7 +36,7 @@ export class Card {
     this.#draw($("prompt"), item.prompt, rendered);
     $("answers").replaceChildren(...item.answers.map((answer, index) => this.#answer(answer, index)));
     this.skipping(false);
-    this.#restore(read(draft(item), asBefore(item.before)));
+    this.#restore(read(this.#draft, asBefore(item.before)));
     this.refresh();
     this.#watch.start();
     scrollTo(0, 0);
@@ -112,7 +113,11 @@ export class Card {
 
   /** The item is answered: what was begun is not needed any more. */
   done() {
-    forget(draft(this.item));
+    forget(this.#draft);
+  }
+
+  get #draft() {
+    return `draft.${this.api.name}.${this.item.item}`;
   }
 
   #draw(node, text, render) {
@@ -159,10 +164,10 @@ export class Card {
 
   #keepDraft() {
     const begun = { chosen: this.#chosen(), typed: $("typed").value, note: $("note").value };
-    const kept = read("drafts", []).filter((key) => key !== draft(this.item));
-    for (const key of kept.splice(0, kept.length - DRAFTS)) forget(key);
-    write("drafts", [...kept, draft(this.item)]);
-    write(draft(this.item), begun);
+    const others = read(this.drafts, []).filter((key) => key !== this.#draft);
+    for (const key of others.splice(0, Math.max(0, others.length - DRAFTS))) forget(key);
+    write(this.drafts, [...others, this.#draft]);
+    write(this.#draft, begun);
   }
 
   #typed() {
@@ -185,8 +190,6 @@ export class Card {
     if (asked === this.#asked) $("understood").replaceChildren(...nodes);
   }
 }
-
-const draft = (item) => `draft.${item.item}`;
 
 const asBefore = (before) => (before?.typed ? { chosen: "own", typed: before.typed } : { chosen: before?.choice });
 

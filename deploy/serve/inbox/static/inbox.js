@@ -22,6 +22,7 @@ class Inbox {
 
   constructor({ token, name }) {
     this.api = new Api(token, name, (error) => this.#heard(error));
+    this.past = `past.${name}`; // what can be taken back
     this.card = new Card(this.api);
     this.hand = new Hand(this.api, {
       changed: () => this.paint(),
@@ -86,13 +87,13 @@ class Inbox {
   }
 
   undo() {
-    const past = read("past", []);
+    const past = read(this.past, []);
     const last = past.pop();
     if (!last) return say("There is nothing to undo.");
     const { uuid, item, said } = last;
     const fate = this.outbox.undo(uuid, this.api.name, item.lease);
     if (fate === "full") return warn("This browser's storage is full, so that nothing can be undone.");
-    write("past", past);
+    write(this.past, past);
     say("Your last answer is taken back.");
     this.hand.putBack({ ...item, before: said, undoing: fate === "told" });
     this.outbox.pump();
@@ -104,7 +105,7 @@ class Inbox {
     if (!this.outbox.answer(uuid, this.api.name, item.lease, said)) {
       return warn("This browser's storage is full: the answer is not taken. Free some room, then confirm again.");
     }
-    write("past", [...read("past", []), { uuid, item, said }].slice(-UNDOABLE));
+    write(this.past, [...read(this.past, []), { uuid, item, said }].slice(-UNDOABLE));
     say("");
     this.card.done();
     this.hand.take();
@@ -152,7 +153,7 @@ class Inbox {
   #refused(op, error) {
     const what = op.kind === "answer" ? "An answer was not taken" : "An answer could not be taken back";
     warn(`${what}: ${error.message}`);
-    write("past", read("past", []).filter(({ uuid }) => uuid !== op.uuid));
+    write(this.past, read(this.past, []).filter(({ uuid }) => uuid !== op.uuid));
     if (op.kind === "undo") this.hand.drop(op.lease);
   }
 

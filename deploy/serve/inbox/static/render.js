@@ -4,7 +4,7 @@
 import "./katex/katex.min.js"; // defines `katex` on the window
 import { h } from "./dom.js";
 
-const OPENING = /\\\$|```|`|\$\$|\$|\\\[|\\\(/g;
+const OPENING = /\\\$|```|`|\$\$|\$|\\\[|\\\(|\\boxed\{/g;
 const KINDS = {
   "```": { closing: "```", make: block, stands: true },
   "`": { closing: "`", make: (code) => h("code", {}, code), fits: (code) => !code.includes("\n") },
@@ -12,6 +12,7 @@ const KINDS = {
   "\\[": { closing: "\\]", make: (tex, room) => maths(tex, true, room), stands: true },
   "\\(": { closing: "\\)", make: (tex, room) => maths(tex, false, room) },
   "$": { closing: "$", make: (tex, room) => maths(tex, false, room), fits: notMoney },
+  "\\boxed{": { closing: "}", end: braced, make: boxed, fits: (tex) => !prose(tex) },
 };
 
 /** The nodes of a text. It takes time in proportion to its length, also where delimiters are opened and never closed. */
@@ -24,7 +25,7 @@ export function rendered(text) {
   for (let found; room.left > 0 && (found = OPENING.exec(text)); ) {
     const kind = KINDS[found[0]]; // none for an escaped dollar
     const start = OPENING.lastIndex;
-    const end = kind ? next(text, kind.closing, start, ends) : -1;
+    const end = kind ? (kind.end ?? next)(text, kind.closing, start, ends) : -1;
     if (end <= start) continue;
     const inner = text.slice(start, end);
     if (kind.fits && !kind.fits(inner, text[end + 1])) continue;
@@ -39,8 +40,8 @@ export function rendered(text) {
 
 /** An answer alone is often a formula without delimiters, as it stands between the braces of \boxed. */
 export function renderedAnswer(text) {
-  const bare = /\\[a-zA-Z]|\^/.test(text) && !/\$|\\\(|\\\[|`/.test(text);
-  return bare ? [maths(text, false, { left: ROOM }, text)] : rendered(text);
+  const bare = text.length <= LONGEST && /\\[a-zA-Z]|\^/.test(text) && !/\$|\\\(|\\\[|`/.test(text) && !prose(text);
+  return bare ? [maths(`\\displaystyle ${text}`, false, { left: ROOM }, text)] : rendered(text);
 }
 
 /** Where a delimiter comes next, -1 for nowhere. `ends` remembers it, so that no stretch is searched twice. */
@@ -51,9 +52,27 @@ function next(text, closing, start, ends) {
   return ends.get(closing);
 }
 
+/** Where the brace closes that was opened before `start`; a last answer stands in one, often without dollars. */
+function braced(text, closing, start) {
+  for (let at = start, depth = 1; at < Math.min(text.length, start + LONGEST); at++) {
+    if (text[at] === "{") depth++;
+    if (text[at] === closing && --depth === 0) return at;
+  }
+  return -1;
+}
+
 /** Between the dollars of "it costs $5, then $6" there is no formula (the rule is pandoc's). */
 function notMoney(tex, after = "") {
   return !/^\s|[\s\\]$|\n\s*\n/.test(tex) && !/\d/.test(after);
+}
+
+/** Whether words stand in it, between which a formula would swallow the spaces. */
+function prose(tex) {
+  return /[a-zA-Z]{2,}\s/.test(tex.replace(/\\(text|mbox|mathrm)\w*\{[^}]*\}|\\[a-zA-Z]+/g, ""));
+}
+
+function boxed(tex, room) {
+  return maths(`\\boxed{${tex}}`, false, room, `\\boxed{${tex}}`);
 }
 
 function block(code) {
