@@ -40,24 +40,22 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def pages() -> Iterator[tuple[FakeInbox, str]]:
-    inbox = FakeInbox()
+@pytest.fixture
+def inbox() -> FakeInbox:
+    return FakeInbox()
+
+
+@pytest.fixture
+def url(inbox: FakeInbox) -> Iterator[str]:
+    """A server of its own, so that what is still under way from the test before reaches nobody."""
     with served(inbox) as url:
-        yield inbox, url
+        yield url
 
 
 @pytest.fixture
-def inbox(pages: tuple[FakeInbox, str]) -> FakeInbox:
-    pages[0].reset()
-    return pages[0]
-
-
-@pytest.fixture
-def sit(browser: Browser, pages: tuple[FakeInbox, str]) -> Iterator[Sit]:
+def sit(browser: Browser, url: str) -> Iterator[Sit]:
     """Opens the page for a person in a browser of their own. Whatever a test does, no script fails or is refused by
     the policy, and nothing is asked of another host."""
-    _, url = pages
     wrong: list[str] = []
     contexts = []
 

@@ -46,6 +46,10 @@ class FakeInbox:
     def lease(self, item: str, person: str) -> dict[str, Any]:
         lease = f"lease-{next(self.names)}"
         self.leases[lease] = (item, person)
+        return self.shown(lease)
+
+    def shown(self, lease: str) -> dict[str, Any]:
+        item, person = self.leases[lease]
         shown = self.items[item]
         order = sorted(
             shown["answers"], key=lambda one: hashlib.sha256(f"{item}{person}{one['choice']}".encode()).digest()
@@ -57,10 +61,13 @@ class FakeInbox:
             | {"answers": order}
         )
 
-    def next_items(self, person: str, count: int) -> list[dict[str, Any]]:
-        held = {item for item, _ in self.leases.values()}
-        free = [item for item in self.items if item not in held | self.answered.keys() | self.lost]
-        return [self.lease(item, person) for item in free[:count]]
+    def next_items(self, person: str, count: int, holding: list[str]) -> list[dict[str, Any]]:
+        """What this person was handed and does not hold comes first: a page may have lost it."""
+        dropped = [one for one, (_, whose) in self.leases.items() if whose == person and one not in holding]
+        taken = {item for item, _ in self.leases.values()} | self.answered.keys() | self.lost
+        free = [item for item in self.items if item not in taken]
+        again = [self.shown(lease) for lease in dropped if self.leases[lease][0] not in self.lost]
+        return [*again, *(self.lease(item, person) for item in free[: max(0, count - len(again))])][:count]
 
     def stats(self, person: str) -> dict[str, Any]:
         mine = sum(answer["annotator"] == person for answer in self.answers.values())
@@ -120,7 +127,7 @@ def _leases(api: FastAPI, inbox: FakeInbox) -> None:
     @api.post("/api/leases")
     def leases(body: dict[str, Any], x_annotator: str = Header()) -> dict[str, Any]:
         with inbox.lock:
-            items = inbox.next_items(x_annotator, body["count"])
+            items = inbox.next_items(x_annotator, body["count"], body["holding"])
             return {"items": items, "stats": inbox.stats(x_annotator)}
 
     @api.post("/api/leases/heartbeat")
@@ -142,10 +149,9 @@ def _answers(api: FastAPI, inbox: FakeInbox) -> None:
             if body["uuid"] not in inbox.answers:
                 if lease not in inbox.leases:
                     raise HTTPException(404, "There is no such lease.")
-                item = inbox.leases[lease][0]
+                item, _ = inbox.leases.pop(lease)
                 if item in inbox.answered:
                     raise HTTPException(409, "Somebody answered this question already.")
-                del inbox.leases[lease]
                 inbox.answered[item] = body["uuid"]
                 inbox.answers[body["uuid"]] = body | {"item": item, "annotator": x_annotator}
             return {"uuid": body["uuid"], "stats": inbox.stats(x_annotator)}

@@ -42,13 +42,14 @@ export class Hand {
     this.#changed();
   }
 
-  /** Leases what is missing. A failure is no matter: it is called again every few seconds. */
-  async refill() {
+  /** Leases what is missing. What the server leased and nobody here names it hands out again, as lost: so those are named
+   *  too of which the answers are on their way. A failure is no matter, since this is called every few seconds. */
+  async refill(underway) {
     if (this.#asking || this.items.length >= HELD) return;
     this.#asking = true;
     try {
-      const holding = this.items.map(({ lease }) => lease);
-      const count = HELD - holding.length;
+      const count = HELD - this.items.length;
+      const holding = [...this.items.map(({ lease }) => lease), ...underway];
       const { items, stats } = await this.api.call("POST", "api/leases", { count, holding });
       const held = new Set(this.items.map(({ item }) => item));
       this.items.push(...items.filter(({ item }) => !held.has(item)));

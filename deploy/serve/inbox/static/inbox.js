@@ -124,7 +124,7 @@ class Inbox {
   #look() {
     if (this.#stopped) return;
     if (document.hidden) return this.#quietly(this.#stats());
-    if (!this.outbox.failing) this.#quietly(this.hand.refill());
+    if (!this.outbox.failing) this.#quietly(this.hand.refill(this.outbox.ops.map(({ lease }) => lease)));
   }
 
   #beat() {

@@ -7,6 +7,7 @@ import { askWho, credentials } from "./signin.js";
 const WHO = "owner";
 const REFRESH_MS = 5000;
 const PAGE = 50;
+const STATES = ["open", "answered", "skipped", "disagreed", "expired", "withdrawn"];
 
 const whole = (number) => (number ?? null) === null ? "–" : Math.round(number).toLocaleString("en");
 const percent = (share) => ((share ?? null) === null ? "–" : `${Math.round(100 * share)} %`);
@@ -54,6 +55,7 @@ class Owner {
   }
 
   async start() {
+    $("state").append(...STATES.map((state) => h("option", {}, state)));
     $("state").addEventListener("change", () => this.#turn([""]));
     $("older").addEventListener("click", () => this.#turn([...this.#pages, this.#next]));
     $("newer").addEventListener("click", () => this.#turn(this.#pages.slice(0, -1)));
@@ -124,7 +126,7 @@ function showProgress({ stats, states, answers_per_hour, agreement }) {
     "answers per hour": whole(answers_per_hour),
     "agreement of annotators": percent(agreement),
     leased: whole(stats.leased),
-    ...Object.fromEntries(Object.entries(states).map(([state, number]) => [state, whole(number)])),
+    ...Object.fromEntries(STATES.map((state) => [state, whole(states[state] ?? 0)])),
   };
   const pairs = Object.entries(figures).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
   $("numbers").replaceChildren(...pairs);
