@@ -24,7 +24,7 @@ data_app = typer.Typer(help="Check data sources, and write them.", no_args_is_he
 app.add_typer(data_app, name="data")
 reward_app = typer.Typer(help="Check a reward.", no_args_is_help=True)
 app.add_typer(reward_app, name="reward")
-labels_app = typer.Typer(help="Look at labels and votes before a run.", no_args_is_help=True)
+labels_app = typer.Typer(help="Answer the questions of a run, and look at labels and votes.", no_args_is_help=True)
 app.add_typer(labels_app, name="labels")
 dots_app = typer.Typer(help="Predict how hard prompts are.", no_args_is_help=True)
 app.add_typer(dots_app, name="dots")
@@ -245,6 +245,20 @@ def probe_labels(
     from deploy.commands import labels
 
     labels.probe(recipe, overrides or [], None if every else prompts, out, console)
+
+
+@labels_app.command("serve")
+def serve_labels(
+    target: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or the file of a ledger.")],
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = 8321,
+    webhook: Annotated[str | None, typer.Option(help="URL that gets signed hints that people are wanted.")] = None,
+    allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Let other machines reach it.")] = False,
+) -> None:
+    """Open the inbox in which people answer a run's questions: effrl labels serve runs/care_human."""
+    from deploy.commands import inbox
+
+    inbox.serve(target, host, port, webhook, allow_remote, console)
 
 
 @dots_app.command("fit")

@@ -53,8 +53,7 @@ class LedgerDesk:
 
     def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
         """What was bought or asked before the step."""
-        known = self.ledger.asked(prompt_ids, step.number) | self.ledger.owned(prompt_ids, step.number)
-        return [known.get(prompt_id) for prompt_id in prompt_ids]
+        return self.ledger.standing(prompt_ids, step.number)
 
     def answered(self, after: int) -> tuple[int, list[Answer]]:
         return self.ledger.answered(after)

@@ -37,7 +37,7 @@ from effrl.label.oracle.purchases import (
     purchases,
     total_cost,
 )
-from effrl.questions import Account, Answer, Asked, Label, Reply
+from effrl.questions import Account, Answer, Asked, Label, Reply, Standing
 from effrl.types import LOOK_AHEAD
 
 __all__ = ["Ledger", "LedgerError", "Outcome", "Purchase", "Reservation", "State", "query_id"]
@@ -190,6 +190,11 @@ class Ledger:
         """The open queries about these prompts that were made before the decisions of ``step``, as for labels."""
         rows = self._before(prompt_ids, step, State.RESERVED, purchases.c.query_id)
         return {prompt_id: Asked(query) for prompt_id, query in rows}
+
+    def standing(self, prompt_ids: Sequence[str], step: int) -> list[Standing]:
+        """What is known of each prompt before the decisions of a step: a label, an open query, or nothing."""
+        known = self.asked(prompt_ids, step) | self.owned(prompt_ids, step)
+        return [known.get(prompt_id) for prompt_id in prompt_ids]
 
     def settle(self, answers: Sequence[Answer], answered_by: str) -> None:
         """Close questions with what came late: a label is paid, the cost of none is given back, and the log tells.

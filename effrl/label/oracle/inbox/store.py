@@ -31,7 +31,7 @@ from effrl.label.oracle.inbox.opinions import Conflict, Same, UnknownLease
 from effrl.label.oracle.inbox.tables import contents, is_open, leases, opinions, questions, settings, waiting
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Books, Outcome, PurchaseTerms, chunks, metadata
-from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply
+from effrl.questions import BUDGET_SPENT, Account, Answer, Asked, Label, Question, Refused, Reply, Standing
 from effrl.types import Step
 
 CLOSED = {"skipped": "people could not tell", "disagreed": "people disagree"}
@@ -71,6 +71,9 @@ class Inbox:
         """Hold back the cost of each question, and put it before people: a label that is owned, a query, or no.
 
         A prompt whose question is open already attaches to it; one that people could not answer is refused.
+
+        Raises:
+            Conflict: no run has registered.
         """
         wanted = {query_id(step.stage, step.number, question.prompt.id): question for question in asked}
         with self.ledger.books() as books:
@@ -84,6 +87,20 @@ class Inbox:
                 for query, question in wanted.items()
             }
         return [replies[question.prompt.id] for question in asked]
+
+    def owned(self, step: Step, prompt_ids: Sequence[str]) -> list[Standing]:
+        """What was bought or asked before a step."""
+        return self.ledger.standing(prompt_ids, step.number)
+
+    def account(self, step: int) -> Account:
+        """How the account stands at the end of a step.
+
+        Raises:
+            Conflict: no run has registered.
+        """
+        with self.ledger.reading() as connection:
+            run = _registered(connection)
+        return self.ledger.account(step, budget_total=run.budget_total, price=run.price)
 
     def withdraw(self, queries: Sequence[str]) -> None:
         """Close these questions, unless they are closed already; what people answer from now on costs nothing."""
@@ -270,7 +287,8 @@ def _settings(connection: Connection) -> Settings | None:
 
 def _registered(connection: Connection) -> Settings:
     found = _settings(connection)
-    assert found is not None, "a run registers before it asks"
+    if found is None:
+        raise Conflict("no run has registered here yet: register, then ask")
     return found
 
 
