@@ -135,9 +135,9 @@ class Batch:
         return Counter(settled.fate for settled in self.settled)
 
     def metrics(self) -> dict[str, float | None]:
-        """Metrics of this step's rollouts, outcomes and fates, and apart from them of what it replays."""
+        """Metrics of this step's rollouts, outcomes (of joined groups too) and fates, and apart of what it replays."""
         groups, rollouts = [settled.scored.group for settled in self.settled], self.rollouts()
-        scores = [score for settled in self.settled for score in settled.scored.scores]
+        scores = [score for settled in (*self.joined, *self.settled) for score in settled.scored.scores]
         outcomes = [score.outcome for score in scores if score.outcome is not None]
         terms = [score.terms for score in scores if score.reward is not None]
         fates, mean = self.fates(), float(np.mean(outcomes)) if outcomes else None
