@@ -1,9 +1,10 @@
 """An oracle whose answers come later, as a person's do."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from effrl.label.oracle.desk import AtOnce
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Outcome, State
 from effrl.questions import BUDGET_SPENT, Answer, Asked, Label, Question, Refused, Reply, Standing
@@ -56,3 +57,42 @@ class Inbox:
         if reservation.answer is not None:
             return Label(reservation.answer)
         return Refused(BUDGET_SPENT) if reservation.outcome is Outcome.EXHAUSTED else Asked(reservation.query_id)
+
+
+class Knowing(AtOnce):
+    """An :class:`~effrl.protocols.Answerer` that knows the labels, and never thinks."""
+
+    source = "knowing"
+
+    def __init__(self, labels: Mapping[str, str | None]) -> None:
+        self.labels = labels
+
+    def ask(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
+        return {query: self._reply(question.prompt.id) for query, question in questions.items()}
+
+    def _reply(self, prompt_id: str) -> Reply:
+        label = self.labels[prompt_id]
+        return Refused("nobody knows it") if label is None else Label(label)
+
+
+class Patient:
+    """An :class:`~effrl.protocols.Answerer` whose answers come when the test gives them."""
+
+    source = "patient"
+
+    def __init__(self) -> None:
+        self.asked: dict[str, str] = {}
+        self.said: list[Answer] = []
+
+    def ask(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
+        self.asked |= {query: question.prompt.id for query, question in questions.items()}
+        return {query: Asked(query) for query in questions}
+
+    def answered(self) -> list[Answer]:
+        return list(self.said)
+
+    def withdraw(self, queries: Sequence[str]) -> None:
+        """Nobody thinks about them any more."""
+
+    def answer(self, query: str, text: str | None) -> None:
+        self.said.append(Answer(query, self.asked[query], text))

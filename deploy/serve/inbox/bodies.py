@@ -147,8 +147,7 @@ class QuestionBody(Body):
     priority: float = 0.0
 
     def question(self) -> Question:
-        padded = [*self.solutions, *[""] * len(self.candidates)][: len(self.candidates)]
-        return Question(self.prompt.prompt(), tuple(self.candidates), tuple(padded), self.priority)
+        return Question(self.prompt.prompt(), tuple(self.candidates), tuple(self.solutions), self.priority)
 
 
 class AskBody(Body):

@@ -126,6 +126,7 @@ class AnswererDesk(LedgerDesk):
         return self.ledger.answered(after)
 
     def withdraw(self, queries: Sequence[str]) -> None:
+        self.ledger.settle(self.answerer.answered(), self.answerer.source)  # what came is paid, and stays
         self.answerer.withdraw(queries)
         self.ledger.withdraw(queries, WITHDRAWN)
 

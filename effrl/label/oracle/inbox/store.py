@@ -258,7 +258,8 @@ class Inbox:
             connection.execute(update(questions).where(questions.c.item == item).values(**values))
             return
         connection.execute(insert(questions).values(**values, needed=run.opinions, given=0, skips=0))
-        lists = {"candidates": json.dumps(question.candidates), "solutions": json.dumps(question.solutions)}
+        solutions = [*question.solutions, *[""] * len(question.candidates)][: len(question.candidates)]
+        lists = {"candidates": json.dumps(question.candidates), "solutions": json.dumps(solutions)}
         connection.execute(insert(contents).values(item=item, prompt=question.prompt.text, **lists))
 
     def _add_gold(self, connection: Connection, gold: GoldQuestion) -> None:
