@@ -1,1 +1,3 @@
-"""How people start effrl: ``cli`` names the commands, ``commands/`` has a file for each."""
+"""How people start effrl: ``cli`` names the commands, ``commands/`` has a file for each, and ``serve/`` is what outlives
+a run.
+"""

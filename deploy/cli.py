@@ -247,9 +247,13 @@ def probe_labels(
     labels.probe(recipe, overrides or [], None if every else prompts, out, console)
 
 
+Person = Annotated[str | None, typer.Option("--name", help="Who answers; your user name by default.")]
+InboxPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or the file of a ledger.")]
+
+
 @labels_app.command("serve")
 def serve_labels(
-    target: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or the file of a ledger.")],
+    target: InboxPath,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = 8321,
     webhook: Annotated[str | None, typer.Option(help="URL that gets signed hints that people are wanted.")] = None,
@@ -259,6 +263,65 @@ def serve_labels(
     from deploy.commands import inbox
 
     inbox.serve(target, host, port, webhook, allow_remote, console)
+
+
+@labels_app.command("next")
+def next_question(target: InboxPath, name: Person = None) -> None:
+    """Show the question that you hold, or the next one."""
+    from deploy.commands import answers
+
+    answers.show_next(target, name, console)
+
+
+@labels_app.command("answer")
+def answer_question(
+    target: InboxPath,
+    choice: Annotated[str, typer.Argument(help="Number of an answer, as `next` shows it.")] = "",
+    typed: Annotated[str, typer.Option(help="The right answer, where none of them is.")] = "",
+    skip: Annotated[str, typer.Option(help="Why you pass: cannot_tell, ambiguous, bad_prompt or none_right.")] = "",
+    note: Annotated[str, typer.Option(help="Anything that the owner of the run should know.")] = "",
+    name: Person = None,
+) -> None:
+    """Answer the question that you hold: effrl labels answer runs/care_human 2."""
+    from deploy.commands import answers
+
+    answers.answer(target, answers.Said(choice, typed, skip, note), name, console)
+
+
+@labels_app.command("list")
+def list_questions(
+    target: InboxPath,
+    state: Annotated[str | None, typer.Option(help="Such as open, answered or skipped.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Newest questions to show.")] = 20,
+) -> None:
+    """List the questions of a run, and how they stand."""
+    from deploy.commands import answers
+
+    answers.list_questions(target, state, limit, console)
+
+
+@labels_app.command("export")
+def export_labels(
+    target: InboxPath,
+    out: Annotated[Path, typer.Argument(help="FILE.jsonl or .parquet: all answers; .csv: questions to fill in.")],
+    count: Annotated[int, typer.Option(min=1, help="Questions of a .csv.")] = 50,
+    name: Person = None,
+) -> None:
+    """Write all answers with where they come from, or questions to fill in offline."""
+    from deploy.commands import answers
+
+    answers.export(target, out, count, name, console)
+
+
+@labels_app.command("import")
+def import_labels(
+    target: InboxPath,
+    table: Annotated[Path, typer.Argument(help="A .csv of `export` that was filled in.")],
+) -> None:
+    """Take the answers of a table that was filled in; twice is as good as once."""
+    from deploy.commands import answers
+
+    answers.import_answers(target, table, console)
 
 
 @dots_app.command("fit")

@@ -8,7 +8,7 @@ import uvicorn
 from rich.console import Console
 
 from deploy.serve.inbox.app import inbox_app
-from deploy.serve.inbox.tokens import ROLES, Tokens, tokens_beside
+from deploy.serve.inbox.tokens import ROLES, InboxTokens, tokens_beside
 from deploy.serve.inbox.webhook import webhook_to
 from effrl.config import load
 from effrl.errors import UserError
@@ -56,10 +56,10 @@ def ledger_of(target: Path) -> Path:
         return target.absolute()
     if not run.config.is_file():
         raise UserError(f"{target} is neither a run nor a ledger: start the run first, or name the file of a ledger")
-    label = load.load(str(run.config), []).label
-    if label.is_remote:
-        raise UserError(f"the inbox of {target} runs at {label.ledger}: open it there")
-    return file_of(label.ledger or run.ledger.absolute())
+    config = load.load(str(run.config), [])
+    if config.label.is_remote:
+        raise UserError(f"the inbox of {target} runs at {config.label.ledger}: open it there")
+    return file_of(config.label.ledger or run.ledger.absolute())
 
 
 def _is_loopback(host: str) -> bool:
@@ -81,7 +81,7 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _tell(tokens: Tokens, host: str, port: int, console: Console) -> None:
+def _tell(tokens: InboxTokens, host: str, port: int, console: Console) -> None:
     shown = f"[{host}]" if ":" in host else host
     for role in ROLES:
         if role in PAGES:

@@ -24,7 +24,6 @@ from deploy.serve.inbox.bodies import (
     Leased,
     LeaseName,
     LeaseWish,
-    Number,
     OwnedBody,
     RegisterBody,
     Replies,
@@ -36,12 +35,13 @@ from deploy.serve.inbox.bodies import (
     Uuid,
     WaitingBody,
     WhoAmI,
+    WireNumber,
     WithdrawBody,
 )
 from deploy.serve.inbox.exports import as_jsonl, as_parquet
 from deploy.serve.inbox.guard import Caller, Guard, allowed, bearer
 from deploy.serve.inbox.reading import TypedAnswers
-from deploy.serve.inbox.tokens import Tokens
+from deploy.serve.inbox.tokens import InboxTokens
 from deploy.serve.inbox.webhook import Webhook
 from effrl.errors import DeadlineError
 from effrl.label.oracle.inbox.messages import Listing, Overview, QuestionState, Stats
@@ -65,7 +65,7 @@ MISSING: dict[int | str, dict[str, Any]] = {
 }
 
 
-def inbox_app(inbox: Inbox, tokens: Tokens, webhook: Webhook | None = None) -> FastAPI:
+def inbox_app(inbox: Inbox, tokens: InboxTokens, webhook: Webhook | None = None) -> FastAPI:
     """The whole app over one inbox."""
 
     @asynccontextmanager
@@ -84,7 +84,8 @@ def inbox_app(inbox: Inbox, tokens: Tokens, webhook: Webhook | None = None) -> F
         lifespan=lifespan,
         responses=ERRORS,
     )
-    app.include_router(_people(inbox, tokens))
+    app.include_router(_questions(inbox, tokens))
+    app.include_router(_answers(inbox, tokens))
     app.include_router(_owner(inbox, tokens))
     app.include_router(_run(inbox, tokens))
     _pages(app)
@@ -96,9 +97,9 @@ def inbox_app(inbox: Inbox, tokens: Tokens, webhook: Webhook | None = None) -> F
     return app
 
 
-def _people(inbox: Inbox, tokens: Tokens) -> APIRouter:
-    """What annotators call."""
-    routes, typed = APIRouter(prefix="/api", tags=["annotator"]), TypedAnswers(inbox)
+def _questions(inbox: Inbox, tokens: InboxTokens) -> APIRouter:
+    """How annotators come to questions."""
+    routes = APIRouter(prefix="/api", tags=["annotator"])
     anybody, person = _let_in(tokens), _let_in(tokens, "annotator")
 
     @routes.get("/whoami")
@@ -128,6 +129,19 @@ def _people(inbox: Inbox, tokens: Tokens) -> APIRouter:
         inbox.release(caller.annotator, lease)
         return Response(status_code=204)
 
+    @routes.get("/stats")
+    def stats(caller: Annotated[Caller, _let_in(tokens, "annotator", "owner")]) -> Stats:
+        """How things stand."""
+        return inbox.stats(caller.annotator or None)
+
+    return routes
+
+
+def _answers(inbox: Inbox, tokens: InboxTokens) -> APIRouter:
+    """What annotators say to them."""
+    routes, typed = APIRouter(prefix="/api", tags=["annotator"]), TypedAnswers(inbox)
+    person = _let_in(tokens, "annotator")
+
     @routes.put("/answers/{lease}", responses=MISSING)
     def answer(lease: LeaseName, body: AnswerBody, caller: Annotated[Caller, person]) -> Acknowledged:
         """Answer. The reply comes when the answer is on disk; the same uuid again gets the same reply."""
@@ -146,7 +160,8 @@ def _people(inbox: Inbox, tokens: Tokens) -> APIRouter:
     @routes.post("/understand", responses=MISSING)
     def understand(body: Typed, caller: Annotated[Caller, person]) -> Understood:
         """How a typed answer would be read."""
-        _, candidates = inbox.candidates(caller.annotator, body.lease)
+        shown = sorted(inbox.item(caller.annotator, body.lease).answers, key=lambda one: one.choice)
+        candidates = [one.text for one in shown]
         text = body.typed.strip()
         if not text:
             return Understood(answer=None, same_as=None, note="nothing is typed yet")
@@ -155,15 +170,10 @@ def _people(inbox: Inbox, tokens: Tokens) -> APIRouter:
             return Understood(answer=text, same_as=None, note="a new answer")
         return Understood(answer=candidates[place], same_as=place, note="the same as one of the answers")
 
-    @routes.get("/stats")
-    def stats(caller: Annotated[Caller, _let_in(tokens, "annotator", "owner")]) -> Stats:
-        """How things stand."""
-        return inbox.stats(caller.annotator or None)
-
     return routes
 
 
-def _owner(inbox: Inbox, tokens: Tokens) -> APIRouter:
+def _owner(inbox: Inbox, tokens: InboxTokens) -> APIRouter:
     """What the owner of a run calls."""
     routes = APIRouter(prefix="/api", tags=["owner"], dependencies=[_let_in(tokens, "owner")])
 
@@ -174,7 +184,7 @@ def _owner(inbox: Inbox, tokens: Tokens) -> APIRouter:
 
     @routes.get("/items")
     def items(
-        after: Number = 0,
+        after: WireNumber = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         state: QuestionState | None = None,
     ) -> Listing:
@@ -194,7 +204,7 @@ def _owner(inbox: Inbox, tokens: Tokens) -> APIRouter:
     return routes
 
 
-def _run(inbox: Inbox, tokens: Tokens) -> APIRouter:
+def _run(inbox: Inbox, tokens: InboxTokens) -> APIRouter:
     """What a run calls whose ``label.ledger`` is this inbox."""
     routes = APIRouter(prefix="/api", tags=["run"], dependencies=[_let_in(tokens, "run")])
 
@@ -232,13 +242,13 @@ def _run(inbox: Inbox, tokens: Tokens) -> APIRouter:
         return {"until": body.until}
 
     @routes.get("/run/account", responses=MISSING)
-    def account(step: Number) -> Account:
+    def account(step: WireNumber) -> Account:
         """How the account stands at the end of a step."""
         return inbox.account(step)
 
     @routes.get("/answers")
     async def answers(
-        request: Request, after: Number = 0, wait_s: Annotated[float, Query(ge=0, le=LONGEST_POLL_S)] = 0
+        request: Request, after: WireNumber = 0, wait_s: Annotated[float, Query(ge=0, le=LONGEST_POLL_S)] = 0
     ) -> Told:
         """Late answers after a cursor; where there are none yet, those that come within ``wait_s``."""
         deadline = time.monotonic() + wait_s
@@ -268,7 +278,7 @@ def _pages(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
 
-def _let_in(tokens: Tokens, *roles: Any) -> Any:
+def _let_in(tokens: InboxTokens, *roles: Any) -> Any:
     check = allowed(tokens, *roles)
 
     def caller(request: Request, credentials: Annotated[Any, Depends(bearer)]) -> Caller:

@@ -8,7 +8,7 @@ from effrl.label.oracle.inbox.messages import Given, GoldQuestion, InboxItem, Se
 from effrl.questions import Answer, Asked, Label, Question, Refused
 from effrl.types import Message, Prompt, Step
 
-Number = Annotated[int, Field(ge=0, le=2**53)]
+WireNumber = Annotated[int, Field(ge=0, le=2**53)]
 """Any number that SQLite and JSON both hold."""
 Name = Annotated[str, Field(max_length=2000)]
 LeaseName = Annotated[str, Field(pattern="^[0-9a-f]{1,64}$")]
@@ -100,17 +100,17 @@ class Understood(Body):
 
     answer: str | None
     same_as: int | None
-    """Number of the model's answer that it equals."""
+    """WireNumber of the model's answer that it equals."""
     note: str
 
 
 class StepBody(Body):
     """A step of a run."""
 
-    number: Number
+    number: WireNumber
     stage: Name
-    place: Number
-    of: Number
+    place: WireNumber
+    of: WireNumber
 
     def step(self) -> Step:
         return Step(self.number, self.stage, self.place, self.of)

@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deploy.serve.inbox.tokens import ROLES, Tokens
+from deploy.serve.inbox.tokens import ROLES, InboxTokens
 from effrl.label.oracle.inbox.messages import TokenRole
 
 POLICY = (
@@ -41,7 +41,7 @@ class Caller:
     annotator: str = ""
 
 
-def allowed(tokens: Tokens, *roles: TokenRole) -> Callable[..., Caller]:
+def allowed(tokens: InboxTokens, *roles: TokenRole) -> Callable[..., Caller]:
     """A dependency that lets in callers of these roles, any of them if none is named."""
 
     def caller(

@@ -13,7 +13,7 @@ from effrl.label.oracle.inbox.messages import TokenRole
 ROLES: tuple[TokenRole, ...] = get_args(TokenRole)
 
 
-class Tokens:
+class InboxTokens:
     """Who has which token."""
 
     def __init__(self, by_role: dict[TokenRole, str]) -> None:
@@ -25,7 +25,7 @@ class Tokens:
         return found[0] if found else None
 
 
-def tokens_beside(ledger: Path) -> Tokens:
+def tokens_beside(ledger: Path) -> InboxTokens:
     """The tokens of an inbox; made when it is first served.
 
     Raises:
@@ -39,7 +39,7 @@ def tokens_beside(ledger: Path) -> Tokens:
             with os.fdopen(descriptor, "w") as file:
                 json.dump(made, file, indent=1)
         found = json.loads(path.read_text())
-        return Tokens({role: str(found[role]) for role in ROLES})
+        return InboxTokens({role: str(found[role]) for role in ROLES})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} does not hold the tokens of an inbox ({error}): delete it, and new ones are made"

@@ -23,8 +23,8 @@ REPEAT_AFTER = 20
 
 def lease_time(connection: Connection) -> float:
     """Seconds until a question goes to somebody else, unless its holder shows signs of life."""
-    latest = select(opinions.c.think_ms).where(opinions.c.skip.is_(None)).order_by(opinions.c.number.desc())
-    times = list(connection.execute(latest.limit(RECENT)).scalars())
+    timed = select(opinions.c.think_ms).where(opinions.c.skip.is_(None), opinions.c.think_ms > 0)
+    times = list(connection.execute(timed.order_by(opinions.c.number.desc()).limit(RECENT)).scalars())
     usual = PATIENCE * median(times) / 1000 if times else FIRST_S
     return min(max(usual, SHORTEST_S), LONGEST_S)
 

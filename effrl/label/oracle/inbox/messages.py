@@ -53,7 +53,7 @@ class Given(Wire):
     skip: SkipReason | None = None
     note: str = Field("", max_length=2000)
     think_ms: int = Field(0, ge=0, le=86_400_000)
-    """Time from seeing the question to confirming the answer."""
+    """Time from seeing the question to confirming the answer; 0 where nobody measured it."""
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> "Given":

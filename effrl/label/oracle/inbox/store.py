@@ -195,16 +195,14 @@ class Inbox:
             said = Before(choice=opinion.choice, typed=opinion.typed)
             return _item(books.connection, lease).model_copy(update={"before": said})
 
-    def candidates(self, annotator: str, lease: str) -> tuple[str, tuple[str, ...]]:
-        """Prompt id and answers of a question that a person holds.
+    def item(self, annotator: str, lease: str) -> InboxItem:
+        """A question that a person was given.
 
         Raises:
             UnknownLease: this person was never given that question.
         """
         with self.ledger.reading() as connection:
-            row = _lease(connection, annotator, lease)
-            asked = connection.execute(select(questions.c.prompt_id).where(questions.c.item == row.item)).scalar_one()
-            return asked, tuple(json.loads(_content(connection, row.item).candidates))
+            return _item(connection, _lease(connection, annotator, lease).lease)
 
     # --- how things stand
 

@@ -130,8 +130,9 @@ def exported(connection: Connection, settings: Settings | None) -> Iterator[dict
 
 
 def _median_think_s(connection: Connection, annotator: str) -> float | None:
-    latest = select(opinions.c.think_ms).where(opinions.c.annotator == annotator, opinions.c.skip.is_(None))
-    times = list(connection.execute(latest.order_by(opinions.c.at.desc()).limit(RECENT)).scalars())
+    own = (opinions.c.annotator == annotator) & opinions.c.skip.is_(None) & (opinions.c.think_ms > 0)
+    latest = select(opinions.c.think_ms).where(own).order_by(opinions.c.at.desc())
+    times = list(connection.execute(latest.limit(RECENT)).scalars())
     return median(times) / 1000 if times else None
 
 
