@@ -136,6 +136,11 @@ def _leases(api: FastAPI, inbox: FakeInbox) -> None:
             lost = [one for one in body["leases"] if one not in inbox.leases or inbox.leases[one][0] in inbox.lost]
             return {"expires_at": {one: time.time() + 900 for one in body["leases"] if one not in lost}, "lost": lost}
 
+    @api.delete("/api/leases/{lease}", status_code=204)
+    def give_back(lease: str) -> None:
+        with inbox.lock:
+            inbox.leases.pop(lease, None)
+
     @api.get("/api/stats")
     def stats(x_annotator: str = Header("")) -> dict[str, Any]:
         return inbox.stats(x_annotator)

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.acts import all_saved, answers, key_of, on_screen, questions, say, sign_in
+from tests.browser.acts import all_saved, answers, eventually, key_of, on_screen, questions, say, sign_in
 from tests.browser.conftest import Sit
 from tests.browser.fake_inbox import FakeInbox
 
@@ -139,3 +139,19 @@ def test_token_and_name_are_asked_for(inbox: FakeInbox, sit: Sit) -> None:
     expect(page.locator("#why")).to_contain_text("This is the owner's token")
     sign_in(page)
     on_screen(page, 0)
+
+
+def test_a_pause_gives_the_questions_to_others(inbox: FakeInbox, sit: Sit) -> None:
+    inbox.reset(questions(2))
+    page = sit()
+    on_screen(page, 0)
+    say(page, "t")
+    page.keyboard.type("begun")
+    page.locator("#pause").click()
+    expect(page.locator("#idle")).to_have_text("Paused")
+    eventually(page, lambda: inbox.leases == {})
+    on_screen(sit("bob"), 0)
+    inbox.leases.clear()
+    page.locator("#resume").click()
+    on_screen(page, 0)
+    expect(page.locator("#typed")).to_have_value("begun")

@@ -1,7 +1,7 @@
 /** The question on the screen: its answers, what is chosen or typed, the note, and how long somebody thought. */
 
 import { $, h } from "./dom.js";
-import { rendered, renderedAnswer } from "./render.js";
+import { fit, rendered, renderedAnswer } from "./render.js";
 import { forget, read, write } from "./store.js";
 
 const LISTEN_MS = 250; // after the last key, before the server is asked how it reads a typed answer
@@ -22,6 +22,7 @@ export class Card {
     $("typed").addEventListener("input", () => this.#typed());
     $("note").addEventListener("input", () => this.#keepDraft());
     $("own").addEventListener("change", () => this.#keepDraft());
+    addEventListener("resize", () => fit($("card")));
     $("own").parentNode.addEventListener("click", ({ detail }) => detail && this.own()); // of a pointer, not of an arrow
     $("answers").addEventListener("change", () => this.#keepDraft());
   }
@@ -41,9 +42,7 @@ export class Card {
     this.#watch.start();
     scrollTo(0, 0);
     $("question").focus({ preventScroll: true });
-    for (const node of $("card").querySelectorAll(".display")) {
-      if (node.scrollWidth > node.clientWidth) node.tabIndex = 0; // so that it scrolls by key
-    }
+    fit($("card"));
   }
 
   /** What the server said of the same item since. */
@@ -94,6 +93,7 @@ export class Card {
     this.raw = !this.raw;
     write("raw", this.raw);
     for (const redraw of this.#texts) redraw();
+    fit($("card"));
   }
 
   /** What is said about the item; null as long as nothing is. */
@@ -143,7 +143,7 @@ export class Card {
   #solution(text) {
     const body = h("div", { className: "text solution", dir: "auto" });
     const details = h("details", {}, h("summary", {}, "A solution ", h("kbd", {}, "O")), body);
-    details.addEventListener("toggle", () => this.#draw(body, text, rendered), { once: true });
+    details.addEventListener("toggle", () => fit(this.#draw(body, text, rendered)), { once: true });
     return details;
   }
 

@@ -13,6 +13,7 @@ export class Hand {
   constructor(api, on) {
     Object.assign(this, { api, on, key: `hand.${api.name}` });
     this.items = read(this.key, []);
+    this.none = false; // whether the server had nothing when it was last asked
   }
 
   get first() {
@@ -53,11 +54,20 @@ export class Hand {
       const { items, stats } = await this.api.call("POST", "api/leases", { count, holding });
       const held = new Set(this.items.map(({ item }) => item));
       this.items.push(...items.filter(({ item }) => !held.has(item)));
+      this.none = items.length === 0;
       this.on.stats(stats);
       this.#changed();
     } finally {
       this.#asking = false;
     }
+  }
+
+  /** Lets others have the items at once. Where the server cannot be told, their leases run out. */
+  async giveBack() {
+    const leases = this.items.map(({ lease }) => lease);
+    this.items = [];
+    this.#changed();
+    await Promise.all(leases.map((lease) => this.api.call("DELETE", `api/leases/${encodeURIComponent(lease)}`)));
   }
 
   /** Tells the server that somebody sits before these items, and lets go of those that it gave to others. An item whose

@@ -14,11 +14,18 @@ const WHO = "annotator";
 const LOOK_MS = 5000;
 const HEARTBEAT_MS = 20_000;
 const UNDOABLE = 5;
+const IDLE = {
+  paused: ["Paused", "Your questions went to the others. What you began to type is kept."],
+  away: ["No connection", "The server does not answer. What you said is kept here, and goes out when it is back."],
+  none: ["Nothing to do", "The run has no question for you now. This page looks again every five seconds."],
+  asking: ["One moment", "The next question is on its way."],
+};
 
 class Inbox {
   #shown = null;
   #away = false;
   #stopped = false;
+  #paused = false;
 
   constructor({ token, name }) {
     this.api = new Api(token, name, (error) => this.#heard(error));
@@ -71,6 +78,7 @@ class Inbox {
     if (this.#stopped) return;
     const item = this.hand.first;
     $("empty").hidden = item !== null;
+    this.#showIdle();
     if (item === this.#shown) return this.card.refresh();
     this.#shown = item;
     this.card.show(item);
@@ -95,8 +103,20 @@ class Inbox {
     if (fate === "full") return warn("This browser's storage is full, so that nothing can be undone.");
     write(this.past, past);
     say("Your last answer is taken back.");
+    this.#paused = false;
     this.hand.putBack({ ...item, before: said, undoing: fate === "told" });
     this.outbox.pump();
+  }
+
+  pause() {
+    this.#paused = true;
+    this.#quietly(this.hand.giveBack());
+  }
+
+  resume() {
+    this.#paused = false;
+    this.#showIdle();
+    this.#look();
   }
 
   #say(said) {
@@ -124,7 +144,7 @@ class Inbox {
   #look() {
     if (this.#stopped) return;
     if (document.hidden) return this.#quietly(this.#stats());
-    if (!this.outbox.failing) this.#quietly(this.hand.refill(this.outbox.ops.map(({ lease }) => lease)));
+    if (!this.outbox.failing && !this.#paused) this.#quietly(this.hand.refill(this.outbox.ops.map(({ lease }) => lease)));
   }
 
   #beat() {
@@ -177,10 +197,15 @@ class Inbox {
     const state = this.#away ? "Offline" : failing ? "Trying again" : ops.length ? "Saving" : "All saved";
     $("saved").textContent = this.#away || failing ? [state, unsent].filter(Boolean).join(" · ") : state;
     $("saved").classList.toggle("trouble", this.#away || failing);
-    $("pause").textContent = this.#away ? "No connection" : "Nothing to do";
-    $("idle").textContent = this.#away
-      ? "The server does not answer. What you said is kept here, and goes out when it is back."
-      : "The run has no question for you now. This page looks again every five seconds.";
+    this.#showIdle();
+  }
+
+  /** Why there is no question on the screen. */
+  #showIdle() {
+    const state = this.#paused ? "paused" : this.#away ? "away" : this.hand.none ? "none" : "asking";
+    [$("idle").textContent, $("why-idle").textContent] = IDLE[state];
+    $("resume").hidden = !this.#paused;
+    $("pause").hidden = this.#paused;
   }
 
   /** A server that is away is shown in the bar already, and a person without a right by the form. */
@@ -297,6 +322,8 @@ function buttons(inbox) {
   $("help").addEventListener("click", () => $("keys").showModal());
   $("single").checked = read("single", true);
   $("single").addEventListener("change", () => write("single", single()));
+  $("pause").addEventListener("click", () => inbox.pause());
+  $("resume").addEventListener("click", () => inbox.resume());
   $("here").addEventListener("click", () => location.reload());
 }
 

@@ -32,7 +32,7 @@ export function rendered(text) {
     const before = text.slice(done, found.index);
     nodes.push(kind.stands ? before.trimEnd() : before, kind.make(inner, room));
     done = end + kind.closing.length;
-    while (kind.stands && text[done] === "\n") done++; // a block has its own space around it
+    while (kind.stands && " \n".includes(text[done] ?? "-")) done++; // a block has its own space around it
     OPENING.lastIndex = done;
   }
   return [...nodes, text.slice(done)];
@@ -42,6 +42,16 @@ export function rendered(text) {
 export function renderedAnswer(text) {
   const bare = text.length <= LONGEST && /\\[a-zA-Z]|\^/.test(text) && !/\$|\\\(|\\\[|`/.test(text) && !prose(text);
   return bare ? [maths(`\\displaystyle ${text}`, false, { left: ROOM }, text)] : rendered(text);
+}
+
+/** Lets those formulas scroll, also by key, that are wider than their text. Only on the page do they have a size. */
+export function fit(root) {
+  const formulas = [...root.querySelectorAll(".text :is(.display, .inline)")];
+  const isWide = (node) => node.getBoundingClientRect().width > node.closest(".text").clientWidth;
+  for (const node of formulas.filter((node) => node.scrollWidth > node.clientWidth || isWide(node))) {
+    node.classList.add("wide");
+    node.tabIndex = 0;
+  }
 }
 
 /** Where a delimiter comes next, -1 for nowhere. `ends` remembers it, so that no stretch is searched twice. */
