@@ -178,7 +178,9 @@ def _answers(api: FastAPI, inbox: FakeInbox) -> None:
         typed = body["typed"].strip("$ ")
         answers = inbox.items[inbox.leases[body["lease"]][0]]["answers"]
         same = next((one["choice"] for one in answers if one["text"].strip("$") == typed), None)
-        return {"answer": typed if typed[:1].isalnum() or typed[:1] == "\\" else None, "same_as": same, "note": ""}
+        if not any(letter.isalnum() for letter in typed):
+            return {"answer": None, "same_as": None, "note": "It has no number."}
+        return {"answer": typed, "same_as": same, "note": "a new answer"}
 
 
 def _owner(api: FastAPI, inbox: FakeInbox) -> None:

@@ -30,6 +30,7 @@ export class Card {
   /** Paints an item with what was said or begun before, or nothing for null. */
   show(item) {
     this.item = item;
+    clearTimeout(this.#listening); // what was typed for another item is not asked about any more
     $("card").hidden = item === null;
     if (item === null) return;
     this.#texts = [];
@@ -195,9 +196,9 @@ const asBefore = (before) => (before?.typed ? { chosen: "own", typed: before.typ
 
 function understood({ answer, same_as, note }, answers) {
   const same = answers.findIndex(({ choice }) => choice === same_as);
-  if (same >= 0) return [h("strong", {}, `Same as answer ${same + 1}`), ": they are merged. ", note];
-  if (answer === null) return [h("strong", {}, "Not understood."), " ", note];
-  return ["Read as ", h("span", { className: "text" }, ...renderedAnswer(answer)), ". ", note];
+  if (same >= 0) return [h("strong", {}, `Same as answer ${same + 1}`), ": they are merged."];
+  if (answer === null) return [h("strong", {}, "Not understood."), ` ${note}`];
+  return [h("strong", {}, "A new answer"), ", read as ", h("span", { className: "text" }, ...renderedAnswer(answer)), "."];
 }
 
 /** The milliseconds for which the page was seen. */

@@ -136,7 +136,7 @@ class Inbox {
   async #welcome() {
     const { run, role, guidelines } = await this.api.call("GET", "api/whoami");
     if (role !== "annotator") return this.#askWho(`This is the ${role}'s token; the page is for annotators.`);
-    $("run").textContent = run;
+    $("run").textContent = run ?? "Label inbox";
     showGuidelines(guidelines);
   }
 

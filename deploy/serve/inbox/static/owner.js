@@ -68,7 +68,7 @@ class Owner {
   async #welcome() {
     const { run, role } = await this.api.call("GET", "api/whoami");
     if (role !== WHO) return askWho(WHO, `This is the ${role}'s token; the page is for the owner.`);
-    $("run").textContent = `${run} – labels`;
+    $("run").textContent = `${run ?? "No run yet"} – labels`;
     $("overview").hidden = false;
     await this.#refresh();
     setInterval(() => document.hidden || quietly(this.#refresh()), REFRESH_MS);
