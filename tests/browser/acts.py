@@ -2,20 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-
-
-def question(number: int, **changes: Any) -> dict[str, Any]:
-    """One whose answer ``choice`` is the number ten times it."""
-    answers = [{"choice": one, "text": str(10 * one), "solution": f"Since ${one}$ is {one}."} for one in (1, 2, 3)]
-    return {"prompt": f"Question {number}: what is $x^{number}$?", "answers": answers} | changes
-
-
-def questions(count: int) -> list[dict[str, Any]]:
-    return [question(number) for number in range(count)]
 
 
 def answers(page: Page) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.fake_inbox import FakeInbox, served
+from tests.browser.served import ServedInbox, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -41,12 +42,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def inbox() -> FakeInbox:
-    return FakeInbox()
+def inbox(tmp_path: Path) -> ServedInbox:
+    return ServedInbox(tmp_path)
 
 
 @pytest.fixture
-def url(inbox: FakeInbox) -> Iterator[str]:
+def url(inbox: ServedInbox) -> Iterator[str]:
     """A server of its own, so that what is still under way from the test before reaches nobody."""
     with served(inbox) as url:
         yield url

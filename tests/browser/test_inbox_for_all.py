@@ -1,20 +1,21 @@
 """The annotator's page for those who cannot see it, on a phone, on a slow line, and in a hurry."""
 
 import gzip
+import time
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.acts import accessible, all_saved, eventually, on_screen, question, questions, say, sign_in
+from tests.browser.acts import accessible, all_saved, eventually, on_screen, say, sign_in
 from tests.browser.conftest import Sit
-from tests.browser.fake_inbox import FakeInbox
+from tests.browser.served import ServedInbox, question, questions
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible(inbox: FakeInbox, sit: Sit, scheme: str) -> None:
+def test_every_state_is_accessible(inbox: ServedInbox, sit: Sit, scheme: str) -> None:
     long = "$$" + "x_1 + " * 60 + "y$$"
-    inbox.reset([question(0, prompt=f"Question 0: {long}\n```python\nprint(1)\n```"), question(1)])
-    inbox.waiting = True
+    inbox.ask([question(0, f"{long}\n```python\nprint(1)\n```"), question(1)])
+    inbox.store.wait_until(time.time() + 300)
     page = sit(token="", color_scheme=scheme)
     accessible(page)
     sign_in(page, token="wrong")
@@ -44,12 +45,11 @@ def test_every_state_is_accessible(inbox: FakeInbox, sit: Sit, scheme: str) -> N
 
 
 @pytest.mark.parametrize(("width", "text"), [(320, 100), (500, 100), (1000, 200)])
-def test_nothing_scrolls_sideways(inbox: FakeInbox, sit: Sit, width: int, text: int) -> None:
+def test_nothing_scrolls_sideways(inbox: ServedInbox, sit: Sit, width: int, text: int) -> None:
     """A phone; a window of 1000 pixels at a zoom of 200 %; and text of twice the size without a zoom."""
-    wide = "Question 0: $$" + "x_1 + " * 60 + "y$$ " + "w" * 400 + " $" + "a" * 300 + "$"
-    answer = {"choice": 1, "text": "w" * 300, "solution": wide + "\n```\n" + "c " * 200 + "\n```"}
-    inbox.reset([question(0, prompt=wide, answers=[answer])])
-    inbox.waiting = True
+    wide = "$$" + "x_1 + " * 60 + "y$$ " + "w" * 400 + " $" + "a" * 300 + "$"
+    inbox.ask([question(0, wide, {"w" * 300: wide + "\n```\n" + "c " * 200 + "\n```"})])
+    inbox.store.wait_until(time.time() + 300)
     page = sit(viewport={"width": width, "height": 600})
     page.evaluate(f"document.documentElement.style.fontSize = '{text}%'")
     on_screen(page, 0)
@@ -58,9 +58,9 @@ def test_nothing_scrolls_sideways(inbox: FakeInbox, sit: Sit, width: int, text: 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_page_is_light(inbox: FakeInbox, sit: Sit) -> None:
+def test_the_page_is_light(inbox: ServedInbox, sit: Sit) -> None:
     """With all that it loads for a question with formulas, compressed where a proxy would: at most 300 kB."""
-    inbox.reset([question(0, prompt=r"Question 0: $\sum_{i=1}^n \mathbb{R} \left(\frac{x}{y}\right)$")])
+    inbox.ask([question(0, r"$\sum_{i=1}^n \mathbb{R} \left(\frac{x}{y}\right)$")])
     page = sit(token="")
     bodies: dict[str, bytes] = {}
     page.on("response", lambda response: bodies.__setitem__(response.url, response.body()))
@@ -89,9 +89,9 @@ addEventListener("keydown", ({ key, timeStamp }) => {
 """
 
 
-def test_the_next_item_is_painted_at_once(inbox: FakeInbox, sit: Sit) -> None:
+def test_the_next_item_is_painted_at_once(inbox: ServedInbox, sit: Sit) -> None:
     """From the key to the first moment after the frame with the next item, while each answer takes the server 50 ms."""
-    inbox.reset(questions(52))
+    inbox.ask(questions(52))
     inbox.delay_s = 0.05
     page = sit()
     on_screen(page, 0)

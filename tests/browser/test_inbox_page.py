@@ -4,29 +4,29 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.acts import all_saved, answers, eventually, key_of, on_screen, questions, say, sign_in
+from tests.browser.acts import all_saved, answers, eventually, key_of, on_screen, say, sign_in
 from tests.browser.conftest import Sit
-from tests.browser.fake_inbox import FakeInbox
+from tests.browser.served import ServedInbox, questions
 
 
-def test_an_answer_is_chosen_and_confirmed_by_key(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(2))
+def test_an_answer_is_chosen_and_confirmed_by_key(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(2))
     page = sit()
     on_screen(page, 0)
     say(page, key_of(page, "20"), "Enter")
     on_screen(page, 1)
     all_saved(page)
-    [answer] = inbox.answers.values()
-    said = {key: answer[key] for key in ("choice", "typed", "skip", "note", "annotator", "item")}
-    assert said == {"choice": 2, "typed": None, "skip": None, "note": "", "annotator": "ann", "item": "q0"}
+    [answer] = inbox.opinions()
+    said = {key: answer[key] for key in ("choice", "typed", "skip", "note", "annotator", "prompt_id")}
+    assert said == {"choice": 1, "typed": None, "skip": None, "note": "", "annotator": "ann", "prompt_id": "p0"}
     assert 0 < answer["think_ms"] < 60_000
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", answer["uuid"])
     expect(page.locator("#mine")).to_have_text("1 by you")
-    expect(page.locator("#left")).to_have_text("119 of 120 labels left")
+    expect(page.locator("#left")).to_have_text("198 of 200 labels left")
 
 
-def test_nothing_is_said_by_enter_alone(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(2))
+def test_nothing_is_said_by_enter_alone(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(2))
     page = sit()
     on_screen(page, 0)
     say(page, "Enter")
@@ -37,8 +37,8 @@ def test_nothing_is_said_by_enter_alone(inbox: FakeInbox, sit: Sit) -> None:
     assert inbox.said() == []
 
 
-def test_a_typed_answer_shows_how_it_was_understood(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(2))
+def test_a_typed_answer_shows_how_it_was_understood(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(2))
     page = sit()
     on_screen(page, 0)
     say(page, "t")
@@ -47,16 +47,17 @@ def test_a_typed_answer_shows_how_it_was_understood(inbox: FakeInbox, sit: Sit) 
     page.locator("#typed").fill("20")
     expect(page.locator("#understood")).to_have_text(f"Same as answer {key_of(page, '20')}: they are merged.")
     page.locator("#typed").fill("?")
-    expect(page.locator("#understood")).to_have_text("Not understood. It has no number.")
+    expect(page.locator("#understood")).to_have_text("A new answer, read as ?.")
     page.locator("#typed").fill("20")
     say(page, "Escape", "Enter")
     on_screen(page, 1)
     all_saved(page)
-    assert inbox.said() == ["20"]
+    [opinion] = inbox.opinions()
+    assert (opinion["typed"], opinion["choice"], opinion["answer"]) == ("20", 1, "20")
 
 
-def test_a_skip_needs_a_reason(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(3))
+def test_a_skip_needs_a_reason(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(3))
     page = sit()
     on_screen(page, 0)
     say(page, "s", "Escape", "s", "2")
@@ -67,18 +68,17 @@ def test_a_skip_needs_a_reason(inbox: FakeInbox, sit: Sit) -> None:
     on_screen(page, 2)
     all_saved(page)
     assert inbox.said() == ["ambiguous", "bad_prompt"]
-    assert [answer["note"] for answer in inbox.answers.values()] == ["", "no x is given"]
+    assert [opinion["note"] for opinion in inbox.opinions()] == ["", "no x is given"]
 
 
-def test_an_answer_is_taken_back(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(3))
+def test_an_answer_is_taken_back(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(3))
     page = sit()
     on_screen(page, 0)
     say(page, key_of(page, "20"), "Enter")
     on_screen(page, 1)
     all_saved(page)
-    [first] = inbox.answers
-    inbox.fetched.add(first)
+    inbox.fetch()
     say(page, "u")
     on_screen(page, 0)
     expect(page.locator("#answers .answer", has=page.locator("em"))).to_contain_text("20")
@@ -86,11 +86,12 @@ def test_an_answer_is_taken_back(inbox: FakeInbox, sit: Sit) -> None:
     say(page, key_of(page, "30"), "Enter")
     on_screen(page, 1)
     all_saved(page)
-    assert inbox.said() == [3] and first not in inbox.answers
+    assert [opinion["standing"] for opinion in inbox.opinions()] == ["counts", "amendment"]
+    assert inbox.said() == [1, 2]
 
 
-def test_a_solution_unfolds_by_key(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(1))
+def test_a_solution_unfolds_by_key(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(1))
     page = sit()
     on_screen(page, 0)
     say(page, "o")
@@ -103,9 +104,9 @@ def test_a_solution_unfolds_by_key(inbox: FakeInbox, sit: Sit) -> None:
     expect(solution).to_have_count(0)
 
 
-def test_keys_of_a_letter_can_be_switched_off(inbox: FakeInbox, sit: Sit) -> None:
+def test_keys_of_a_letter_can_be_switched_off(inbox: ServedInbox, sit: Sit) -> None:
     """WCAG 2.1.4: who dictates would press them by speaking."""
-    inbox.reset(questions(2))
+    inbox.ask(questions(2))
     page = sit()
     on_screen(page, 0)
     say(page, "?")
@@ -118,8 +119,8 @@ def test_keys_of_a_letter_can_be_switched_off(inbox: FakeInbox, sit: Sit) -> Non
     on_screen(page, 1)
 
 
-def test_two_people_see_other_orders_and_other_items(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(6))
+def test_two_people_see_other_orders_and_other_items(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(6))
     ann = sit("ann")
     on_screen(ann, 0)
     bob = sit("bob")
@@ -127,31 +128,33 @@ def test_two_people_see_other_orders_and_other_items(inbox: FakeInbox, sit: Sit)
     assert sorted(answers(ann)) == sorted(answers(bob)) and answers(ann) != answers(bob)
 
 
-def test_token_and_name_are_asked_for(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(2))
+def test_token_and_name_are_asked_for(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(2))
     page = sit(token="")
     sign_in(page, name="ann; drop")
     expect(page.locator("#why")).to_contain_text("A name has 1 to 40 letters")
     sign_in(page, token="wrong")
-    expect(page.locator("#why")).to_have_text("This token is not known.")
+    expect(page.locator("#why")).to_have_text("The server does not know this token.")
     expect(page.locator("#card")).to_be_hidden()
     sign_in(page, token="tok-owner")
-    expect(page.locator("#why")).to_contain_text("This is the owner's token")
+    expect(page.locator("#why")).to_contain_text("the owner's")
     sign_in(page)
     on_screen(page, 0)
 
 
-def test_a_pause_gives_the_questions_to_others(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(questions(2))
+def test_a_pause_gives_the_questions_to_others(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(2))
     page = sit()
     on_screen(page, 0)
     say(page, "t")
     page.keyboard.type("begun")
     page.locator("#pause").click()
     expect(page.locator("#idle")).to_have_text("Paused")
-    eventually(page, lambda: inbox.leases == {})
-    on_screen(sit("bob"), 0)
-    inbox.leases.clear()
+    eventually(page, lambda: inbox.leased() == [])
+    bob = sit("bob")
+    on_screen(bob, 0)
+    bob.locator("#pause").click()
+    eventually(bob, lambda: inbox.leased() == [])
     page.locator("#resume").click()
     on_screen(page, 0)
     expect(page.locator("#typed")).to_have_value("begun")

@@ -5,9 +5,10 @@ import time
 
 from playwright.sync_api import expect
 
-from tests.browser.acts import on_screen, question, say, sign_in
+from deploy.serve.inbox.app import STATIC
+from tests.browser.acts import on_screen, say, sign_in
 from tests.browser.conftest import Sit
-from tests.browser.fake_inbox import STATIC, FakeInbox
+from tests.browser.served import ServedInbox, question
 
 SCRIPTS = "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'><b>bold</b>"
 BOMBS = (
@@ -22,9 +23,8 @@ BOMBS = (
 )
 
 
-def test_html_of_a_model_is_text(inbox: FakeInbox, sit: Sit) -> None:
-    answer = {"choice": 1, "text": SCRIPTS, "solution": SCRIPTS}
-    inbox.reset([question(0, prompt=f"Question 0: {SCRIPTS}\n```html\n{SCRIPTS}\n```", answers=[answer])])
+def test_html_of_a_model_is_text(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask([question(0, f"{SCRIPTS}\n```html\n{SCRIPTS}\n```", {SCRIPTS: SCRIPTS})])
     page = sit()
     on_screen(page, 0)
     say(page, "1", "o")
@@ -34,8 +34,8 @@ def test_html_of_a_model_is_text(inbox: FakeInbox, sit: Sit) -> None:
     assert page.evaluate("window.ran") is None
 
 
-def test_a_bomb_of_latex_is_text(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset([question(number, prompt=f"Question {number}: {bomb} and $y$.") for number, bomb in enumerate(BOMBS)])
+def test_a_bomb_of_latex_is_text(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask([question(number, f"{bomb} and $y$.") for number, bomb in enumerate(BOMBS)])
     page = sit()
     for number, bomb in enumerate(BOMBS):
         on_screen(page, number)
@@ -47,10 +47,8 @@ def test_a_bomb_of_latex_is_text(inbox: FakeInbox, sit: Sit) -> None:
     assert page.evaluate("window.ran") is None
 
 
-def test_delimiters_that_never_close_cost_no_time(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset(
-        [question(0, prompt="Question 0: " + "".join(["\\[" * 50_000, "\\( " * 50_000, "$ " * 50_000, "`\n" * 50_000]))]
-    )
+def test_delimiters_that_never_close_cost_no_time(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask([question(0, "".join(["\\[" * 50_000, "\\( " * 50_000, "$ " * 50_000, "`\n" * 50_000]))])
     page = sit(token="")
     start = time.monotonic()
     sign_in(page)
@@ -58,14 +56,14 @@ def test_delimiters_that_never_close_cost_no_time(inbox: FakeInbox, sit: Sit) ->
     assert time.monotonic() - start < 5
 
 
-def test_many_formulas_cost_no_more_than_some(inbox: FakeInbox, sit: Sit) -> None:
-    inbox.reset([question(0, prompt="Question 0: " + "$x$ " * 20_000)])
+def test_many_formulas_cost_no_more_than_some(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask([question(0, "$x$ " * 20_000)])
     page = sit()
     on_screen(page, 0)
     assert 100 < page.locator("#prompt .katex").count() < 1000
 
 
-def test_what_is_a_formula(inbox: FakeInbox, sit: Sit) -> None:
+def test_what_is_a_formula(inbox: ServedInbox, sit: Sit) -> None:
     cases = {
         "It costs $5, then $6.": 0,
         r"It costs \$5 and \$6.": 0,
@@ -75,7 +73,7 @@ def test_what_is_a_formula(inbox: FakeInbox, sit: Sit) -> None:
         r"It is \boxed{\frac{1}{2}}, \boxed{\text{or two}} or \boxed{x": 2,
         r"It is \boxed{two apples}.": 0,
     }
-    inbox.reset([question(number, prompt=f"Question {number}: {text}") for number, text in enumerate(cases)])
+    inbox.ask([question(number, text) for number, text in enumerate(cases)])
     page = sit()
     for number, (text, formulas) in enumerate(cases.items()):
         on_screen(page, number)

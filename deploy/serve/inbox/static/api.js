@@ -3,13 +3,18 @@
 
 export class Refused extends Error {
   constructor(status, detail) {
-    super(detail);
+    super(detail.replace(/^./, (letter) => letter.toUpperCase()).replace(/\w$/, "$&."));
     this.status = status;
   }
 
   /** Whether another token or name may help. */
   get denied() {
     return this.status === 401 || this.status === 403;
+  }
+
+  /** What the server says to a program about tokens, said to a person. */
+  get why() {
+    return this.status === 401 ? "The server does not know this token." : this.message;
   }
 }
 
@@ -20,7 +25,7 @@ const TRY_AGAIN = new Set([408, 425, 429]);
 
 export class Api {
   /** `heard(error)` is told how each call ended, with null for a reply. */
-  constructor(token, name = null, heard = () => {}) {
+  constructor(token, name, heard) {
     Object.assign(this, { token, name, heard });
   }
 
@@ -45,8 +50,7 @@ export class Api {
   }
 
   async #fetch(method, path, body, name, signal) {
-    const headers = { Authorization: `Bearer ${this.token}` };
-    if (name !== null) headers["X-Annotator"] = name;
+    const headers = { Authorization: `Bearer ${this.token}`, "X-Annotator": name };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
     try {

@@ -184,7 +184,7 @@ class Inbox {
 
   #heard(error) {
     const away = error instanceof Unreachable;
-    if (error?.denied) this.#askWho(error.message);
+    if (error?.denied) this.#askWho(error.why);
     if (away === this.#away) return;
     this.#away = away;
     this.#showSaved();

@@ -51,7 +51,7 @@ class Owner {
   #next = null;
 
   constructor({ token }) {
-    this.api = new Api(token, null, (error) => this.#heard(error));
+    this.api = new Api(token, WHO, (error) => this.#heard(error));
   }
 
   async start() {
@@ -115,7 +115,7 @@ class Owner {
     if (error instanceof Unreachable) $("fresh").textContent = "The server does not answer; trying again";
     if (error?.denied) {
       $("overview").hidden = true;
-      askWho(WHO, error.message);
+      askWho(WHO, error.why);
     }
   }
 }
