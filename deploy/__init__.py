@@ -1,3 +1,4 @@
-"""How people start effrl: ``cli`` names the commands, ``commands/`` has a file for each, and ``serve/`` is what outlives
-a run.
+"""How people start effrl: ``cli`` names the commands, ``commands/`` has a file for each.
+
+``serve/`` has the apps that outlive a run.
 """

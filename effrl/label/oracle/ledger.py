@@ -12,6 +12,7 @@ Consumes: nothing. Waits for: SQLite's write lock, at most ``timeout_s``. Unbloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, create_engine, event, func, inspect, select, text
@@ -70,6 +71,7 @@ class Ledger:
         url = _url(url_or_path)
         self._name = str(url.database)
         self._timeout_s = timeout_s
+        self._turn = Lock()
         self._engine = _engine(url, timeout_s)
         # Readers take no lock; writers take SQLite's write lock at once, so that nobody writes between check and use.
         self._writers = self._engine.execution_options(ledger_begin="IMMEDIATE")
@@ -281,15 +283,30 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        # SQLite makes writers sleep and try again, and whoever is unlucky waits for seconds: threads of this process
+        # queue up here instead.
+        if not self._turn.acquire(timeout=self._timeout_s):
+            raise self._too_late()
+        try:
+            with self._locked() as connection:
+                yield connection
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _locked(self) -> Iterator[Connection]:
         try:
             with self._writers.begin() as connection:
                 yield connection
         except OperationalError as error:
             if "locked" not in str(error.orig):
                 raise
-            raise DeadlineError(
-                f"{self._name}: waited {self._timeout_s:g} s for the ledger's write lock; which process holds it?"
-            ) from error
+            raise self._too_late() from error
+
+    def _too_late(self) -> DeadlineError:
+        return DeadlineError(
+            f"{self._name}: waited {self._timeout_s:g} s for the ledger's write lock; which process holds it?"
+        )
 
 
 def _bring_up_to_date(connection: Connection) -> None:

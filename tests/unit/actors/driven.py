@@ -160,6 +160,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint, di
     driver.labeller.labeller = Mortal(driver.labeller.labeller, dies_at)
     await start.restore(driver.parts)
     await loop.run(replace(services, weights=engine))  # type: ignore[arg-type]  # engines here have no weights
+    await driver.parked.close()
     return rank.weights
 
 

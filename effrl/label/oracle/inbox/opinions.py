@@ -165,8 +165,7 @@ def _pay(books: Books, question: Row[Any], answers: dict[str, str], label: str, 
     connection = books.connection
     agree = sorted(name for name, answer in answers.items() if answer == label)
     differ = [name for name in answers if name not in agree]
-    trust = reliabilities(connection, list(answers))
-    counted = weight([trust[name] for name in agree], [trust[name] for name in differ]) if settings.weigh else 1.0
+    counted = _weight(connection, agree, differ) if settings.weigh else 1.0
     close(connection, question.item, "answered", label, ", ".join(agree))
     books.load([question.query_id])
     books.commit(question.query_id, label, ", ".join(agree), counted)
@@ -174,6 +173,11 @@ def _pay(books: Books, question: Row[Any], answers: dict[str, str], label: str, 
     if len(answers) > 1:
         own = counts & (opinions.c.item == question.item) & opinions.c.skip.is_(None)
         connection.execute(update(opinions).where(own).values(agrees=opinions.c.answer == label))
+
+
+def _weight(connection: Connection, agree: Sequence[str], differ: Sequence[str]) -> float:
+    trust = reliabilities(connection, [*agree, *differ])
+    return weight([trust[name] for name in agree], [trust[name] for name in differ])
 
 
 def _can_reopen(connection: Connection, question: Row[Any]) -> bool:
