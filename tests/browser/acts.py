@@ -30,7 +30,7 @@ def say(page: Page, *keys: str) -> None:
 
 def eventually(page: Page, holds: Callable[[], bool]) -> None:
     """Of what the page does not say. Playwright's handlers run while it waits."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 15
     while not holds():
         assert time.monotonic() < end
         page.wait_for_timeout(10)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from reads import step_of
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy.serve.inbox.app import inbox_app
@@ -19,6 +18,7 @@ from effrl.label.oracle.inbox.store import Inbox
 from effrl.label.oracle.ledger import Ledger
 from effrl.questions import Question
 from effrl.types import Prompt
+from tests.reads import step_of
 
 TOKENS = Tokens({"annotator": "tok-annotator", "owner": "tok-owner", "run": "tok-run"})
 GUIDELINES = "Choose the answer that a careful solver would give. Write fractions, such as $\\frac13$."

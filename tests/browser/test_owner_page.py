@@ -38,7 +38,7 @@ def test_the_owner_sees_who_did_what(inbox: ServedInbox, sit: Sit) -> None:
     trust = f"{100 * known.reliability:.0f} %"
     assert rows(page, "annotators")[0][:8] == ["ann", "1", "1", "0 s", NONE, NONE, NONE, trust]
     assert [row[1] for row in rows(page, "leases")] == ["ann", "ann"]
-    assert number(page, "labels left") == "195 of 200" and number(page, "agreement of annotators") == NONE
+    assert number(page, "of 200 labels left") == "195" and number(page, "agreement of annotators") == NONE
     assert [number(page, state) for state in ("open", "answered", "skipped")] == ["4", "1", "0"]
     accessible(page)
 

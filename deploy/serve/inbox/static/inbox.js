@@ -205,6 +205,7 @@ class Inbox {
     const state = this.#paused ? "paused" : this.#away ? "away" : this.hand.none ? "none" : "asking";
     [$("idle").textContent, $("why-idle").textContent] = IDLE[state];
     $("resume").hidden = !this.#paused;
+    $("undo-last").hidden = read(this.past, []).length === 0;
     $("pause").hidden = this.#paused;
   }
 

@@ -122,7 +122,7 @@ class Owner {
 
 function showProgress({ stats, states, answers_per_hour, agreement }) {
   const figures = {
-    "labels left": stats.budget_left === null ? "no limit" : `${whole(stats.budget_left)} of ${whole(stats.budget_total)}`,
+    ...(stats.budget_total === null ? {} : { [`of ${whole(stats.budget_total)} labels left`]: whole(stats.budget_left) }),
     "answers per hour": whole(answers_per_hour),
     "agreement of annotators": percent(agreement),
     leased: whole(stats.leased),
