@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy.serve.inbox.app import inbox_app
-from deploy.serve.inbox.tokens import Tokens
+from deploy.serve.inbox.tokens import InboxTokens
 from effrl.label.oracle.inbox.messages import Given, Settings
 from effrl.label.oracle.inbox.store import Inbox
 from effrl.label.oracle.ledger import Ledger
@@ -20,7 +20,7 @@ from effrl.questions import Question
 from effrl.types import Prompt
 from tests.reads import step_of
 
-TOKENS = Tokens({"annotator": "tok-annotator", "owner": "tok-owner", "run": "tok-run"})
+TOKENS = InboxTokens({"annotator": "tok-annotator", "owner": "tok-owner", "run": "tok-run"})
 GUIDELINES = "Choose the answer that a careful solver would give. Write fractions, such as $\\frac13$."
 BUDGET = 200
 
