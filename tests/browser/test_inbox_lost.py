@@ -122,6 +122,32 @@ def test_what_was_sent_in_vain_is_taken_back_wherever_it_is(inbox: ServedInbox, 
     expect(page.locator("#problems")).to_be_empty()
 
 
+def test_taking_back_is_said_once_though_its_reply_is_lost(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(4))
+    page = sit()
+    on_screen(page, 0)
+    say(page, key_of(page, "10"), "Enter")
+    on_screen(page, 1)
+    all_saved(page)
+    lost: list[Route] = []
+
+    def lose_the_first_reply(route: Route) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route)
+        route.fetch()
+        return route.abort()
+
+    page.route("**/undo", lose_the_first_reply)
+    say(page, "u")
+    on_screen(page, 0)
+    say(page, key_of(page, "20"), "Enter")
+    on_screen(page, 1)
+    all_saved(page)
+    assert lost and inbox.said() == [1]
+    expect(page.locator("#problems")).to_be_empty()
+
+
 FILL = """
 for (let size = 2 ** 22; size >= 1; size /= 2) {
   for (let number = 0; ; number++) {

@@ -108,6 +108,8 @@ def test_an_undo_gives_the_question_back_with_what_was_said(site: Site) -> None:
         {"choice": None, "typed": "7"},
         False,
     )
+    assert site.call("annotator", "POST", "/api/answers/u1/undo")["item"] == again, "the reply may have been lost"
+    site.put(again["lease"], uuid="u2", choice=0)
     assert site.client.post("/api/answers/u1/undo", headers=site.headers("annotator")).status_code == 409
 
 

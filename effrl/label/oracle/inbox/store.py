@@ -28,7 +28,7 @@ from effrl.label.oracle.inbox.messages import (
     Stats,
 )
 from effrl.label.oracle.inbox.opinions import Conflict, Same, UnknownLease
-from effrl.label.oracle.inbox.tables import contents, is_open, leases, opinions, questions, settings, waiting
+from effrl.label.oracle.inbox.tables import contents, is_live, is_open, leases, opinions, questions, settings, waiting
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Books, Outcome, PurchaseTerms, chunks, metadata
 from effrl.questions import BUDGET_SPENT, Account, Answer, Asked, Label, Question, Refused, Reply, Standing
@@ -178,20 +178,21 @@ class Inbox:
             taking.keep(books, row, uuid, given, reading, _settings(books.connection), self._clock())
 
     def undo(self, annotator: str, uuid: str) -> InboxItem:
-        """Give a person the question of one of their answers again.
+        """Give a person the question of one of their answers again; called again, under the same lease.
 
         Raises:
             UnknownLease: there is no such answer of this person.
-            Conflict: it was taken back before, or its question cannot be opened again.
+            Conflict: it was taken back and answered anew, or its question cannot be opened again.
         """
         with self.ledger.books() as books:
             own = (opinions.c.uuid == uuid) & (opinions.c.annotator == annotator)
             opinion = books.connection.execute(select(opinions).where(own)).first()
             if opinion is None:
                 raise UnknownLease("there is no such answer of yours")
-            if opinion.standing == "void":
+            lease = _renewed(books.connection, opinion)
+            if lease is None and opinion.standing == "void":
                 raise Conflict("that answer was taken back already")
-            lease = taking.take_back(books, opinion, _settings(books.connection), self._clock())
+            lease = lease or taking.take_back(books, opinion, _settings(books.connection), self._clock())
             said = Before(choice=opinion.choice, typed=opinion.typed)
             return _item(books.connection, lease).model_copy(update={"before": said})
 
@@ -312,6 +313,14 @@ def _lease(connection: Connection, annotator: str, lease: str) -> Row[Any]:
     if not rows:
         raise UnknownLease("you were not given that question: take the next one")
     return rows[0]
+
+
+def _renewed(connection: Connection, opinion: Row[Any]) -> str | None:
+    """The lease that taking this opinion back gave before, as long as it is in its holder's hands."""
+    first = select(leases.c.number).where(leases.c.lease == opinion.lease).scalar_subquery()
+    same = (leases.c.item == opinion.item) & (leases.c.annotator == opinion.annotator)
+    later = is_live & same & (leases.c.purpose == opinion.purpose) & (leases.c.number > first)
+    return connection.execute(select(leases.c.lease).where(later)).scalar()
 
 
 def _kept(connection: Connection, uuid: str, lease: str) -> Row[Any] | None:
