@@ -4,7 +4,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from effrl.config.oracle import ModelOracle
 from effrl.errors import UserError
@@ -13,6 +15,21 @@ from effrl.questions import Label, Question, Refused, Reply
 from effrl.types import Message
 
 _ANSWER = re.compile(r"^\W*answer\s*:\**\s*(.+?)\**\s*$", re.IGNORECASE | re.MULTILINE)
+
+
+class _Said(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Said
+    finish_reason: str | None = None
+
+
+class _Completion(BaseModel):
+    """What is read of a reply. The client itself takes any body for one, a proxy's error page too."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
 
 
 class Teacher(AtOnce):
@@ -38,7 +55,12 @@ class Teacher(AtOnce):
         self.source = f"model:{config.model}"
         self._config = config
         self._client = OpenAI(
-            api_key=key or "none", base_url=config.url, timeout=config.timeout_s, max_retries=config.retries
+            api_key=key or "none",
+            base_url=config.url,
+            timeout=config.timeout_s,
+            max_retries=config.retries,
+            # A connection is used once: a proxy that answers twice would answer the next question with it.
+            default_headers={"Connection": "close"},
         )
 
     def ask(self, questions: Mapping[str, Question]) -> dict[str, Reply]:
@@ -47,21 +69,23 @@ class Teacher(AtOnce):
             replies = dict(zip(questions, pool.map(self._ask, questions.values()), strict=True))
         if failed := [reply for reply in replies.values() if isinstance(reply, Refused)]:
             print(f"{self.source}: {len(failed)} of {len(replies)} questions have no label: {failed[0].reason}")
+        if replies and len(failed) == len(replies):
+            print(f"{self.source}: is the endpoint up, and are label.oracle.url, model and {self._config.key} right?")
         return replies
 
     def _ask(self, question: Question) -> Reply:
         from openai import OpenAIError
 
         try:
-            reply = self._client.chat.completions.create(
+            reply = self._client.chat.completions.with_raw_response.create(
                 model=self._config.model,
                 messages=_messages(self._config.system, question),
                 temperature=self._config.temperature,
-                max_tokens=self._config.max_tokens,
+                max_completion_tokens=self._config.max_tokens,
             )
-        except (OpenAIError, ValueError) as error:  # ValueError: a body that is no JSON
+            return _label(_Completion.model_validate_json(reply.content).choices[0])
+        except (OpenAIError, ValueError) as error:  # ValueError: a body that is no completion
             return Refused(f"the teacher at {self._config.url} failed ({_shortened(error)})")
-        return _label(reply.choices[0].message.content if reply.choices else None)
 
 
 def _messages(system: str, question: Question) -> Any:
@@ -70,9 +94,11 @@ def _messages(system: str, question: Question) -> Any:
     return [{"role": "system", "content": system}, *asked]
 
 
-def _label(text: str | None) -> Reply:
-    """What follows the last ``Answer:``."""
-    found = _ANSWER.findall(text or "")
+def _label(choice: _Choice) -> Reply:
+    """What follows the last ``Answer:``; of a reply that was cut off, the answer may be too."""
+    if choice.finish_reason == "length":
+        return Refused("the teacher's reply was cut off at label.oracle.max_tokens")
+    found = _ANSWER.findall(choice.message.content or "")
     return Label(found[-1]) if found else Refused("the teacher gave no final answer")
 
 
