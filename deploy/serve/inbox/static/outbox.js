@@ -6,7 +6,7 @@ import { read, write } from "./store.js";
 
 const KEY = "outbox";
 const FIRST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 30_000;
+const LONGEST_WAIT_MS = 10_000;
 
 export class Outbox {
   #busy = false;
