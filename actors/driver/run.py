@@ -142,8 +142,9 @@ class Driver:
     def _parking(self, oracle: OracleService) -> NoParking | ParkedGroups:
         """Where groups wait whose label comes late."""
         label = self.config.label
-        late = label.oracle.comes_late
-        return ParkedGroups(oracle, self.directory.parked, label.wait_s) if late else NoParking()
+        if not label.oracle.comes_late:
+            return NoParking()
+        return ParkedGroups(oracle, self.directory.parked, label.wait_s, lambda: self.stopping)
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""

@@ -5,7 +5,7 @@ The learner waits for nobody. In memory there is a name per group: a question th
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -62,6 +62,8 @@ class ParkedGroups:
     directory: Path
     wait_s: float
     """``label.wait_s``."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether somebody wants the run to stop: then no step waits any longer for people."""
     name = "parked"
     _waiting: dict[str, list[str]] = field(default_factory=dict)
     """Ids of the groups that wait, by query."""
@@ -107,7 +109,7 @@ class ParkedGroups:
         The cursor stays where it was: what comes meanwhile for groups of earlier steps is told again at the next step.
         """
         cursor, come, deadline = self._cursor, dict[str, Judged](), time.monotonic() + self.wait_s
-        while len(come) < len(parked) and (left := deadline - time.monotonic()) > 0:
+        while len(come) < len(parked) and (left := deadline - time.monotonic()) > 0 and not self.stopping():
             cursor, answers = await self.oracle.answered(cursor, min(left, POLL_S))
             told = {answer.query: answer for answer in answers}
             come |= {entry.group.id: _settled(entry, told[entry.query]) for entry in parked if entry.query in told}

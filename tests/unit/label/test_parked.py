@@ -117,6 +117,12 @@ async def test_a_step_may_wait_for_its_labels(tmp_path: Path) -> None:
     assert await run.come(3) == [], "they went on with their own step"
 
 
+async def test_a_wish_to_stop_ends_the_wait(tmp_path: Path) -> None:
+    run = Run(tmp_path, wait_s=600.0)
+    run.parked.stopping = lambda: True
+    assert [entry.decision for entry in await run.step(1, GROUPS)] == [Decision.PARK] * 3
+
+
 async def test_what_does_not_come_in_time_is_parked_and_what_comes_for_others_is_not_lost(tmp_path: Path) -> None:
     run = Run(tmp_path, wait_s=0.2)
     await run.step(1, GROUPS[:2])
