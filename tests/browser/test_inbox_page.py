@@ -104,6 +104,19 @@ def test_a_solution_unfolds_by_key(inbox: ServedInbox, sit: Sit) -> None:
     expect(solution).to_have_count(0)
 
 
+def test_who_moves_by_tab_chooses_by_space(inbox: ServedInbox, sit: Sit) -> None:
+    inbox.ask(questions(1))
+    page = sit()
+    on_screen(page, 0)
+    second = page.locator("#answers input").nth(1)
+    second.focus()
+    say(page, " ")
+    expect(second).to_be_checked()
+    expect(page.locator(".solution:visible")).to_have_count(0)
+    say(page, " ")
+    expect(page.locator(".solution:visible")).to_have_count(1)
+
+
 def test_keys_of_a_letter_can_be_switched_off(inbox: ServedInbox, sit: Sit) -> None:
     """WCAG 2.1.4: who dictates would press them by speaking."""
     inbox.ask(questions(2))

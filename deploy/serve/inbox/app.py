@@ -269,11 +269,11 @@ def _pages(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     def index() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+        return FileResponse(STATIC / "index.html")
 
     @app.get("/owner", include_in_schema=False)
     def owner() -> FileResponse:
-        return FileResponse(STATIC / "owner.html", headers={"cache-control": "no-cache"})
+        return FileResponse(STATIC / "owner.html")
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 

@@ -72,8 +72,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
-                if scope["path"].startswith("/api/"):
-                    headers["cache-control"] = "no-store"
+                # Scripts of two versions do not fit together: a browser asks each time whether its copy is the newest.
+                headers["cache-control"] = "no-store" if scope["path"].startswith("/api/") else "no-cache"
             await send(message)
 
         if scope["type"] != "http":

@@ -144,7 +144,8 @@ class Inbox {
   #look() {
     if (this.#stopped) return;
     if (document.hidden) return this.#quietly(this.#stats());
-    if (!this.outbox.failing && !this.#paused) this.#quietly(this.hand.refill(this.outbox.ops.map(({ lease }) => lease)));
+    if (this.#paused || this.outbox.failing || this.outbox.undoing) return;
+    this.#quietly(this.hand.refill(this.outbox.leases));
   }
 
   #beat() {
@@ -287,6 +288,7 @@ function keys(inbox) {
       return;
     }
     if (target.matches("button, summary, a") && (key === "Enter" || key === " ")) return; // it has a meaning of its own
+    if (target.matches("[type=radio]:not(:checked)") && key === " ") return; // so that it is chosen
     if (card.item && !$("reasons").hidden) {
       const reason = $("reasons").querySelectorAll("button[value]")[Number(key) - 1];
       if (key === "Escape") act(event, () => card.skipping(false));

@@ -23,6 +23,16 @@ export class Outbox {
     return this.#timer !== null;
   }
 
+  /** Whether an answer is being taken back, so that its item may be leased under a name that is not known here yet. */
+  get undoing() {
+    return this.ops.some(({ kind }) => kind === "undo");
+  }
+
+  /** The leases of which something is on its way. */
+  get leases() {
+    return this.ops.map(({ lease }) => lease);
+  }
+
   /** Keeps an answer; false where the browser has no room for it. */
   answer(uuid, annotator, lease, said) {
     return this.#add({ kind: "answer", uuid, annotator, lease, body: { uuid, ...said } });
