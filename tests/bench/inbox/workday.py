@@ -2,9 +2,9 @@
 
     python -m tests.bench.inbox.workday --answers 50 --offline 300
 
-`care_human` trains on what they say. On the way one of them reloads the page, and is without a network for five minutes;
-the server is killed and started again; the run is stopped with Ctrl-C and resumed. Afterwards what was confirmed at the
-keyboard is looked up in the ledger.
+`care_human` trains on what they say. On the way one of them reloads the page, and is without a network for five
+minutes; the server is killed and started again; the run is stopped with Ctrl-C and resumed. Afterwards what was
+confirmed at the keyboard is looked up in the ledger.
 """
 
 import argparse
@@ -30,10 +30,6 @@ from tests.bench.inbox.office import free_port
 
 EFFRL = str(Path(sys.executable).with_name("effrl"))
 CHROMIUM = shutil.which("chromium")
-
-
-def started(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([EFFRL, *arguments], stdout=out.open("ab"), stderr=subprocess.STDOUT)
 
 
 @dataclass
@@ -78,16 +74,23 @@ class Workday:
     port: int
     overrides: tuple[str, ...]
     seen: list[str] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [EFFRL, *arguments]
+        self.processes.append(subprocess.Popen(command, stdout=self.log.open("ab"), stderr=subprocess.STDOUT))
+        return self.processes[-1]
 
     def begin(self) -> None:
-        self.trainer = started(self.log, "train", "care_human", f"run.dir={self.run}", *self.overrides)
+        self.run.parent.mkdir(parents=True, exist_ok=True)
+        self.trainer = self.start("train", "care_human", f"run.dir={self.run}", *self.overrides)
         self.until((self.run / "ledger.txt").exists, 120, "the run to ask")
         self.serve()
         tokens = json.loads((self.run / "inbox-tokens.json").read_text())
         self.link = f"http://127.0.0.1:{self.port}/#token={tokens['annotator']}"
 
     def serve(self) -> None:
-        self.server = started(self.log, "labels", "serve", str(self.run), "--port", str(self.port))
+        self.server = self.start("labels", "serve", str(self.run), "--port", str(self.port))
         self.until((self.run / "inbox-tokens.json").exists, 60, "the inbox")
         time.sleep(5)
 
@@ -100,8 +103,14 @@ class Workday:
         self.trainer.send_signal(signal.SIGINT)
         self.trainer.wait(600)
         self.seen.append("run stopped")
-        self.trainer = started(self.log, "resume", str(self.run))
+        self.trainer = self.start("resume", str(self.run))
         self.seen.append("run resumed")
+
+    def end(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(60)
 
     @property
     def log(self) -> Path:
@@ -149,7 +158,7 @@ def work(day: Workday, answers: int, offline_s: float) -> list[Annotator]:
             page = browser.new_context().new_page()
             page.goto(f"{day.link}&name={name}")
             people.append(Annotator(page, name, labels))
-        ann, bob = people
+        ann = people[0]
         events = {10: "reload", 20: "offline", 30: "server", 40: "stop"}
         back_at = float("inf")
         while min(len(person.said) for person in people) < answers and day.trainer.poll() is None:
@@ -174,9 +183,8 @@ def work(day: Workday, answers: int, offline_s: float) -> list[Annotator]:
                 back_at = float("inf")
                 day.seen.append("online")
         for person in people:
-            person.page.wait_for_function(
-                "document.querySelector('#saved').innerText.includes('saved')", timeout=60_000
-            )
+            saved = "document.querySelector('#saved').innerText.includes('saved')"
+            person.page.wait_for_function(saved, timeout=60_000)
         browser.close()
     return people
 
@@ -189,7 +197,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/workday"))
     parser.add_argument("--out", type=Path)
     wish = parser.parse_args()
-    overrides = (f"run.steps={wish.steps}", "eval.every=4", "run.save_every=4", "label.wait_s=600")
+    overrides = (f"run.steps={wish.steps}", "eval.every=4", "run.save_every=4", "label.wait_s=180")
     day = Workday(wish.run, free_port(), overrides)
     began = time.monotonic()
     try:
@@ -198,10 +206,7 @@ def main() -> None:
         day.trainer.send_signal(signal.SIGINT)
         day.trainer.wait(900)
     finally:
-        for process in (day.trainer, day.server):
-            if process.poll() is None:
-                process.terminate()
-                process.wait(60)
+        day.end()
     found = {"events": day.seen, "seconds": round(time.monotonic() - began), **day.books(people)}
     print(json.dumps(found, indent=1))
     if wish.out is not None:
