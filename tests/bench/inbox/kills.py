@@ -20,13 +20,13 @@ from typing import Any
 from tests.bench.inbox.office import Client, ledger_with, serving
 
 CLIENTS = 10
-LONGEST_S = 0.25
-"""Of a server's life after it has begun to answer."""
+MOST_ANSWERS, LONGEST_S = 30, 5.0
+"""Of a server's life: then it dies, within a moment that is drawn too."""
 
 
 def run(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     path, draw = folder / "ledger.sqlite", random.Random(seed)
-    tokens = ledger_with(path, questions=60 * kills)
+    tokens = ledger_with(path, questions=40 * kills)
     stop = threading.Event()
     with serving(path) as server:
         base = f"http://127.0.0.1:{server.port}"
@@ -41,7 +41,7 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, Any]:
             thread.start()
         began = time.monotonic()
         for _ in range(kills):
-            time.sleep(draw.uniform(0, LONGEST_S))
+            live(clients, draw)
             server.kill()
             server.start()
             server.answers()
@@ -51,6 +51,15 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         assert not any(thread.is_alive() for thread in threads), "a client hangs"
     found = {"kills": kills, "seed": seed, "clients": CLIENTS, "seconds": round(time.monotonic() - began, 1)}
     return found | {"retries": sum(client.retries for client in clients)} | books(path, clients)
+
+
+def live(clients: list[Client], draw: random.Random) -> None:
+    """Until so many answers more were acknowledged, and a moment longer."""
+    answered, until = sum(len(client.acked) for client in clients), time.monotonic() + LONGEST_S
+    wanted = answered + draw.randint(0, MOST_ANSWERS)
+    while sum(len(client.acked) for client in clients) < wanted and time.monotonic() < until:
+        time.sleep(0.001)
+    time.sleep(draw.uniform(0, 0.02))
 
 
 def books(path: Path, clients: list[Client]) -> dict[str, int]:
