@@ -83,6 +83,9 @@ class Driver:
             self.progress.note(line)
         if self.config.label.caution:
             self.progress.note(self.config.label.caution)
+        if self.config.label.oracle.asks_people:
+            place = self.config.label.ledger if self.config.label.is_remote else None
+            self.progress.note(f"people answer in the inbox: {place or f'effrl labels serve {self.directory.path}'}")
         services = self._build()
         await self.group.all("sees", self.directory.config.absolute())
         await self.start.restore(self.parts)

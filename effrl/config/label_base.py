@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from effrl.config.oracle import AnyOracle, DatasetOracle, HumanOracle
+from effrl.config.oracle import AnyOracle, DatasetOracle
 from effrl.config.section import LocalPath, PositiveInt, Section, Share, expanded
 
 
@@ -109,12 +109,11 @@ class LabelConfig(Section):
 
     @model_validator(mode="after")
     def _people_alone_vote(self) -> "LabelConfig":
-        asks_people = isinstance(self.oracle, HumanOracle)
-        if self.opinions > 1 and not asks_people:
+        if self.opinions > 1 and not self.oracle.asks_people:
             raise ValueError(
                 f"label.opinions ({self.opinions}) counts people: set label.oracle.kind=human, or leave it out"
             )
-        if self.is_remote and not asks_people:
+        if self.is_remote and not self.oracle.asks_people:
             raise ValueError(
                 f"label.ledger ({self.ledger}) is an inbox, and the labels are not people's: write a path, or set"
                 " label.oracle.kind=human"

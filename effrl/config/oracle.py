@@ -23,6 +23,11 @@ class OracleConfig(Section):
         """Whether the labels are those of the data: then the data must have some."""
         return False
 
+    @property
+    def asks_people(self) -> bool:
+        """Whether somebody has to open the inbox."""
+        return False
+
 
 class DatasetOracle(OracleConfig):
     kind: Literal["dataset"] = "dataset"
@@ -74,6 +79,10 @@ class HumanOracle(OracleConfig):
 
     @property
     def comes_late(self) -> bool:
+        return True
+
+    @property
+    def asks_people(self) -> bool:
         return True
 
 
