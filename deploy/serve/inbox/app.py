@@ -1,6 +1,7 @@
 """The inbox's routes. Each says in its description what it does; ``/openapi.json`` has them all."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -39,12 +42,12 @@ from deploy.serve.inbox.bodies import (
     WithdrawBody,
 )
 from deploy.serve.inbox.exports import as_jsonl, as_parquet
-from deploy.serve.inbox.guard import Caller, Guard, allowed, bearer
+from deploy.serve.inbox.guard import Caller, Guard, allowed
 from deploy.serve.inbox.reading import TypedAnswers
 from deploy.serve.inbox.tokens import InboxTokens
 from deploy.serve.inbox.webhook import Webhook
 from effrl.errors import DeadlineError
-from effrl.label.oracle.inbox.messages import Listing, Overview, QuestionState, Stats
+from effrl.label.oracle.inbox.messages import Listing, Overview, QuestionState, Stats, TokenRole
 from effrl.label.oracle.inbox.opinions import Conflict, UnknownLease
 from effrl.label.oracle.inbox.store import Inbox
 from effrl.questions import Account
@@ -89,6 +92,9 @@ def inbox_app(inbox: Inbox, tokens: InboxTokens, webhook: Webhook | None = None)
     app.include_router(_owner(inbox, tokens))
     app.include_router(_run(inbox, tokens))
     _pages(app)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    for not_text in (UnicodeEncodeError, PydanticSerializationError):  # half a surrogate pair
+        app.add_exception_handler(not_text, _says(400))
     app.add_exception_handler(UnknownLease, _says(404))
     app.add_exception_handler(Conflict, _says(409))
     app.add_exception_handler(DeadlineError, _says(503))
@@ -278,19 +284,21 @@ def _pages(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
 
-def _let_in(tokens: InboxTokens, *roles: Any) -> Any:
-    check = allowed(tokens, *roles)
-
-    def caller(request: Request, credentials: Annotated[Any, Depends(bearer)]) -> Caller:
-        return check(credentials, request.headers.get("x-annotator"))
-
-    return Depends(caller)
+def _let_in(tokens: InboxTokens, *roles: TokenRole) -> Any:
+    return Depends(allowed(tokens, *roles))
 
 
 def _download(chunks: Iterator[bytes], media_type: str, name: str) -> StreamingResponse:
     return StreamingResponse(
         chunks, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'}
     )
+
+
+def _not_understood(_: Request, error: Exception) -> Response:
+    """FastAPI's own reply repeats what was sent, and fails where that is no JSON: half a surrogate pair, or NaN."""
+    assert isinstance(error, RequestValidationError)
+    found = [{name: entry[name] for name in ("type", "loc", "msg")} for entry in error.errors()]
+    return Response(json.dumps({"detail": found}), 422, media_type="application/json")
 
 
 def _says(status: int) -> Any:

@@ -1,9 +1,10 @@
 """What the routes take and give that is not the inbox's own (:mod:`effrl.label.oracle.inbox.messages`)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from effrl.config.reward import AnyReward
 from effrl.label.oracle.inbox.messages import Given, GoldQuestion, InboxItem, Settings, SkipReason, Stats, TokenRole
 from effrl.questions import Answer, Asked, Label, Question, Refused
 from effrl.types import Message, Prompt, Step
@@ -13,6 +14,9 @@ WireNumber = Annotated[int, Field(ge=0, le=2**53)]
 Name = Annotated[str, Field(max_length=2000)]
 LeaseName = Annotated[str, Field(pattern="^[0-9a-f]{1,64}$")]
 Uuid = Annotated[str, Field(pattern="^[0-9A-Za-z-]{1,64}$")]
+
+REWARD: TypeAdapter[Any] = TypeAdapter(AnyReward)
+"""Of ``Settings.reading``."""
 
 
 class Body(BaseModel):
@@ -100,7 +104,7 @@ class Understood(Body):
 
     answer: str | None
     same_as: int | None
-    """WireNumber of the model's answer that it equals."""
+    """Number of the model's answer that it equals."""
     note: str
 
 
@@ -181,6 +185,13 @@ class RegisterBody(Body):
 
     settings: Settings
     gold: Annotated[list[GoldQuestion], Field(max_length=10_000)] = []
+
+    @field_validator("settings")
+    @classmethod
+    def _reads(cls, settings: Settings) -> Settings:
+        if settings.reading is not None:
+            REWARD.validate_python(settings.reading)
+        return settings
 
 
 class Told(Body):

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
+from urllib.parse import unquote
 
-from fastapi import Header, HTTPException
+from fastapi import Depends, Header, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
@@ -45,14 +46,15 @@ def allowed(tokens: InboxTokens, *roles: TokenRole) -> Callable[..., Caller]:
     """A dependency that lets in callers of these roles, any of them if none is named."""
 
     def caller(
-        credentials: HTTPAuthorizationCredentials | None, x_annotator: Annotated[str | None, Header()] = None
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+        x_annotator: Annotated[str, Header(description="Who the annotator is, percent-encoded.")] = "",
     ) -> Caller:
         role = tokens.role_of(credentials.credentials) if credentials else None
         if role is None:
             raise HTTPException(401, "send one of the inbox's tokens as a bearer token", {"WWW-Authenticate": "Bearer"})
         if role not in (roles or ROLES):
             raise HTTPException(403, f"this needs the token of the {' or '.join(roles)}, and yours is the {role}'s")
-        name = (x_annotator or "").strip()
+        name = unquote(x_annotator).strip()
         if role == "annotator" and not NAME.fullmatch(name):
             raise HTTPException(400, "say who you are in X-Annotator: up to 40 letters, digits, spaces and . @ _ -")
         return Caller(role, name)
@@ -85,9 +87,9 @@ class Guard:
 
 
 def _refusal(headers: dict[bytes, bytes]) -> JSONResponse | None:
-    length: Any = headers.get(b"content-length", b"0")
+    length = headers.get(b"content-length", b"0")
     if b"transfer-encoding" in headers:
         return JSONResponse({"detail": "send the body with a Content-Length"}, 411)
-    if not length.isdigit() or int(length) > MOST_BYTES:
+    if not length.isdigit() or len(length) > 20 or int(length) > MOST_BYTES:
         return JSONResponse({"detail": f"the body is longer than {MOST_BYTES} bytes: send less at a time"}, 413)
     return None

@@ -2,18 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from threading import Lock
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from actors.oracle.grading import started
-from effrl.config.reward import AnyReward, answering
+from deploy.serve.inbox.bodies import REWARD
+from effrl.config.reward import answering
 from effrl.label.oracle.inbox.store import Inbox
 from effrl.reward.reading import AnswerPair, Equal, by_text, equality
-
-_REWARD: TypeAdapter[Any] = TypeAdapter(AnyReward)
 
 
 class TypedAnswers:
@@ -24,15 +21,16 @@ class TypedAnswers:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._lock = Lock()
+        # The kernel ties a worker's life to the thread that starts it, and a server's own threads come and go.
+        self._thread = ThreadPoolExecutor(1, "reading")
 
     def same(self, answer: str, others: Sequence[str]) -> int | None:
         """Number of the first of ``others`` that is the same in value, or None."""
         texts = [other.strip() for other in others]
         if answer in texts:
             return texts.index(answer)
-        with self._lock:
-            equal = self._equal([AnswerPair("typed", answer, other) for other in texts])
+        pairs = [AnswerPair("typed", answer, other) for other in texts]
+        equal = self._thread.submit(lambda: self._equal(pairs)).result()
         return next((place for place, same in enumerate(equal) if same), None)
 
     @cached_property
@@ -40,11 +38,11 @@ class TypedAnswers:
         settings = self._inbox.settings
         if settings is None or settings.reading is None:
             return by_text
-        reward = _REWARD.validate_python(settings.reading)
+        reward = REWARD.validate_python(settings.reading)
         return equality(answering(reward), lambda tasks: self._worker(tasks))
 
     @cached_property
     def _worker(self) -> Any:
         settings = self._inbox.settings
         assert settings is not None, "it has told how answers are read"
-        return started(_REWARD.validate_python(settings.reading), [os.getcwd()])
+        return started(REWARD.validate_python(settings.reading), [os.getcwd()])

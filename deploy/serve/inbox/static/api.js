@@ -50,7 +50,7 @@ export class Api {
   }
 
   async #fetch(method, path, body, name, signal) {
-    const headers = { Authorization: `Bearer ${this.token}`, "X-Annotator": name };
+    const headers = { Authorization: `Bearer ${this.token}`, "X-Annotator": encodeURIComponent(name) };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
     try {

@@ -4,7 +4,7 @@ import { $ } from "./dom.js";
 import { read, write } from "./store.js";
 
 const TOKEN = /^[\x21-\x7e]+$/;
-const NAME = /^[A-Za-z0-9_ .@-]{1,40}$/;
+const NAME = /^[\p{L}\p{N}_ .@-]{1,40}$/u;
 
 /** The credentials under `key`, or null; those in the fragment are taken first, and the fragment is cleared. */
 export function credentials(key, named) {

@@ -13,7 +13,7 @@ LeasePurpose = Literal["question", "gold", "repeat"]
 class Wire(BaseModel):
     """Strict and frozen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Settings(Wire):
@@ -22,12 +22,12 @@ class Settings(Wire):
     run: str
     source: str = "people"
     """Who sells, in the ledger."""
-    budget_total: int | None = None
-    price: float = 1.0
-    opinions: int = 1
+    budget_total: int | None = Field(None, ge=0, le=2**53)
+    price: float = Field(1.0, ge=0, le=2**53)
+    opinions: int = Field(1, ge=1, le=99)
     """People who must answer a question before it has a label."""
-    expires_s: float | None = None
-    checks: float = 0.0
+    expires_s: float | None = Field(None, gt=0, le=2**53)
+    checks: float = Field(0.0, ge=0, le=0.5)
     """Share of gold questions, and again of repeats, in what a person gets."""
     weigh: bool = False
     """Whether labels count less where those who gave them are known to err."""
