@@ -6,7 +6,10 @@ import pytest
 from conftest import Site
 
 HALF = "\\ud800"
-ASK = '{"step": {"number": 1, "stage": "t", "place": 1, "of": 1}, "questions": [{"prompt": {"id": "z", "content": "%s"}}]}'
+ASK = {
+    "step": {"number": 1, "stage": "t", "place": 1, "of": 1},
+    "questions": [{"prompt": {"id": "z", "content": "\ud800"}}],
+}
 SENT = [
     ("annotator", "PUT", "/api/answers/{lease}", f'{{"uuid": "u{HALF}", "choice": 0}}'),
     ("annotator", "PUT", "/api/answers/{lease}", f'{{"uuid": "u", "typed": "x{HALF}"}}'),
@@ -21,12 +24,7 @@ SENT = [
     ("run", "POST", "/api/run/register", '{"settings": {"run": "r", "opinions": 1' + "0" * 30 + "}}"),
     ("run", "POST", "/api/run/register", '{"settings": {"run": "r", "price": NaN}}'),
     ("run", "POST", "/api/run/register", '{"settings": {"run": "r", "reading": {"kind": "guess"}}}'),
-    (
-        "run",
-        "POST",
-        "/api/run/questions",
-        f'{{{STEP}, "questions": [{{"prompt": {{"id": "z", "content": "{HALF}"}}}}]}}',
-    ),
+    ("run", "POST", "/api/run/questions", json.dumps(ASK)),
 ]
 
 
