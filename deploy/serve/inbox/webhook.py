@@ -16,7 +16,9 @@ from effrl.label.oracle.inbox.store import Inbox
 
 SECRET = "EFFRL_WEBHOOK_SECRET"
 """Environment variable of the secret that hints are signed with."""
-LOOK_S, TIMEOUT_S, TRIES = 2.0, 10.0, 4
+LOOK_S, TIMEOUT_S = 2.0, 10.0
+TRIES, PAUSE_S = 4, 1.0
+"""The pause doubles from try to try."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Webhook:
                         return True
                 except httpx.TransportError:
                     pass  # a hint: who wants to know looks for themselves
-                await asyncio.sleep(2**attempt)
+                await asyncio.sleep(PAUSE_S * 2**attempt)
         return False
 
 
@@ -58,11 +60,21 @@ def webhook_to(url: str | None) -> Webhook | None:
     """The webhook of a command line.
 
     Raises:
-        UserError: there is no secret to sign with.
+        UserError: it is no address, or there is no secret to sign with.
     """
     if url is None:
         return None
+    if not _is_address(url):
+        raise UserError(f"--webhook {url} is no address: write it as https://host/path")
     secret = os.environ.get(SECRET)
     if not secret:
         raise UserError(f"--webhook signs its hints with {SECRET}, which is not set: export a secret of your own")
     return Webhook(url, secret)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host)

@@ -53,8 +53,13 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def empty(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
-    made.ask(3)
     yield made
     made.inbox.ledger.close()
+
+
+@pytest.fixture
+def site(empty: Site) -> Site:
+    empty.ask(3)
+    return empty
