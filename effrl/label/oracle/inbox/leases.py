@@ -44,12 +44,18 @@ def is_wanted(annotator: str, now: float) -> ColumnElement[bool]:
     return is_open & for_people & (questions.c.given + at_work < questions.c.needed) & ~answered
 
 
-def candidates(connection: Connection, annotator: str, now: float, count: int) -> list[tuple[str, LeasePurpose]]:
-    """What a person gets next: by the labeller's priority, with a check in between now and then."""
+def following(connection: Connection, annotator: str, now: float, holding: Sequence[str]) -> str | None:
+    """The question that a person gets next, by the labeller's priority; None where there is no work.
+
+    Args:
+        holding: leases that are in the person's hands although they may have run out.
+    """
     order = (questions.c.priority.desc(), questions.c.step.desc(), questions.c.number)
-    own = exists().where(is_live, leases.c.item == questions.c.item, leases.c.annotator == annotator)
-    found = select(questions.c.item).where(is_wanted(annotator, now), ~own).order_by(*order).limit(count)
-    return [(item, "question") for item in connection.execute(found).scalars()]
+    in_hand = (leases.c.expires_at > now) | leases.c.lease.in_(holding)
+    own = exists().where(is_live, leases.c.item == questions.c.item, leases.c.annotator == annotator, in_hand)
+    found = select(questions.c.item).where(is_wanted(annotator, now), ~own).order_by(*order).limit(1)
+    item: str | None = connection.execute(found).scalar()
+    return item
 
 
 def check(connection: Connection, annotator: str, share: float, seen: int) -> tuple[str, LeasePurpose] | None:
@@ -73,7 +79,11 @@ def seen(connection: Connection, annotator: str) -> int:
 def grant(
     connection: Connection, item: str, annotator: str, purpose: LeasePurpose, now: float, amends: str | None = None
 ) -> str:
-    """Give a person a question; returns the lease, which names the pair and the time it is tried."""
+    """Give a person a question; returns the lease, which names the pair and the time it is tried.
+
+    It takes the place of one that ran out.
+    """
+    end_all(connection, item, annotator)
     tries = select(func.count()).where(leases.c.item == item, leases.c.annotator == annotator)
     lease = digest(f"{item}/{annotator}/{connection.execute(tries).scalar_one()}")
     values = {"item": item, "annotator": annotator, "purpose": purpose, "since": now, "amends": amends, "live": True}
@@ -94,8 +104,14 @@ def prolong(connection: Connection, row: Row[Any], now: float) -> float | None:
 
 
 def end(connection: Connection, lease: str) -> None:
-    """The question was answered, or given back."""
+    """The question was given back."""
     connection.execute(update(leases).where(leases.c.lease == lease).values(live=False))
+
+
+def end_all(connection: Connection, item: str, annotator: str) -> None:
+    """None of a person's leases of a question holds any more: it was answered, or is given anew."""
+    own = is_live & (leases.c.item == item) & (leases.c.annotator == annotator)
+    connection.execute(update(leases).where(own).values(live=False))
 
 
 def digest(text: str) -> str:

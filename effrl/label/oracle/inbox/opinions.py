@@ -74,7 +74,7 @@ def keep(
     found = {"choice": reading.choice, "answer": reading.answer, "agrees": reading.agrees}
     kept = {"purpose": lease.purpose, "standing": standing, "amends": lease.amends}
     connection.execute(insert(opinions).values(**values, **said, **found, **kept))
-    handing.end(connection, lease.lease)
+    handing.end_all(connection, lease.item, lease.annotator)
     if standing == "counts" and lease.purpose == "question":
         assert settings is not None, "a run that asks has registered"
         _count(connection, lease.item, 1, given.skip)
@@ -87,18 +87,22 @@ def take_back(books: Books, opinion: Row[Any], settings: Settings | None, now: f
     Where the run was told of the answer, the opinion stays, and the next one is kept beside it.
 
     Raises:
-        Conflict: the question was withdrawn, or the budget is spent since.
+        Conflict: the budget is spent since.
     """
     connection = books.connection
     question = connection.execute(select(questions).where(questions.c.item == opinion.item)).one()
     who = (opinion.item, opinion.annotator, opinion.purpose, now)
-    if opinion.standing == "amendment" or (opinion.standing == "counts" and not _can_reopen(connection, question)):
+    settled = opinion.standing == "counts" and opinion.purpose == "question"
+    if opinion.standing == "amendment" or (settled and not _can_reopen(connection, question)):
         return handing.grant(connection, *who, amends=opinion.amends or opinion.uuid)
     connection.execute(update(opinions).where(opinions.c.uuid == opinion.uuid).values(standing="void"))
-    if opinion.standing == "counts" and opinion.purpose == "question":
+    if settled:
+        assert settings is not None, "a run that asks has registered"
         if question.state != "open":
             _reopen(books, question, settings)
         _count(connection, opinion.item, -1, opinion.skip)
+        needed = func.max(settings.opinions, questions.c.given + 1)
+        connection.execute(update(questions).where(questions.c.item == opinion.item).values(needed=needed))
     return handing.grant(connection, *who)
 
 
@@ -171,7 +175,8 @@ def _pay(books: Books, question: Row[Any], answers: dict[str, str], label: str, 
     books.commit(question.query_id, label, ", ".join(agree), counted)
     log.add(connection, Answer(question.query_id, question.prompt_id, label, counted))
     if len(answers) > 1:
-        own = counts & (opinions.c.item == question.item) & opinions.c.skip.is_(None)
+        asked = counts & (opinions.c.purpose == "question")  # a repeat agrees with its person, or does not
+        own = asked & (opinions.c.item == question.item) & opinions.c.skip.is_(None)
         connection.execute(update(opinions).where(own).values(agrees=opinions.c.answer == label))
 
 
@@ -181,17 +186,16 @@ def _weight(connection: Connection, agree: Sequence[str], differ: Sequence[str])
 
 
 def _can_reopen(connection: Connection, question: Row[Any]) -> bool:
-    """Whether an opinion on the question can be taken back without a trace: nobody was told of a label.
+    """Whether an opinion on the question can be taken back without a trace: people closed it, and nobody was told.
 
-    What it was told is removed from the log here, in the transaction that opens the question again.
+    What the log has of it is removed here, in the transaction that opens the question again.
     """
-    if question.gold is not None or question.state == "open":
-        return True
-    return log.take_back(connection, question.query_id)
+    if question.state in ("withdrawn", "expired"):
+        return False
+    return question.state == "open" or log.take_back(connection, question.query_id)
 
 
-def _reopen(books: Books, question: Row[Any], settings: Settings | None) -> None:
-    assert settings is not None, "a run that asks has registered"
+def _reopen(books: Books, question: Row[Any], settings: Settings) -> None:
     connection = books.connection
     books.load([question.query_id])
     if books.state(question.query_id) is State.COMMITTED:

@@ -21,6 +21,7 @@ from effrl.label.oracle.inbox.messages import (
     Given,
     GoldQuestion,
     InboxItem,
+    LeasePurpose,
     Listing,
     Overview,
     Settings,
@@ -135,7 +136,7 @@ class Inbox:
         with self.ledger.books() as books:
             connection, run = books.connection, _settings(books.connection)
             granted = [row.lease for row in handing.held(connection, annotator, now) if row.lease not in holding]
-            while len(granted) < count and (chosen := self._next(connection, annotator, run, now)) is not None:
+            while len(granted) < count and (chosen := self._next(connection, annotator, run, now, holding)) is not None:
                 granted.append(handing.grant(connection, chosen[0], annotator, chosen[1], now))
             return [_item(connection, lease) for lease in granted[:count]]
 
@@ -172,9 +173,9 @@ class Inbox:
         with self.ledger.books() as books:
             if _kept(books.connection, uuid, lease) is not None:
                 return
-            if books.connection.execute(select(opinions.c.uuid).where(opinions.c.lease == lease)).first() is not None:
-                raise Conflict("you have answered this question: undo that answer first")
             row = _lease(books.connection, annotator, lease)
+            if _is_answered(books.connection, row):
+                raise Conflict("you have answered this question: undo that answer first")
             taking.keep(books, row, uuid, given, reading, _settings(books.connection), self._clock())
 
     def undo(self, annotator: str, uuid: str) -> InboxItem:
@@ -271,13 +272,16 @@ class Inbox:
         lists = {"candidates": json.dumps(gold.candidates), "solutions": json.dumps(["" for _ in gold.candidates])}
         connection.execute(insert(contents).values(item=item, prompt=gold.prompt, **lists))
 
-    def _next(self, connection: Connection, annotator: str, run: Settings | None, now: float) -> Any:
-        """InboxItem and purpose of what a person gets next; None where there is no work."""
-        found = handing.candidates(connection, annotator, now, 1)
-        if not found or run is None or not run.checks:
-            return found[0] if found else None
+    def _next(
+        self, connection: Connection, annotator: str, run: Settings | None, now: float, holding: Sequence[str]
+    ) -> tuple[str, LeasePurpose] | None:
+        """Question and purpose of what a person gets next; None where there is no work."""
+        found = handing.following(connection, annotator, now, holding)
+        if found is None:
+            return None
         seen = handing.seen(connection, annotator)
-        return handing.check(connection, annotator, run.checks, seen) or found[0]
+        check = handing.check(connection, annotator, run.checks, seen) if run is not None and run.checks else None
+        return check or (found, "question")
 
 
 def _settings(connection: Connection) -> Settings | None:
@@ -329,6 +333,15 @@ def _kept(connection: Connection, uuid: str, lease: str) -> Row[Any] | None:
     if row is not None and row.lease != lease:
         raise Conflict("this uuid is that of an answer to another question: make a new one for each answer")
     return row
+
+
+def _is_answered(connection: Connection, lease: Row[Any]) -> bool:
+    """Whether this lease, or another of the same person and question, has its answer."""
+    own = (opinions.c.item == lease.item) & (opinions.c.annotator == lease.annotator)
+    stands = own & (opinions.c.purpose == lease.purpose) & opinions.c.standing.in_(("counts", "late"))
+    answered = opinions.c.lease == lease.lease
+    found = select(opinions.c.uuid).where(answered if lease.amends is not None else answered | stands)
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def _known(connection: Connection, lease: Row[Any]) -> str | None:

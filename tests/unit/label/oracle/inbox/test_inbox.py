@@ -290,3 +290,71 @@ def test_people_see_answers_in_orders_of_their_own_and_no_counts(office: Office)
         who: tuple(tuple(one.choice for one in item.answers) for item in office.inbox.lease(who, 3)) for who in ("bob",)
     }
     assert orders["ann"] != orders["bob"] or len(set(orders["ann"])) > 1
+
+
+def test_two_leases_of_one_person_are_one_opinion(tmp_path: Path) -> None:
+    office = Office(tmp_path, opinions=2)
+    office.ask("a")
+    first = office.get("ann")
+    assert first is not None
+    office.inbox.release("ann", first.lease)
+    second = office.get("ann")
+    assert second is not None and second.lease != first.lease
+    office.say("ann", first, choice=0)
+    with pytest.raises(Conflict, match="undo"):
+        office.say("ann", second, choice=0)
+    bob = office.get("bob")
+    assert bob is not None, "another person is still needed"
+    office.say("bob", bob, choice=0)
+    assert len(office.told()) == 1
+
+
+def test_a_question_whose_lease_ran_out_comes_back_to_a_person_who_works_alone(office: Office) -> None:
+    office.ask("a", "b")
+    first = office.get("ann")
+    assert first is not None
+    office.now += 301
+    second = office.get("ann", [first.lease])
+    assert second is not None and second.item != first.item, "what the page still shows does not come twice"
+    again = office.get("ann", [second.lease])
+    assert again is not None and again.item == first.item and again.lease != first.lease
+    assert office.inbox.heartbeat("ann", [first.lease]) == {first.lease: None}
+    office.say("ann", first, choice=0)
+    assert office.get("ann", [second.lease]) is None
+
+
+def test_undo_of_a_repeat_leaves_the_label_on_its_way_to_the_run(tmp_path: Path) -> None:
+    office = Office(tmp_path, checks=0.5)
+    office.ask(*(f"p{n:02}" for n in range(40)))
+    answered: set[str] = set()
+    while (item := office.get("ann")) is not None and item.item not in answered:
+        answered.add(item.item)
+        office.say("ann", item, choice=0)
+    assert item is not None, "there was a repeat"
+    again = office.inbox.undo("ann", office.say("ann", item, choice=1))
+    assert not again.amends and len(office.told()) == len(answered) == office.state()["answered"]
+    office.say("ann", again, choice=0)
+    assert office.inbox.overview().annotators[0].repeats_same == 1
+
+
+def test_undo_does_not_open_what_the_run_withdrew(tmp_path: Path) -> None:
+    office = Office(tmp_path, opinions=2)
+    office.ask("a")
+    item = office.get("ann")
+    assert item is not None
+    uuid = office.say("ann", item, choice=0)
+    office.inbox.withdraw(["train/1/a"])
+    assert office.inbox.undo("ann", uuid).amends
+    assert office.state() == {"withdrawn": 1} and office.ledger.spent() == 0
+
+
+def test_undo_after_a_tie_asks_no_more_people_than_before_it(tmp_path: Path) -> None:
+    office = Office(tmp_path, opinions=2)
+    office.ask("a")
+    ann, bob = office.get("ann"), office.get("bob")
+    assert ann is not None and bob is not None
+    office.say("ann", ann, choice=0)
+    again = office.inbox.undo("bob", office.say("bob", bob, choice=1))
+    assert office.get("cem") is None, "bob is at it, and a second opinion is all that is needed"
+    office.say("bob", again, choice=0)
+    assert office.told() == [Answer("train/1/a", "a", "46")]
