@@ -14,7 +14,9 @@ from effrl.label.oracle.inbox.tables import (
     contents,
     counts,
     for_people,
+    is_closed,
     is_live,
+    is_open,
     leases,
     opinions,
     questions,
@@ -50,8 +52,10 @@ def stats(connection: Connection, settings: Settings | None, annotator: str | No
 
 def states(connection: Connection) -> dict[str, int]:
     """Questions of a run by state."""
-    query = select(questions.c.state, func.count()).where(for_people).group_by(questions.c.state)
-    return {state: count for state, count in connection.execute(query)}
+    still_open = connection.execute(select(func.count()).where(is_open, for_people)).scalar_one()
+    closed = select(questions.c.state, func.count()).where(is_closed, for_people).group_by(questions.c.state)
+    found = {state: count for state, count in connection.execute(closed)}
+    return {"open": still_open, **found} if still_open else found
 
 
 def overview(connection: Connection, settings: Settings | None, now: float) -> Overview:
@@ -108,7 +112,8 @@ def annotators(connection: Connection) -> Iterator[Annotator]:
 def listing(connection: Connection, after: int, limit: int, state: str | None) -> Listing:
     """A page of the run's questions in the order in which they were asked, from a cursor on."""
     query = select(questions).where(for_people, questions.c.number > after)
-    query = query if state is None else query.where(questions.c.state == state)
+    if state is not None:
+        query = query.where(is_open) if state == "open" else query.where(is_closed, questions.c.state == state)
     rows = connection.execute(query.order_by(questions.c.number).limit(limit + 1)).all()
     shown = tuple(_listed(row) for row in rows[:limit])
     return Listing(items=shown, next=rows[limit - 1].number if len(rows) > limit else None)
