@@ -11,7 +11,7 @@ from effrl.config import load
 from effrl.config.label_base import LabelConfig
 from effrl.config.oracle import AnyOracle, DatasetOracle, HumanOracle, ModelOracle, PluginOracle
 from effrl.errors import UserError, one_line
-from effrl.label.oracle.address import open_ledger
+from effrl.label.oracle.address import note_place, open_ledger
 from effrl.label.oracle.desk import AnswererDesk, DatasetDesk, Desk, PeopleDesk
 from effrl.label.oracle.inbox.messages import GoldQuestion, Settings
 from effrl.label.oracle.inbox.store import Inbox
@@ -34,7 +34,9 @@ def open_desk(run: RunDirectory, config: LabelConfig, vault: LabelVault) -> Desk
         remote.register(_settings(run, config, oracle), _gold(oracle))
         return remote
     ledger = open_ledger(run, config.ledger)
-    reuse(ledger, config.reuse)
+    if config.reuse:
+        note_place(run, config.ledger)  # or a resume would take the labels that came in for those of another run
+        reuse(ledger, config.reuse)
     match oracle:
         case DatasetOracle():
             return DatasetDesk(ledger, config, vault)

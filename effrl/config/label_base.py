@@ -118,4 +118,9 @@ class LabelConfig(Section):
                 f"label.ledger ({self.ledger}) is an inbox, and the labels are not people's: write a path, or set"
                 " label.oracle.kind=human"
             )
+        if self.is_remote and self.reuse:
+            raise ValueError(
+                f"label.reuse brings labels into a ledger of the run's own, and label.ledger ({self.ledger}) is an"
+                " inbox elsewhere: leave one of them out"
+            )
         return self

@@ -1,7 +1,7 @@
 """The project's oracle, and one whose answers come later, fulfil the contract."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,12 @@ from actors.oracle.actor import OracleActor
 from actors.oracle.grading import Grading, grading
 from actors.oracle.remote import RemoteInbox
 from actors.oracle.service import OracleService
+from actors.oracle.teacher import Teacher
 from deploy.serve.inbox.app import inbox_app
 from deploy.serve.inbox.tokens import tokens_beside
+from effrl.config.label import GoldLabel
+from effrl.config.label_base import Budget
+from effrl.config.oracle import ModelOracle
 from effrl.config.schema import Config
 from effrl.label.monitor import Watched
 from effrl.label.oracle.desk import AnswererDesk
@@ -28,6 +32,7 @@ from effrl.reward.sandbox.messages import ScoringTask
 from effrl.types import Score, Status
 from tests.contracts.oracle import OracleContract
 from tests.plugins.oracles import Knowing, Patient
+from tests.unit.actors.endpoint import Said, completion, endpoint
 from tests.unit.actors.fake_actor import Handle
 
 
@@ -146,6 +151,29 @@ class TestAnswererAtOnce(OracleContract):
     def make(self, labels: Mapping[str, str | None], budget: int | None) -> Oracle:
         config = Config.model_validate({"data": {"train": "tasks:chain"}, "label": {"budget": {"total": budget}}})
         desk = AnswererDesk(Ledger(self.file), config.label, Knowing(labels))
+        return OracleService(Handle(_Elsewhere(desk)), 1.0)  # type: ignore[arg-type]
+
+
+class TestTeacher(OracleContract):
+    """A model behind an endpoint on this machine."""
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path) -> Iterator[None]:
+        self.file, self.labels = tmp_path / "ledger.sqlite", dict[str, str | None]()
+
+        def says(asked: str) -> Said:
+            label = self.labels[asked.removeprefix("what is ").removesuffix("?")]
+            return completion("No idea." if label is None else f"Easy.\nAnswer: {label}")
+
+        with endpoint(says) as served:
+            self.url = served.url
+            yield
+
+    def make(self, labels: Mapping[str, str | None], budget: int | None) -> Oracle:
+        self.labels.update(labels)
+        oracle = ModelOracle(kind="model", model="big", url=self.url)
+        config = GoldLabel(oracle=oracle, budget=Budget(total=budget))
+        desk = AnswererDesk(Ledger(self.file), config, Teacher(oracle))
         return OracleService(Handle(_Elsewhere(desk)), 1.0)  # type: ignore[arg-type]
 
 

@@ -5,12 +5,14 @@ the ledger for each. Waits for: whoever answers, at most as long as that one's o
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from effrl.config.label_base import LabelConfig
 from effrl.errors import RunError, one_line
+from effrl.label.oracle import log
 from effrl.label.oracle.inbox.store import Inbox
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Outcome, PurchaseTerms, Reservation
@@ -117,17 +119,19 @@ class AnswererDesk(LedgerDesk):
             for held, question in zip(reserved, questions, strict=True)
             if held.outcome in (Outcome.RESERVED, Outcome.PENDING)
         }
-        replies = self._ask(waits) if waits else {}
-        self._pay({query: reply for query, reply in replies.items() if not isinstance(reply, Asked)})
+        fresh = [held.query_id for held in reserved if held.outcome is Outcome.RESERVED]
+        replies = self._ask(waits, fresh) if waits else {}
+        self._pay({query: reply for query, reply in replies.items() if not isinstance(reply, Asked)}, fresh)
         return [replies.get(held.query_id) or _known(held) for held in reserved]
 
     def answered(self, after: int) -> tuple[int, list[Answer]]:
-        self.ledger.settle(self.answerer.answered(), self.answerer.source)
+        self._settle()
         return self.ledger.answered(after)
 
     def withdraw(self, queries: Sequence[str]) -> None:
-        self.ledger.settle(self.answerer.answered(), self.answerer.source)  # what came is paid, and stays
-        self.answerer.withdraw(queries)
+        self._settle()  # what came is paid, and stays
+        with self._named():
+            self.answerer.withdraw(queries)
         self.ledger.withdraw(queries, WITHDRAWN)
 
     def _reserve(self, step: Step, questions: Sequence[Question]) -> list[Reservation]:
@@ -140,32 +144,51 @@ class AnswererDesk(LedgerDesk):
             held = {name: books.reserve(terms, query, name) for query, name in wanted.items()}
         return [held[name] for name in names]
 
-    def _ask(self, waits: Mapping[str, Question]) -> dict[str, Reply]:
+    def _ask(self, waits: Mapping[str, Question], fresh: Sequence[str]) -> dict[str, Reply]:
         """What the answerer says, to each question.
 
         Raises:
-            RunError: it raised, or left a question without a reply. What was held back for these is free again.
+            RunError: it raised, or left a question without a reply. What ``fresh`` ones held back is free again.
         """
-        who = f"label.oracle {self.answerer.source}"
         try:
-            replies = dict(self.answerer.ask(waits))
-        except Exception as error:  # it may be anybody's code
-            self._refund(waits)
-            raise RunError(f"{who} failed: {one_line(error)}; nothing was charged for its questions") from error
-        wrong = [query for query in waits if not _fits(query, replies.get(query))]
-        if wrong or replies.keys() - waits.keys():
-            self._refund(waits)
-            raise RunError(f"{who} must reply to each question by its query id, and to no other: see {wrong[:1]}")
+            with self._named():
+                replies = dict(self.answerer.ask(waits))
+            wrong = [query for query in waits if not _fits(query, replies.get(query))] + [*(replies.keys() - waits)]
+            if wrong:
+                raise RunError(
+                    f"{self._who} must reply to each question by its query id, and to no other: see {wrong[0]}"
+                )
+        except RunError:
+            self._refund(fresh)
+            raise
         return replies
 
-    def _pay(self, replies: Mapping[str, Label | Refused]) -> None:
+    def _pay(self, replies: Mapping[str, Label | Refused], fresh: Sequence[str]) -> None:
+        """Write down what the questions came to; of one that was open before, a group may wait to be told."""
         with self.ledger.books() as books:
             books.load(list(replies))
             for query, reply in replies.items():
-                if isinstance(reply, Label):
-                    books.commit(query, reply.answer, self.answerer.source, reply.weight)
-                else:
-                    books.refund(query)
+                answer = _closing(query, books.prompt_of(query), reply)
+                books.settle(answer, self.answerer.source)
+                if query not in fresh:
+                    log.add(books.connection, answer)
+
+    def _settle(self) -> None:
+        with self._named():
+            answers = self.answerer.answered()
+        self.ledger.settle(answers, self.answerer.source)
+
+    @property
+    def _who(self) -> str:
+        return f"label.oracle {self.answerer.source}"
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error of the answerer's, which may be anybody's code, is one line with its name."""
+        try:
+            yield
+        except Exception as error:
+            raise RunError(f"{self._who} failed, and nothing was charged for it: {one_line(error)}") from error
 
     def _refund(self, queries: Iterable[str]) -> None:
         for query in queries:
@@ -174,6 +197,12 @@ class AnswererDesk(LedgerDesk):
 
 def _known(held: Reservation) -> Reply:
     return Refused(BUDGET_SPENT) if held.answer is None else Label(held.answer, held.weight)
+
+
+def _closing(query: str, prompt_id: str, reply: Label | Refused) -> Answer:
+    if isinstance(reply, Label):
+        return Answer(query, prompt_id, reply.answer, reply.weight)
+    return Answer(query, prompt_id, None, reason=reply.reason)
 
 
 def _fits(query: str, reply: Reply | None) -> bool:
