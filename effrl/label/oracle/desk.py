@@ -4,8 +4,7 @@ Consumes: questions of a step. Produces: a label at once, a query whose answer c
 the ledger for each. Waits for: whoever answers, at most as long as that one's own deadline.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -214,7 +213,6 @@ class PeopleDesk(LedgerDesk):
     """Puts questions into the inbox, which keeps the ledger itself."""
 
     inbox: Inbox
-    clock: Callable[[], float] = time.time
 
     def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         return self.inbox.ask(step, questions)
