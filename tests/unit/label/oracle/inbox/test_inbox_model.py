@@ -221,19 +221,27 @@ class InboxModel(RuleBasedStateMachine):
             elif mine:
                 self.says(mine[0], saying, 20, None)
 
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data(), death=DEATHS)
-    def heartbeat(self, data: st.DataObject, death: int | None) -> None:
-        name = data.draw(st.sampled_from(list(self.leases)))
-        lease = self.leases[name]
-        gone = not self.is_live(lease) and not self.is_wanted(self.questions[lease.query], lease.who)
-        lost = not lease.live or (lease.amends is None and gone)
-        found = self.attempt(death, lambda: self.inbox.heartbeat(lease.who, [name])[name])
+    @rule(who=PEOPLE, death=DEATHS)
+    def heartbeat(self, who: str, death: int | None) -> None:
+        """Of all that this person was ever given."""
+        own = {name: one for name, one in self.leases.items() if one.who == who}
+        lost = {name for name, one in own.items() if self.is_lost(one)}
+        found = self.attempt(death, lambda: self.inbox.heartbeat(who, list(own)))
         if isinstance(found, Died):
             return
-        assert (found is None) == lost
-        if found is not None:
-            lease.expires_at = found
+        assert {name for name, ends in found.items() if ends is None} == lost
+        for name in own.keys() - lost:
+            own[name].expires_at = found[name]
+
+    def is_lost(self, lease: Handed) -> bool:
+        if not lease.live or self.is_live(lease) or lease.amends is not None:
+            return not lease.live
+        return not self.is_wanted(self.questions[lease.query], lease.who)
+
+    @rule()
+    def everybody_looks_for_work(self) -> None:
+        for who in ("cem", "bob", "ann"):
+            self.lease_for(who, 1, True, None)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), death=DEATHS)
