@@ -8,6 +8,7 @@ from ray import serve
 from deploy.serve.inbox.app import inbox_app
 from deploy.serve.inbox.tokens import tokens_beside
 from deploy.serve.inbox.webhook import webhook_to
+from effrl.errors import UserError
 from effrl.label.oracle.inbox.store import Inbox
 from effrl.label.oracle.ledger import Ledger
 
@@ -17,7 +18,14 @@ def inbox(arguments: dict[str, str]) -> Any:
 
     Args:
         arguments: ``ledger``, a file on a disk of the node that keeps it; and ``webhook``, a URL, if there is one.
+
+    Raises:
+        UserError: no ledger is named.
     """
+    if "ledger" not in arguments:
+        raise UserError(
+            "name the inbox's ledger: serve run deploy.serve.inbox.serving:inbox ledger=/data/ledger.sqlite"
+        )
     path, hook = Path(arguments["ledger"]).absolute(), arguments.get("webhook")
 
     def build() -> Any:
