@@ -147,7 +147,8 @@ class Driver:
         label = self.config.label
         if not label.oracle.comes_late:
             return NoParking()
-        return ParkedGroups(oracle, self.directory.parked, label.wait_s, lambda: self.stopping)
+        watched = (lambda: self.stopping, lambda: self.clock.stage("people"))
+        return ParkedGroups(oracle, self.directory.parked, label.wait_s, *watched)
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""

@@ -6,6 +6,7 @@ The learner waits for nobody. In memory there is a name per group: a question th
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -64,6 +65,8 @@ class ParkedGroups:
     """``label.wait_s``."""
     stopping: Callable[[], bool] = lambda: False
     """Whether somebody wants the run to stop: then no step waits any longer for people."""
+    timed: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Puts the wait on the clock."""
     name = "parked"
     _waiting: dict[str, list[str]] = field(default_factory=dict)
     """Ids of the groups that wait, by query."""
@@ -82,7 +85,10 @@ class ParkedGroups:
         await asyncio.to_thread(self._write, parked)
         for entry in parked:
             self._waiting.setdefault(str(entry.query), []).append(entry.group.id)
-        come = await self._waited(parked) if parked and self.wait_s else {}
+        come: dict[str, Judged] = {}
+        if parked and self.wait_s:
+            with self.timed():
+                come = await self._waited(parked)
         return [come.get(entry.group.id, entry) for entry in judged]
 
     async def close(self) -> None:

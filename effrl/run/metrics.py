@@ -24,7 +24,9 @@ from effrl.run.timeline import DRIVER, Timeline
 MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
 
-Phase = Literal["scout", "rollout", "read", "view", "label", "score", "learn", "publish", "eval", "commit", "monitor"]
+Phase = Literal[
+    "scout", "rollout", "read", "view", "label", "people", "score", "learn", "publish", "eval", "commit", "monitor"
+]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
 _logger = logging.getLogger(__name__)
