@@ -88,7 +88,7 @@ def test_what_a_model_wrote_comes_as_it_is(site: Site) -> None:
 
 
 def test_a_typed_answer_is_shown_as_it_is_understood(tmp_path: object) -> None:
-    site = Site(tmp_path, reading={"kind": "math"})  # type: ignore[arg-type]
+    site = Site(tmp_path, reading={"kind": "math", "timeout_s": 60})  # type: ignore[arg-type]
     site.ask(1)
     [item] = site.take()
     told = [
