@@ -18,8 +18,9 @@ def asked_by_a_thread_of_its_own(typed: TypedAnswers, answer: str) -> int | None
 
 
 def workers() -> set[int]:
-    children = psutil.Process().children()
-    return {child.pid for child in children if "effrl.reward.sandbox.worker" in " ".join(child.cmdline())}
+    """Those that live: other tests leave processes behind that nobody has waited for."""
+    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return {child.pid for child in living if "effrl.reward.sandbox.worker" in " ".join(child.cmdline())}
 
 
 def test_the_worker_outlives_the_thread_that_asked_first(tmp_path: Path) -> None:
