@@ -50,6 +50,7 @@ Standing = Label | Asked | None
 
 BUDGET_SPENT = "the budget is spent"
 UNLABELLED = "the data have none for this prompt"
+WITHDRAWN = "the question was withdrawn"
 
 
 Reply = Label | Asked | Refused

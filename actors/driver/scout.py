@@ -11,7 +11,7 @@ from actors.wait import answer
 from effrl.config.schema import Config
 from effrl.config.select import Target
 from effrl.protocols import LookAhead, Oracle
-from effrl.questions import Label, Question
+from effrl.questions import Label, Question, Reply, Standing
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
 from effrl.select.ufo.records import ScoreRecords
@@ -137,14 +137,13 @@ class Scout:
         return [aims[prompt_id] for prompt_id in ids if prompt_id in aims], sampled
 
     async def _owned(self, step: Step, prompt_ids: Sequence[str]) -> list[str | None]:
-        standing = await self.oracle.owned(step, prompt_ids)
-        return [known.answer if isinstance(known, Label) else None for known in standing]
+        return _labels(await self.oracle.owned(step, prompt_ids))
 
     async def _buy(self, step: Step, prompts: Sequence[Prompt]) -> list[str | None]:
         """Labels of prompts, before the step's own decisions; None where there is none to be had at once."""
         ahead = replace(step, stage=LOOK_AHEAD)
         replies = await self.oracle.buy(ahead, [Question(prompt) for prompt in prompts])
-        return [reply.answer if isinstance(reply, Label) else None for reply in replies]
+        return _labels(replies)
 
     async def _polled(self, step: Step, prompts: Sequence[Prompt]) -> tuple[list[ReadGroup], dict[str, Sampled]]:
         """Rollouts of prompts and their answers, so many prompts at a time that no wait lasts for a whole pool."""
@@ -185,3 +184,8 @@ def mean_outcome(scores: Sequence[Score]) -> float | None:
 def vote_share(read: ReadGroup) -> float:
     """Share of the rollouts that gave the majority's answer; 0 where none gave any."""
     return read.size(0) / len(read.clusters)
+
+
+def _labels(known: Sequence[Reply | Standing]) -> list[str | None]:
+    """The labels among what an oracle says; None for all else."""
+    return [entry.answer if isinstance(entry, Label) else None for entry in known]

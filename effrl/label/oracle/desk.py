@@ -17,12 +17,11 @@ from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Outcome, PurchaseTerms, Reservation
 from effrl.label.oracle.vault import LabelVault
 from effrl.protocols import Answerer
-from effrl.questions import BUDGET_SPENT, Account, Answer, Asked, Label, Question, Refused, Reply, Standing
+from effrl.questions import BUDGET_SPENT, WITHDRAWN, Account, Answer, Asked, Label, Question, Refused, Reply, Standing
 from effrl.types import Step
 
 DATASET = "dataset"
 """Who sells, and who answers, where labels are those of the data."""
-WITHDRAWN = "the question was withdrawn"
 
 
 class Desk(Protocol):
@@ -195,7 +194,7 @@ class AnswererDesk(LedgerDesk):
 
 
 def _known(held: Reservation) -> Reply:
-    return Refused(BUDGET_SPENT) if held.answer is None else Label(held.answer, held.weight)
+    return held.label or Refused(BUDGET_SPENT)
 
 
 def _closing(query: str, prompt_id: str, reply: Label | Refused) -> Answer:

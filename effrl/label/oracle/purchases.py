@@ -75,6 +75,11 @@ class Reservation:
     def __post_init__(self) -> None:
         assert (self.answer is not None) == (self.outcome is Outcome.OWNED)
 
+    @property
+    def label(self) -> Label | None:
+        """What is owned."""
+        return None if self.answer is None else Label(self.answer, self.weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
@@ -211,8 +216,8 @@ class Books:
     ) -> Label | Refused:
         """Reserve, ask, and commit or refund: one prompt of :meth:`effrl.label.oracle.ledger.Ledger.buy_all`."""
         reservation = self.reserve(terms, query_id, prompt_id)
-        if reservation.answer is not None:
-            return Label(reservation.answer, reservation.weight)
+        if reservation.label is not None:
+            return reservation.label
         if reservation.outcome is Outcome.EXHAUSTED:
             asked_before = query_id in self._lines  # by the same step, which got its money back
             return Refused(UNLABELLED if asked_before else BUDGET_SPENT)

@@ -32,7 +32,7 @@ from effrl.label.oracle.inbox.opinions import Conflict, Same, UnknownLease
 from effrl.label.oracle.inbox.tables import contents, is_live, is_open, leases, opinions, questions, settings, waiting
 from effrl.label.oracle.ledger import Ledger, query_id
 from effrl.label.oracle.purchases import Books, Outcome, PurchaseTerms, chunks, metadata
-from effrl.questions import BUDGET_SPENT, Account, Answer, Asked, Label, Question, Refused, Reply, Standing
+from effrl.questions import BUDGET_SPENT, WITHDRAWN, Account, Answer, Asked, Question, Refused, Reply, Standing
 from effrl.types import Step
 
 CLOSED = {"skipped": "people could not tell", "disagreed": "people disagree"}
@@ -109,7 +109,7 @@ class Inbox:
             for part in chunks(queries):
                 rows = books.connection.execute(select(questions).where(questions.c.query_id.in_(part), is_open)).all()
                 for row in rows:
-                    taking.abandon(books, row, "withdrawn", "the question was withdrawn")
+                    taking.abandon(books, row, "withdrawn", WITHDRAWN)
 
     def answered(self, after: int) -> tuple[int, list[Answer]]:
         """The late answers after a cursor, and the cursor to go on from; questions that are too old close first."""
@@ -234,8 +234,8 @@ class Inbox:
         reservation = books.reserve(terms, query, question.prompt.id)
         if reservation.outcome is Outcome.EXHAUSTED:
             return Refused(BUDGET_SPENT)
-        if reservation.answer is not None:
-            return Label(reservation.answer, reservation.weight)
+        if reservation.label is not None:
+            return reservation.label
         if reservation.outcome is Outcome.RESERVED:
             self._open(books.connection, run, terms.step, query, question)
         return Asked(reservation.query_id)
@@ -259,8 +259,7 @@ class Inbox:
             return
         connection.execute(insert(questions).values(**values, needed=run.opinions, given=0, skips=0))
         solutions = [*question.solutions, *[""] * len(question.candidates)][: len(question.candidates)]
-        lists = {"candidates": json.dumps(question.candidates), "solutions": json.dumps(solutions)}
-        connection.execute(insert(contents).values(item=item, prompt=question.prompt.text, **lists))
+        _write_content(connection, item, question.prompt.text, question.candidates, solutions)
 
     def _add_gold(self, connection: Connection, gold: GoldQuestion) -> None:
         item = handing.digest(f"gold/{gold.prompt}")
@@ -269,8 +268,7 @@ class Inbox:
         times = {"step": 0, "priority": 0.0, "asked_at": self._clock(), "needed": 0, "given": 0, "skips": 0}
         names = {"item": item, "query_id": f"gold/{item}", "prompt_id": f"gold/{item}", "gold": gold.label}
         connection.execute(insert(questions).values(**names, **times, state="open"))
-        lists = {"candidates": json.dumps(gold.candidates), "solutions": json.dumps(["" for _ in gold.candidates])}
-        connection.execute(insert(contents).values(item=item, prompt=gold.prompt, **lists))
+        _write_content(connection, item, gold.prompt, gold.candidates, ["" for _ in gold.candidates])
 
     def _next(
         self, connection: Connection, annotator: str, run: Settings | None, now: float, holding: Sequence[str]
@@ -353,6 +351,13 @@ def _known(connection: Connection, lease: Row[Any]) -> str | None:
     first = (opinions.c.item == lease.item) & (opinions.c.annotator == lease.annotator) & opinions.c.answer.is_not(None)
     said: str | None = connection.execute(select(opinions.c.answer).where(first).limit(1)).scalar()
     return said
+
+
+def _write_content(
+    connection: Connection, item: str, prompt: str, candidates: Sequence[str], solutions: Sequence[str]
+) -> None:
+    lists = {"candidates": json.dumps(candidates), "solutions": json.dumps(solutions)}
+    connection.execute(insert(contents).values(item=item, prompt=prompt, **lists))
 
 
 def _content(connection: Connection, item: str) -> Row[Any]:
