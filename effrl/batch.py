@@ -1,13 +1,14 @@
 """The batch of one step: it knows what is missing, what may still be spent on refills, and the fate of every group."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from effrl.config.schema import PassBand
 from effrl.errors import RunError
-from effrl.sequences import GroupRewards, Portion, TrainingSequence
+from effrl.sequences import GroupRewards, Portion, ProcessReward, TokenRewards, TrainingSequence
 from effrl.types import Decision, Fate, Float32, Rollout, ScoredGroup, Status
 
 AdvantageFunction = Callable[[Sequence[GroupRewards]], Sequence[Sequence[Float32]]]
@@ -64,10 +65,12 @@ class Batch:
     joined: list[Settled] = field(default_factory=list)
     """Groups of earlier steps that were parked until now, and their fate. They count in no refill."""
     replayed: list[Stored] = field(default_factory=list)
-    process: Mapping[str, Sequence[Float32]] = field(default_factory=dict)
-    """Process rewards by group id: [T_i] for the tokens of each rollout; of no group where there are none."""
+    process: ProcessReward = field(default_factory=ProcessReward)
+    """Rewards of single tokens, and what was measured of them."""
     max_age: int = 0
     """Policy versions that a group may have been parked for, to be learned from still."""
+    band: PassBand | None = None
+    """Where the mean outcome of a group must lie to be learned from; anywhere by default."""
     _first_draw_tokens: int = 0
     _tokens: int = 0
 
@@ -83,13 +86,15 @@ class Batch:
 
     @property
     def silent(self) -> list[ScoredGroup]:
-        """Groups that were sampled for this step and teach nothing: without signal, or dropped by the labeller.
+        """Groups that were sampled for this step and teach nothing: without signal, unbalanced, or dropped by the
+        labeller.
 
         They have a part in a mean over all that was sampled. Groups that failed, and those that are parked or stale,
         have none.
         """
         settled = (*self.settled, *self.joined)
-        return [entry.scored for entry in settled if entry.fate in (Fate.FILTERED, Fate.DROPPED)]
+        silent = (Fate.FILTERED, Fate.UNBALANCED, Fate.DROPPED)
+        return [entry.scored for entry in settled if entry.fate in silent]
 
     @property
     def missing(self) -> int:
@@ -116,16 +121,19 @@ class Batch:
         if not self.settled:
             self._first_draw_tokens = drawn
         self._tokens += drawn
-        self.settled.extend(Settled(group, fate_of(group, self.contrast)) for group in scored)
+        self.settled.extend(Settled(group, self._fate(group)) for group in scored)
 
     def replay(self, drawn: Sequence[Stored]) -> None:
         """Learn from these groups of earlier steps too; one whose signal is gone since it was re-scored is left out."""
-        self.replayed = [stored for stored in drawn if fate_of(stored.scored, self.contrast) is Fate.TRAINED]
+        self.replayed = [stored for stored in drawn if self._fate(stored.scored) is Fate.TRAINED]
 
     def _fate_of_old(self, scored: ScoredGroup, version: int) -> Fate:
         age = version - min(rollout.version_min for rollout in scored.group.rollouts)
         has_label = scored.judged.decision is Decision.USE
-        return Fate.STALE if has_label and age > self.max_age else fate_of(scored, self.contrast)
+        return Fate.STALE if has_label and age > self.max_age else self._fate(scored)
+
+    def _fate(self, scored: ScoredGroup) -> Fate:
+        return fate_of(scored, self.contrast, self.band)
 
     def rollouts(self) -> list[Rollout]:
         """All fresh rollouts of the step, whatever became of them."""
@@ -156,6 +164,7 @@ class Batch:
             "select/effective_ratio": fates[Fate.TRAINED] / len(groups),
             "select/difficulty_mean": None if mean is None else 1 - mean,
             **_replay_metrics(self.step, self.replayed),
+            **self.process.metrics,
         }
 
     def sequences(self) -> list[TrainingSequence]:
@@ -176,16 +185,16 @@ class Batch:
     def _learned_sequences(self) -> list[list[TrainingSequence]]:
         if not (groups := self.learned):
             return []
-        rewards = [_rewards(scored, self.process.get(scored.group.id)) for scored in groups]
+        rewards = [_rewards(scored, self.process.groups.get(scored.group.id)) for scored in groups]
         return [
             [_sequence(scored, rollout, values) for rollout, values in zip(_scored(scored), advantages, strict=True)]
             for scored, advantages in zip(groups, self.advantage(rewards), strict=True)
         ]
 
 
-def fate_of(scored: ScoredGroup, contrast: bool = True) -> Fate:
-    """Dropped or parked by the labeller, failed (fewer than half of the rollouts scored), filtered (no contrast) or
-    trained.
+def fate_of(scored: ScoredGroup, contrast: bool = True, band: PassBand | None = None) -> Fate:
+    """Dropped or parked by the labeller, failed (fewer than half of the rollouts scored), filtered (no contrast),
+    unbalanced (outside of the band) or trained.
 
     The filter reads outcomes (or what stands in their place, ``Supervision.values``), not shaped rewards: a length
     penalty must not make a signal where there is none. With an offset every group has a signal.
@@ -195,7 +204,9 @@ def fate_of(scored: ScoredGroup, contrast: bool = True) -> Fate:
     outcomes = [score.outcome for score in scored.scores if score.outcome is not None]
     if 2 * len(outcomes) < len(scored.scores) or len(outcomes) < 2:
         return Fate.FAILED
-    return Fate.FILTERED if contrast and not _has_signal(scored) else Fate.TRAINED
+    if contrast and not _has_signal(scored):
+        return Fate.FILTERED
+    return Fate.TRAINED if band is None or band.holds(outcomes) else Fate.UNBALANCED
 
 
 def _has_signal(scored: ScoredGroup) -> bool:
@@ -242,7 +253,7 @@ def _scored(scored: ScoredGroup) -> list[Rollout]:
     return [rollout for rollout, score in pairs if score.reward is not None]
 
 
-def _rewards(scored: ScoredGroup, process: Sequence[Float32] | None) -> GroupRewards:
+def _rewards(scored: ScoredGroup, process: Sequence[TokenRewards] | None) -> GroupRewards:
     """What an estimator sees of a group, given the process rewards of all of its rollouts.
 
     Raises:
@@ -251,13 +262,13 @@ def _rewards(scored: ScoredGroup, process: Sequence[Float32] | None) -> GroupRew
     found = [score.reward for score in scored.scores]
     kept = [place for place, reward in enumerate(found) if reward is not None]
     lengths = [len(rollout.token_ids) for rollout in scored.group.rollouts]
-    if process is not None and [np.shape(values) for values in process] != [(length,) for length in lengths]:
-        shapes = [np.shape(values) for values in process]
+    if process is not None and [np.shape(found.values) for found in process] != [(length,) for length in lengths]:
+        shapes = [np.shape(found.values) for found in process]
         raise RunError(f"process rewards of group {scored.group.id} have shapes {shapes} for tokens {lengths}")
     return GroupRewards(
         outcome=np.array([found[place] for place in kept], np.float32),
         lengths=tuple(lengths[place] for place in kept),
-        tokens=None if process is None else tuple(np.asarray(process[place], np.float32) for place in kept),
+        tokens=None if process is None else tuple(process[place] for place in kept),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from effrl.batch import Batch, Settled, Stored
 from effrl.questions import Answer, Question, Reply, Standing
 from effrl.saved import Saved
+from effrl.sequences import ProcessReward
 from effrl.types import (
     Continuation,
     Float32,
@@ -261,10 +262,10 @@ class ProcessRewards(Part, Protocol):
     Your own is a class or function ``(config: effrl.config.schema.Config) -> ProcessRewards``.
     """
 
-    async def reward(self, step: Step, batch: Batch) -> Mapping[str, Sequence[Float32]]:
-        """Return, by group id, [T_i] rewards for the tokens of each rollout of the groups in :attr:`Batch.learned`.
+    async def reward(self, step: Step, batch: Batch) -> ProcessReward:
+        """Return the rewards of every rollout's tokens, for the groups in :attr:`Batch.learned` or for none.
 
-        What learns online learns from the fresh ones among them first. An empty mapping: there are no such rewards.
+        What learns online learns from :attr:`Batch.trained` alone: each group once, when it is fresh.
         """
         ...
 

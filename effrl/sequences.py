@@ -1,9 +1,44 @@
 """What a batch becomes for the learner: the rewards of its groups, then sequences with advantages."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from effrl.types import Float32, Int32
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRewards:
+    """Process rewards of one rollout.
+
+    Example: of three tokens, in two steps: ``TokenRewards(values [0, 0.3, -0.1], ends [False, True, True])``.
+    """
+
+    values: Float32
+    """[T] reward of each token."""
+    ends: NDArray[np.bool_] | None = None
+    """[T] tokens at which a step ends and its reward stands; the values of all others are 0. None: every token has a
+    reward of its own."""
+
+    @property
+    def mean(self) -> float:
+        """Of the tokens that have a reward; 0 where there is none."""
+        count = len(self.values) if self.ends is None else int(self.ends.sum())
+        return float(self.values.sum(dtype=np.float64)) / max(1, count)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReward:
+    """Process rewards of one step's groups."""
+
+    groups: Mapping[str, Sequence[TokenRewards]] = field(default_factory=dict)
+    """By group id, for each of its rollouts; of no group where there are no such rewards."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What was measured on the way, for the row of the step."""
+    pieces: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    """By group id, the text of each token of each rollout: of the few groups whose rewards people are to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +52,8 @@ class GroupRewards:
     """[N] reward of each rollout as a whole: its outcome (or soft value) plus ``reward.terms``."""
     lengths: tuple[int, ...]
     """Sampled tokens T_i of each rollout."""
-    tokens: tuple[Float32, ...] | None = None
-    """[T_i] process rewards of each rollout's tokens; None where there are none."""
+    tokens: tuple[TokenRewards, ...] | None = None
+    """Process rewards of each rollout's tokens; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)

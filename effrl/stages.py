@@ -40,9 +40,16 @@ class TrainingStage:
 
     def batch(self, step: Step) -> Batch:
         fresh, rollout = self.config.fresh_at(step.place), self.config.rollout
-        contrast = self.config.advantage.needs_contrast
-        replays, max_age = rollout.prompts - fresh, self.config.label.max_age
-        return Batch(step.number, fresh, rollout.refill, self._advantages, contrast, replays, max_age=max_age)
+        return Batch(
+            step=step.number,
+            prompts=fresh,
+            refill=rollout.refill,
+            advantage=self._advantages,
+            contrast=self.config.advantage.needs_contrast,
+            replays=rollout.prompts - fresh,
+            max_age=self.config.label.max_age,
+            band=rollout.filter,
+        )
 
 
 @dataclass

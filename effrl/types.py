@@ -327,6 +327,8 @@ class Fate(StrEnum):
     TRAINED = "trained"
     FILTERED = "filtered"
     """No signal: all of its rewards are equal."""
+    UNBALANCED = "unbalanced"
+    """Its mean outcome lies outside of ``rollout.filter``."""
     DROPPED = "dropped"
     """The labeller gave it no supervision."""
     FAILED = "failed"

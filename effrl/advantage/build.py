@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import starmap
+from typing import TypeVar
 
 import numpy as np
 
 from effrl import plugins
 from effrl.advantage.grpo import grpo_advantages
+from effrl.advantage.prime import prime_advantages
+from effrl.advantage.process import TokenRows, batch_relative, group_relative, leave_one_out, to_come, tokens_of
+from effrl.advantage.pure import pure_advantages
 from effrl.advantage.reinforce_pp import reinforce_pp_advantages
 from effrl.advantage.rewards import token_rewards
 from effrl.advantage.rloo import rloo_advantages
@@ -16,12 +21,18 @@ from effrl.config.advantage import (
     GaeAdvantage,
     GrpoAdvantage,
     PluginAdvantage,
+    PrimeAdvantage,
+    PureAdvantage,
+    ReinforceAdvantage,
     ReinforcePpAdvantage,
     RlooAdvantage,
 )
 from effrl.errors import RunError, one_line
-from effrl.sequences import GroupRewards
-from effrl.types import Float32
+from effrl.sequences import GroupRewards, TokenRewards
+from effrl.types import Float32, Float64
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 def advantages(config: AnyAdvantage) -> AdvantageFunction:
@@ -32,11 +43,17 @@ def advantages(config: AnyAdvantage) -> AdvantageFunction:
     """
     match config:
         case GrpoAdvantage(std=std):
-            return _of_outcomes(_group_by_group(partial(grpo_advantages, std=std)))
+            return _summed(_each(partial(grpo_advantages, std=std)), _each(partial(group_relative, std=std)))
         case RlooAdvantage():
-            return _of_outcomes(_group_by_group(rloo_advantages))
+            return _summed(_each(rloo_advantages), _each(leave_one_out))
         case ReinforcePpAdvantage():
-            return _of_outcomes(reinforce_pp_advantages)
+            return _summed(reinforce_pp_advantages, batch_relative)
+        case ReinforceAdvantage():
+            return _summed(list, _each(lambda tokens: [row.values.astype(np.float64) for row in tokens]))
+        case PrimeAdvantage() as prime:
+            return lambda groups: _as_float32(prime_advantages(groups, prime))
+        case PureAdvantage() as pure:
+            return lambda groups: _as_float32(pure_advantages(groups, pure))
         case GaeAdvantage():
             # The learner makes advantages of rewards: it alone has the values.
             return lambda groups: [token_rewards(group) for group in groups]
@@ -44,17 +61,40 @@ def advantages(config: AnyAdvantage) -> AdvantageFunction:
             return _checked(kind, plugins.load("advantage.kind", kind))
 
 
-def _group_by_group(function: Callable[[Float32], Float32]) -> Callable[[Sequence[Float32]], Sequence[Float32]]:
-    return lambda outcomes: [function(group) for group in outcomes]
+def _each(function: Callable[[In], Out]) -> Callable[[Sequence[In]], list[Out]]:
+    return lambda groups: [function(group) for group in groups]
 
 
-def _of_outcomes(function: Callable[[Sequence[Float32]], Sequence[Float32]]) -> AdvantageFunction:
-    """From an estimator on the outcomes [N] of each group: every rollout has one number for all of its tokens."""
+def _summed(
+    of_outcomes: Callable[[Sequence[Float32]], Sequence[Float32]],
+    of_tokens: Callable[[Sequence[Sequence[TokenRewards]]], TokenRows],
+) -> AdvantageFunction:
+    """The advantage of a rollout's outcome, and for each token what its estimator makes of the process rewards to come.
+
+    Without process rewards a rollout has one number for all of its tokens.
+
+    Args:
+        of_outcomes: from the outcomes [N] of each group.
+        of_tokens: from the process rewards of each group.
+    """
 
     def estimate(groups: Sequence[GroupRewards]) -> list[list[Float32]]:
-        return [np.split(found, len(found)) for found in function([group.outcome for group in groups])]
+        outcomes = [np.split(found, len(found)) for found in of_outcomes([group.outcome for group in groups])]
+        if all(group.tokens is None for group in groups):
+            return outcomes
+        process = of_tokens([tokens_of(group) for group in groups])
+        groupwise = [zip(*pair, strict=True) for pair in zip(outcomes, process, strict=True)]
+        return _as_float32([list(starmap(_with_outcome, rollouts)) for rollouts in groupwise])
 
     return estimate
+
+
+def _with_outcome(outcome: Float32, process: Float64) -> Float64:
+    return outcome + to_come(process)
+
+
+def _as_float32(rows: TokenRows) -> list[list[Float32]]:
+    return [[np.asarray(row, np.float32) for row in group] for group in rows]
 
 
 def _checked(kind: str, function: AdvantageFunction) -> AdvantageFunction:

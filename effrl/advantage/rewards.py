@@ -11,8 +11,12 @@ def token_rewards(group: GroupRewards) -> list[Float32]:
 
     Example: an outcome of 1 and process rewards 0.1, 0.2 give 0.1, 1.2; without process rewards 0, 1.
     """
-    process = group.tokens or [np.zeros(length, np.float32) for length in group.lengths]
+    process = [tokens.values for tokens in group.tokens] if group.tokens else [_none(n) for n in group.lengths]
     return [_with_outcome(tokens, outcome) for tokens, outcome in zip(process, group.outcome, strict=True)]
+
+
+def _none(length: int) -> Float32:
+    return np.zeros(length, np.float32)
 
 
 def _with_outcome(tokens: Float32, outcome: np.float32) -> Float32:

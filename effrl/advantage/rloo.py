@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from effrl.types import Float32
+from effrl.types import Float32, Float64
 
 
 def rloo_advantages(rewards: Float32) -> Float32:
@@ -18,5 +18,11 @@ def rloo_advantages(rewards: Float32) -> Float32:
     Returns:
         [N] advantages; they sum to zero.
     """
+    return np.asarray(leave_one_out_of(rewards), np.float32)
+
+
+def leave_one_out_of(rewards: Float32) -> Float64:
+    """The same, in float64, for estimators that add to it."""
     exact = rewards.astype(np.float64)  # in float32, the rounding of a mean of equal rewards would pass for a signal
-    return np.asarray((exact - exact.mean()) * (len(exact) / (len(exact) - 1)), np.float32)
+    centred: Float64 = (exact - exact.mean()) * (len(exact) / (len(exact) - 1))
+    return centred

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
-from effrl.config.section import ImportPath, PositiveFloat, Section, Share
+from effrl.config.section import ImportPath, PositiveFloat, PositiveInt, Section, Share
 from effrl.config.section import kind_or as _kind
+
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class AdvantageConfig(Section):
@@ -17,8 +19,13 @@ class AdvantageConfig(Section):
         return True
 
     @property
-    def reads_process(self) -> bool:
-        """Whether it looks at process rewards, or at outcomes alone."""
+    def needs_process(self) -> bool:
+        """Whether it is about process rewards, and without them something else."""
+        return False
+
+    @property
+    def scales(self) -> bool:
+        """Whether it divides advantages by a standard deviation."""
         return False
 
     @property
@@ -33,6 +40,19 @@ class GrpoAdvantage(AdvantageConfig):
     std: Literal["sample", "none"] = "sample"
     """Divide by the group's sample standard deviation, or not (Dr. GRPO, arXiv 2503.20783)."""
 
+    @property
+    def scales(self) -> bool:
+        return self.std == "sample"
+
+
+class ReinforceAdvantage(AdvantageConfig):
+    kind: Literal["reinforce"] = "reinforce"
+    """The reward itself, without any baseline (Williams 1992); every group is learned from."""
+
+    @property
+    def needs_contrast(self) -> bool:
+        return False
+
 
 class RlooAdvantage(AdvantageConfig):
     kind: Literal["rloo"] = "rloo"
@@ -42,6 +62,61 @@ class RlooAdvantage(AdvantageConfig):
 class ReinforcePpAdvantage(AdvantageConfig):
     kind: Literal["reinforce_pp"] = "reinforce_pp"
     """Reward minus the group's mean, by one standard deviation for the whole step (arXiv 2501.03262, with baseline)."""
+
+    @property
+    def scales(self) -> bool:
+        return True
+
+
+class PrimeAdvantage(AdvantageConfig):
+    kind: Literal["prime"] = "prime"
+    """Outcome and process rewards, each less the mean of the group's others (PRIME, arXiv 2502.01456, section 3.2)."""
+    outcome: NotNegative = 1.0
+    """Weight of the outcome."""
+    process: NotNegative = 1.0
+    """Weight of the process rewards."""
+    gamma_outcome: Share = 1.0
+    """Discount of the outcome, which is known at the last token."""
+    gamma: Share = 1.0
+    """Discount of the process rewards to come."""
+    form: Literal["paper", "code"] = "paper"
+    """A token's reward less the others' mean, or what the release computes: contrasts within a rollout of a group of K
+    are K / (K - 1) times as large."""
+    whiten: bool = True
+    """Give the advantages of a step mean 0 and variance 1 over all of its tokens, as the release does."""
+
+    @property
+    def needs_process(self) -> bool:
+        return True
+
+    @property
+    def scales(self) -> bool:
+        return self.whiten
+
+
+class PureAdvantage(AdvantageConfig):
+    kind: Literal["pure"] = "pure"
+    """A solution is worth as much as its worst step (PURE, arXiv 2504.15275, section 3)."""
+    temperature: PositiveFloat = 0.1
+    """Of the soft minimum over the steps, whose rewards lie within -1 and 1."""
+    baseline: Literal["token", "step"] = "token"
+    """What is taken off: the others' value per token or per step; the latter rewards few and long steps."""
+    outcome: NotNegative = 1.0
+    """Weight of the outcome."""
+    steps: Literal["block", "ends"] = "block"
+    """Steps are blocks of tokens, for rewards of single tokens; or end where the process rewards say."""
+    block: PositiveInt = 64
+    """Tokens of a block."""
+    whiten: bool = True
+    """Give the advantages of a step mean 0 and variance 1 over all tokens but those at which a step ends."""
+
+    @property
+    def needs_process(self) -> bool:
+        return True
+
+    @property
+    def scales(self) -> bool:
+        return self.whiten
 
 
 class GaeAdvantage(AdvantageConfig):
@@ -64,7 +139,7 @@ class GaeAdvantage(AdvantageConfig):
         return False
 
     @property
-    def reads_process(self) -> bool:
+    def scales(self) -> bool:
         return True
 
     @property
@@ -76,15 +151,14 @@ class PluginAdvantage(AdvantageConfig):
     kind: ImportPath
     """Import path of your own advantage function (see :data:`effrl.batch.AdvantageFunction`)."""
 
-    @property
-    def reads_process(self) -> bool:
-        return True
-
 
 AnyAdvantage = Annotated[
     Annotated[GrpoAdvantage, Tag("grpo")]
     | Annotated[RlooAdvantage, Tag("rloo")]
     | Annotated[ReinforcePpAdvantage, Tag("reinforce_pp")]
+    | Annotated[ReinforceAdvantage, Tag("reinforce")]
+    | Annotated[PrimeAdvantage, Tag("prime")]
+    | Annotated[PureAdvantage, Tag("pure")]
     | Annotated[GaeAdvantage, Tag("gae")]
     | Annotated[PluginAdvantage, Tag("plugin")],
     Discriminator(_kind("grpo")),

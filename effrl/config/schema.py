@@ -4,6 +4,7 @@ A config is a YAML file (or a recipe's name) plus dotted overrides: ``learn.lr=1
 selector, labeller, reward, … needs lives in that kind's own model.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -48,6 +49,24 @@ def _stops(value: object) -> object:
     return stops
 
 
+class PassBand(Section):
+    low: Share = 0.2
+    """Smallest share of right rollouts of a group that is learned from."""
+    high: Share = 0.8
+    """Largest share."""
+
+    def holds(self, outcomes: Sequence[float]) -> bool:
+        """Whether a group of these outcomes lies within, bounds included: 1 of 5 does not miss 0.2 by a rounding."""
+        total, slack = sum(outcomes), 1e-9 * len(outcomes)
+        return self.low * len(outcomes) - slack <= total <= self.high * len(outcomes) + slack
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "PassBand":
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) is above high ({self.high}), and no group lies between: swap them")
+        return self
+
+
 class RolloutConfig(Section):
     prompts: PositiveInt = 32
     """Groups to train on per step."""
@@ -63,6 +82,9 @@ class RolloutConfig(Section):
     """Policy versions that a rollout may be behind the learner: 1 samples the next step while this one is learned."""
     refill: Annotated[float, Field(ge=0)] = 0.5
     """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
+    filter: PassBand | None = None
+    """Learn only from groups whose share of right rollouts lies in a band, {low: 0.2, high: 0.8} in PRIME (arXiv
+    2502.01456, section 4.2); others are replaced as far as ``refill`` lasts. All with a signal, by default."""
     kv_cache_gb: PositiveFloat = 1.0
     """Memory for the key-value cache of one engine on a CPU, in GiB."""
     gpu_memory: Share = 0.9
@@ -197,8 +219,7 @@ class Config(Section):
                 f"label.kind={self.label.kind} votes on answers, which your own reward {self.reward.kind} does not"
                 " tell: use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
-        scaled = self.advantage.kind in ("reinforce_pp", "gae") or self.advantage == GrpoAdvantage(std="sample")
-        if self.label.scales and scaled:
+        if self.label.scales and self.advantage.scales:
             raise ValueError(
                 f"label.kind={self.label.kind} scales its rewards itself, and advantage.kind={self.advantage.kind}"
                 " would divide them again: set advantage={kind: grpo, std: none}"
@@ -211,11 +232,11 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _are_read(self) -> "Config":
-        if self.process is not None and not self.advantage.reads_process:
+    def _has_process_rewards(self) -> "Config":
+        if self.process is None and self.advantage.needs_process:
             raise ValueError(
-                f"advantage.kind={self.advantage.kind} reads outcomes alone, and nobody would read the process rewards"
-                f" of {self.process.kind}: set advantage.kind=gae or one of your own, or leave process out"
+                f"advantage.kind={self.advantage.kind} is about process rewards, and there are none: set"
+                " process.kind=implicit_prm, or advantage.kind=rloo"
             )
         return self
 

@@ -1,10 +1,9 @@
 """A run without process rewards."""
 
-from collections.abc import Mapping, Sequence
-
 from effrl.batch import Batch
+from effrl.sequences import ProcessReward
 from effrl.stateless import StatelessPart
-from effrl.types import Float32, Step
+from effrl.types import Step
 
 
 class NoProcess(StatelessPart):
@@ -12,5 +11,5 @@ class NoProcess(StatelessPart):
 
     name = "process"
 
-    async def reward(self, step: Step, batch: Batch) -> Mapping[str, Sequence[Float32]]:
-        return {}
+    async def reward(self, step: Step, batch: Batch) -> ProcessReward:
+        return ProcessReward()

@@ -69,7 +69,7 @@ class ReplayStore:
 
         The oldest make room. Of two groups of one prompt the newer stays, and if that has no signal, neither.
         """
-        known = [entry for entry in settled if entry.fate in (Fate.TRAINED, Fate.FILTERED)]
+        known = [entry for entry in settled if entry.fate in (Fate.TRAINED, Fate.FILTERED, Fate.UNBALANCED)]
         newest = {entry.scored.group.prompt.id: entry for entry in known}
         old = self._groups[-self._kept :] if self._kept else []
         self._groups = [group for group in old if group.prompt_id not in newest]

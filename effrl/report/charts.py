@@ -18,7 +18,8 @@ Layers = dict[str, list[float]]
 _DASHES = ("-", "--", ":", "-.")
 _STAGE_COLOURS = {stage: index for index, stage in enumerate((*PHASES, "other"))}
 _FATE_COLOURS = {
-    "trained": 2, "filtered": 7, "dropped": 1, "failed": 4, "stale": 3, "parked": 6, "carried": 0, "rolled_back": 5,
+    "trained": 2, "filtered": 7, "unbalanced": 9, "dropped": 1, "failed": 4, "stale": 3, "parked": 6, "carried": 0,
+    "rolled_back": 5,
 }  # fmt: skip
 _SHARES = "label/token_share/*"
 _SUPERVISION_COLOURS = {"label": 2, "vote": 0, "drop": 1}

@@ -19,7 +19,14 @@ from effrl.run import metrics
 from effrl.run.groups import rolled_back_file, rolled_back_steps, settled_file, settled_steps
 from effrl.select.ufo.records import certainties
 
-_COLOURS = {"trained": "green", "filtered": "yellow", "dropped": "magenta", "failed": "red", "rolled_back": "blue"}
+_COLOURS = {
+    "trained": "green",
+    "filtered": "yellow",
+    "unbalanced": "yellow",
+    "dropped": "magenta",
+    "failed": "red",
+    "rolled_back": "blue",
+}
 _TEXT_LIMIT = 320
 """Characters of a prompt or completion that are shown; the middle of a longer one is left out."""
 _UNREAD: dict[str, object] = {

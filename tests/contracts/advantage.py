@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from effrl.batch import AdvantageFunction
-from effrl.sequences import GroupRewards
+from effrl.sequences import GroupRewards, TokenRewards
 from effrl.types import Float32
 
 STEPS = {
@@ -27,7 +27,7 @@ STEPS = {
 def group(outcomes: Sequence[float], process: bool) -> GroupRewards:
     """Rollouts of one, two, three, … tokens."""
     lengths = tuple(range(1, len(outcomes) + 1))
-    tokens = tuple(np.linspace(-1, 1, length, dtype=np.float32) for length in lengths)
+    tokens = tuple(TokenRewards(np.linspace(-1, 1, length, dtype=np.float32)) for length in lengths)
     return GroupRewards(np.array(outcomes, np.float32), lengths, tokens if process else None)
 
 
@@ -64,7 +64,9 @@ class AdvantageContract:
             given, kept = group([1, 0, 0], process), group([1, 0, 0], process)
             self.estimate([given])
             assert given.outcome.tolist() == kept.outcome.tolist()
-            assert [row.tolist() for row in given.tokens or ()] == [row.tolist() for row in kept.tokens or ()]
+            assert [row.values.tolist() for row in given.tokens or ()] == [
+                row.values.tolist() for row in kept.tokens or ()
+            ]
 
     def test_the_order_of_groups_does_not_matter(self) -> None:
         for process in self.process:

@@ -8,7 +8,7 @@ class TestMyRewards(ProcessRewardsContract):
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from effrl.advantage.build import advantages
 from effrl.batch import Batch
 from effrl.config.advantage import GrpoAdvantage
 from effrl.protocols import ProcessRewards
-from effrl.types import Decision, Float32, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
+from effrl.sequences import ProcessReward
+from effrl.types import Decision, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
 
 def group(name: str, outcomes: Sequence[float]) -> ScoredGroup:
@@ -51,12 +52,14 @@ class ProcessRewardsContract:
 
     async def test_each_token_of_the_groups_that_it_names_has_a_number(self) -> None:
         made = batch(1)
-        rewards = await self.make().reward(step_of(1), made)
+        rewards = (await self.make().reward(step_of(1), made)).groups
         learned = {scored.group.id: scored.group for scored in made.learned}
         assert rewards.keys() in (set(), learned.keys()), "all groups that are learned from, or none"
         for name, values in rewards.items():
-            assert [len(row) for row in values] == [len(rollout.token_ids) for rollout in learned[name].rollouts]
-            assert all(np.isfinite(row).all() for row in values)
+            lengths = [len(rollout.token_ids) for rollout in learned[name].rollouts]
+            assert [len(row.values) for row in values] == lengths
+            assert all(np.isfinite(row.values).all() for row in values)
+            assert all(row.ends is None or not row.values[~row.ends].any() for row in values), "beside the steps' ends"
 
     async def test_the_same_step_has_the_same_rewards(self) -> None:
         one, other = [await self.make().reward(step_of(1), batch(1)) for _ in range(2)]
@@ -77,5 +80,5 @@ def _written(into: Path) -> set[str]:
     return {str(path.relative_to(into)) for path in into.rglob("*") if path.is_file()}
 
 
-def _plain(rewards: Mapping[str, Sequence[Float32]]) -> dict[str, list[list[float]]]:
-    return {name: [row.tolist() for row in values] for name, values in rewards.items()}
+def _plain(rewards: ProcessReward) -> dict[str, list[list[float]]]:
+    return {name: [row.values.tolist() for row in values] for name, values in rewards.groups.items()}

@@ -2,7 +2,15 @@
 
 from effrl.advantage.build import advantages
 from effrl.batch import AdvantageFunction
-from effrl.config.advantage import GaeAdvantage, GrpoAdvantage, ReinforcePpAdvantage, RlooAdvantage
+from effrl.config.advantage import (
+    GaeAdvantage,
+    GrpoAdvantage,
+    PrimeAdvantage,
+    PureAdvantage,
+    ReinforceAdvantage,
+    ReinforcePpAdvantage,
+    RlooAdvantage,
+)
 from tests.contracts.advantage import AdvantageContract
 from tests.plugins.advantages import best_of_step, rewards_to_come
 
@@ -25,6 +33,21 @@ class TestRloo(AdvantageContract):
 class TestReinforcePp(AdvantageContract):
     def make(self) -> AdvantageFunction:
         return advantages(ReinforcePpAdvantage())
+
+
+class TestReinforce(AdvantageContract):
+    def make(self) -> AdvantageFunction:
+        return advantages(ReinforceAdvantage())
+
+
+class TestPrime(AdvantageContract):
+    def make(self) -> AdvantageFunction:
+        return advantages(PrimeAdvantage())
+
+
+class TestPure(AdvantageContract):
+    def make(self) -> AdvantageFunction:
+        return advantages(PureAdvantage(block=2))
 
 
 class TestRewardsForGae(AdvantageContract):

@@ -12,7 +12,7 @@ def best_of_step(groups):
 def rewards_to_come(groups):
     """A number for each token: the process rewards from it on, and the outcome."""
     return [
-        [outcome + np.cumsum(row[::-1])[::-1] for outcome, row in zip(group.outcome, group.tokens, strict=True)]
+        [outcome + np.cumsum(row.values[::-1])[::-1] for outcome, row in zip(group.outcome, group.tokens, strict=True)]
         for group in groups
     ]
 

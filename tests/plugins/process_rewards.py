@@ -1,7 +1,7 @@
 """Process rewards of the user's own: a token is worth more, the more often right rollouts had it before."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from effrl.batch import Batch
 from effrl.saved import Saved
-from effrl.types import Float32, ScoredGroup, Step
+from effrl.sequences import ProcessReward, TokenRewards
+from effrl.types import ScoredGroup, Step
 
 
 class CommonTokens:
@@ -21,10 +22,10 @@ class CommonTokens:
         self.right: Counter[int] = Counter()
         self.all: Counter[int] = Counter()
 
-    async def reward(self, step: Step, batch: Batch) -> Mapping[str, Sequence[Float32]]:
+    async def reward(self, step: Step, batch: Batch) -> ProcessReward:
         for scored in batch.trained:
             self._learn(scored)
-        return {scored.group.id: self._values(scored) for scored in batch.learned}
+        return ProcessReward({scored.group.id: self._values(scored) for scored in batch.learned})
 
     async def save(self, into: Path) -> Saved:
         return Saved({}, {"right": sorted(self.right.items()), "all": sorted(self.all.items())})
@@ -38,6 +39,6 @@ class CommonTokens:
             self.all.update(tokens)
             self.right.update(tokens if score.outcome == 1 else [])
 
-    def _values(self, scored: ScoredGroup) -> list[Float32]:
+    def _values(self, scored: ScoredGroup) -> list[TokenRewards]:
         rates = [[self.right[t] / self.all[t] - 0.5 for t in r.token_ids.tolist()] for r in scored.group.rollouts]
-        return [np.array(row, np.float32) for row in rates]
+        return [TokenRewards(np.array(row, np.float32)) for row in rates]

@@ -14,10 +14,11 @@ from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
 from effrl.config.advantage import GrpoAdvantage, ReinforcePpAdvantage
 from effrl.config.loss import ClippedLoss
+from effrl.config.schema import PassBand
 from effrl.errors import RunError
 from effrl.learn.packing import size_of
 from effrl.reward.reading import LOST
-from effrl.sequences import GroupRewards
+from effrl.sequences import GroupRewards, ProcessReward, TokenRewards
 from effrl.types import Decision, Fate, Float32, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
 
 GRPO = advantages(GrpoAdvantage())
@@ -40,6 +41,10 @@ def scored(outcomes: list[float | None], tokens: int = 3, drop: bool = False, na
     return ScoredGroup(Judged(unread(group), Decision.USE, Supervision("gold", "2")), scores)
 
 
+def process(name: str, *rows: list[float]) -> ProcessReward:
+    return ProcessReward({name: [TokenRewards(np.array(row, np.float32)) for row in rows]})
+
+
 @pytest.mark.parametrize(
     ("outcomes", "fate"),
     [
@@ -54,6 +59,28 @@ def scored(outcomes: list[float | None], tokens: int = 3, drop: bool = False, na
 )
 def test_fate(outcomes: list[float | None], fate: Fate) -> None:
     assert fate_of(scored(outcomes)) is fate
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "kept"),
+    [(right, 4, right in (1, 2, 3)) for right in range(5)] + [(right, 5, 1 <= right <= 4) for right in range(6)],
+)
+def test_the_band_is_of_counts(right: int, of: int, kept: bool) -> None:
+    """PRIME's band for 4 and 5 rollouts, bounds included: 1 of 5 is not below 0.2, nor 4 of 5 above 0.8."""
+    fate = fate_of(scored([1] * right + [0] * (of - right)), contrast=False, band=PassBand())
+    assert fate is (Fate.TRAINED if kept else Fate.UNBALANCED)
+
+
+def test_a_band_reads_partial_credit_and_what_could_be_scored() -> None:
+    assert fate_of(scored([0.5, 0.25, 0.25, None]), band=PassBand(low=0.3)) is Fate.TRAINED
+    assert fate_of(scored([0.5, 0.25, None]), band=PassBand(low=0.4)) is Fate.UNBALANCED
+
+
+def test_unbalanced_groups_are_replaced_and_counted() -> None:
+    batch = Batch(1, 2, 1.0, GRPO, band=PassBand())
+    batch.add([scored([1, 0, 0, 0]), scored([1] * 9 + [0], name="easy")])
+    assert batch.missing == 1 and batch.metrics()["groups/unbalanced"] == 1
+    assert [group.group.id for group in batch.silent] == ["easy"]
 
 
 def test_dropped_groups_need_no_scores() -> None:
@@ -148,11 +175,11 @@ def test_each_token_has_the_advantage_that_was_planted_for_it() -> None:
 
     def planted(groups: Sequence[GroupRewards]) -> list[list[Float32]]:
         seen.extend(groups)
-        return [list(group.tokens or ()) for group in groups]
+        return [[tokens.values for tokens in group.tokens or ()] for group in groups]
 
     batch = Batch(1, 1, 0.0, planted)
     batch.add([scored([1, None, 0])])
-    batch.process = {"g": [np.array(row, np.float32) for row in ([1, 2, 3], [4, 5, 6], [7, 8, 9])]}
+    batch.process = process("g", [1, 2, 3], [4, 5, 6], [7, 8, 9])
     assert [sequence.advantages.tolist() for sequence in batch.sequences()] == [[1, 2, 3], [7, 8, 9]]
     assert (seen[0].outcome.tolist(), seen[0].lengths) == ([1, 0], (3, 3))
 
@@ -160,7 +187,7 @@ def test_each_token_has_the_advantage_that_was_planted_for_it() -> None:
 def test_process_rewards_are_one_number_per_token() -> None:
     batch = Batch(1, 1, 0.0, GRPO)
     batch.add([scored([1, 0])])
-    batch.process = {"g": [np.zeros(3, np.float32), np.zeros(2, np.float32)]}
+    batch.process = process("g", [0, 0, 0], [0, 0])
     with pytest.raises(RunError, match=r"group g have shapes \[\(3,\), \(2,\)\] for tokens \[3, 3\]"):
         batch.sequences()
 

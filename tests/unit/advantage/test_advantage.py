@@ -23,7 +23,7 @@ from effrl.config.advantage import (
     RlooAdvantage,
 )
 from effrl.errors import RunError, UserError
-from effrl.sequences import GroupRewards
+from effrl.sequences import GroupRewards, TokenRewards
 from effrl.types import Float32
 
 KINDS = [GrpoAdvantage(), GrpoAdvantage(std="none"), RlooAdvantage(), ReinforcePpAdvantage()]
@@ -37,7 +37,7 @@ groups = st.lists(group, min_size=1, max_size=6)
 def of(outcomes: Sequence[float], tokens: Sequence[Sequence[float]] | None = None) -> GroupRewards:
     """A group of rollouts of three tokens each, or as many as have process rewards."""
     lengths = (3,) * len(outcomes) if tokens is None else tuple(map(len, tokens))
-    process = None if tokens is None else tuple(np.array(row, np.float32) for row in tokens)
+    process = None if tokens is None else tuple(TokenRewards(np.array(row, np.float32)) for row in tokens)
     return GroupRewards(np.array(outcomes, np.float32), lengths, process)
 
 
@@ -176,7 +176,7 @@ def test_the_outcome_is_known_at_the_last_token() -> None:
 def test_process_rewards_are_not_written_over() -> None:
     group = of([1.0, 0.0], [[0.25, 0.5], [0.5]])
     advantages(GaeAdvantage())([group])
-    assert group.tokens is not None and group.tokens[0].tolist() == [0.25, 0.5]
+    assert group.tokens is not None and group.tokens[0].values.tolist() == [0.25, 0.5]
 
 
 # --- your own

@@ -49,19 +49,28 @@ def test_a_labeller_that_does_not_vote_needs_no_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "contrast", "values", "process"),
-    [("grpo", True, False, False), ("gae", False, True, True), ("my.module:best", True, False, True)],
+    ("kind", "contrast", "values", "scales"),
+    [
+        ("grpo", True, False, True),
+        ("rloo", True, False, False),
+        ("reinforce", False, False, False),
+        ("prime", True, False, True),
+        ("gae", False, True, True),
+        ("my.module:best", True, False, False),
+    ],
 )
-def test_advantages(kind: str, contrast: bool, values: bool, process: bool) -> None:
-    found = config(advantage={"kind": kind}).advantage
-    assert (found.needs_contrast, found.value_function is not None, found.reads_process) == (contrast, values, process)
+def test_advantages(kind: str, contrast: bool, values: bool, scales: bool) -> None:
+    process = {"kind": "my.module:rewards"} if kind == "prime" else None
+    found = config(advantage={"kind": kind}, process=process).advantage
+    assert (found.needs_contrast, found.value_function is not None, found.scales) == (contrast, values, scales)
 
 
-def test_process_rewards_that_nobody_reads_are_refused() -> None:
+@pytest.mark.parametrize("kind", ["prime", "pure"])
+def test_an_advantage_of_process_rewards_needs_some(kind: str) -> None:
     own = {"kind": "my.module:rewards"}
-    assert config(process=own, advantage={"kind": "gae"}).process is not None
-    with pytest.raises(ValueError, match=r"advantage.kind=rloo reads outcomes alone.*set advantage.kind=gae"):
-        config(process=own, advantage={"kind": "rloo"})
+    assert config(process=own, advantage={"kind": kind}).process is not None
+    with pytest.raises(ValueError, match=rf"advantage.kind={kind} is about.*set process.kind=implicit_prm"):
+        config(advantage={"kind": kind})
 
 
 @pytest.mark.parametrize(
