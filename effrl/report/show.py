@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from rich.console import Console
 from rich.padding import Padding
@@ -52,6 +52,8 @@ class RolloutRecord(TypedDict):
     answer: str | None
     version_min: int
     version_max: int
+    prm: NotRequired[float | None]
+    """What a process reward model made of a held-out sample; None of one without text."""
 
 
 class GroupRecord(TypedDict):
@@ -187,7 +189,7 @@ def _rollouts(rollouts: Sequence[RolloutRecord]) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for rollout in rollouts:
-        tokens = Text(f"{rollout['tokens']} tok", "dim")
+        tokens = Text(f"{rollout['tokens']} tok{_judgement(rollout)}", "dim")
         table.add_row(_rewards(rollout), _status(rollout), tokens, _completion(rollout))
     return table
 
@@ -203,6 +205,12 @@ def _rewards(rollout: RolloutRecord) -> Text:
 def _status(rollout: RolloutRecord) -> Text:
     status = rollout["status"]
     return Text("not scored" if status is None else _words(status), "dim" if status in (None, "ok") else "yellow")
+
+
+def _judgement(rollout: RolloutRecord) -> str:
+    if "prm" not in rollout:
+        return ""
+    return " · prm -" if rollout["prm"] is None else f" · prm {rollout['prm']:+.3f}"
 
 
 def _completion(rollout: RolloutRecord) -> Text:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from reads import answered, unread
 
 from effrl.config.schema import Config
-from effrl.evaluation import Estimate, Graded, best_of, estimate, measure, metrics, record
+from effrl.evaluation import Estimate, Graded, best_of, estimate, first_of, measure, metrics, record
 from effrl.types import Score, Status
 
 WRONG, RIGHT, FAILED = Score(0.0, 0.0, Status.OK), Score(1.0, 1.0, Status.OK), Score(None, None, Status.TIMEOUT)
@@ -103,6 +104,103 @@ def test_the_majority_against_counting(answers: list[str | None]) -> None:
     assert graded("1", *answers).vote == float(winner == "1")
 
 
+# --- best@k, by a process reward model
+
+
+def judged(label: str, *samples: tuple[str | None, float]) -> Graded:
+    """A prompt whose samples gave these answers, with the scores that a process reward model gave them."""
+    return replace(graded(label, *(answer for answer, _ in samples)), prm=tuple(score for _, score in samples))
+
+
+@pytest.mark.parametrize(
+    ("samples", "picked"),
+    [
+        ([("3", -0.5), ("7", 0.1), ("3", -0.1)], 1.0),
+        ([("7", -0.5), ("7", -0.2), ("3", -0.1)], 0.0),
+        ([("7", 0.2), ("3", 0.2)], 1.0),  # equal scores: the one that was sampled first
+        ([("3", 0.2), ("7", 0.2)], 0.0),
+        ([("?", 9.0), ("7", 0.1), ("3", 0.0)], 1.0),  # what could not be scored is not picked
+        ([(None, -math.inf), ("7", -50.0)], 1.0),  # an empty one is only where all are
+        ([(None, -math.inf), (None, -math.inf)], 0.0),
+    ],
+)
+def test_the_pick_by_hand(samples: list[tuple[str | None, float]], picked: float) -> None:
+    entry = judged("7", *samples)
+    assert entry.ranked[0] == picked == first_of(entry.ranked, len(samples))
+
+
+@given(st.lists(st.tuples(st.integers(-2, 2), st.floats(0, 1)), min_size=1, max_size=7), st.data())
+def test_best_at_k_is_the_mean_over_all_subsets(samples: list[tuple[int, float]], data: st.DataObject) -> None:
+    """Of each subset the highest score is picked, of equal ones the first."""
+    k = data.draw(st.integers(1, len(samples)))
+    scores = tuple(Score(outcome, outcome, Status.OK) for _, outcome in samples)
+    entry = Graded(answered("p", *["7"] * len(samples)), "7", scores, tuple(float(score) for score, _ in samples))
+    picks = [max(subset, key=lambda sample: sample[0])[1] for subset in combinations(samples, k)]
+    assert first_of(entry.ranked, k) == pytest.approx(sum(picks) / len(picks), abs=1e-12)
+
+
+@given(st.permutations(range(5)))
+def test_a_prm_that_is_always_right_has_pass_at_k_and_one_that_knows_nothing_the_mean(order: list[int]) -> None:
+    answers = [["7", "7", "3", "3", "5"][place] for place in order]
+    oracle = judged("7", *((answer, float(answer == "7")) for answer in answers))
+    assert [first_of(oracle.ranked, k) for k in (1, 2, 5)] == [best_of(oracle.outcomes, k) for k in (1, 2, 5)]
+    assert first_of(oracle.ranked, 1) == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize(
+    ("samples", "vote"),
+    [
+        ([("3", 0.0), ("3", 0.0), ("7", 9.0)], 0.0),  # 0.5 + 0.5 against less than 1
+        ([("3", -1.0), ("3", -1.0), ("7", 1.0)], 1.0),  # 0.269 + 0.269 against 0.731
+        ([("3", -0.1), ("3", -0.1), ("7", 0.1)], 0.0),  # 0.475 + 0.475 against 0.525
+        ([("7", 0.3), ("3", 0.3)], 1.0),  # a tie: the answer that occurs first
+        ([("3", 0.3), ("7", 0.3)], 0.0),
+        ([("3", 2.0), ("7", 0.0), ("7", 0.0), ("7", 0.0)], 1.0),
+        ([(None, 9.0), ("7", -9.0)], 1.0),  # who has no answer has no vote
+        ([(None, 1.0)], 0.0),
+        ([("3", -800.0), ("7", 800.0)], 1.0),  # no overflow
+        ([("?", 1.0), ("7", 0.0)], None),
+    ],
+)
+def test_the_weighted_vote_by_hand(samples: list[tuple[str | None, float]], vote: float | None) -> None:
+    assert judged("7", *samples).weighted_vote == vote
+
+
+@given(st.lists(st.sampled_from(["1", "2", "3", None]), min_size=1, max_size=7))
+def test_equal_weights_are_the_majority(answers: list[str | None]) -> None:
+    entry = judged("1", *((answer, 0.3) for answer in answers))
+    assert entry.weighted_vote == entry.vote
+
+
+def test_a_set_that_a_prm_judged_by_hand() -> None:
+    """The majority is right once, the pick on both prompts; the gain is taken prompt by prompt."""
+    sets = [
+        judged("7", ("3", -0.5), ("3", -0.4), ("7", 0.1), ("5", -1.0)),
+        judged("7", ("7", 0.2), ("7", 0.1), ("3", 0.0), (None, -math.inf)),
+    ]
+    found = measure(sets, config(eval={"pass_at": [1, 2]}))
+    assert {name: value.mean for name, value in found.items()} == {
+        "accuracy": pytest.approx(3 / 8),
+        "pass@1": pytest.approx(3 / 8),
+        "pass@2": pytest.approx((3 / 6 + 5 / 6) / 2),
+        "pass@4": 1.0,
+        "best@1": pytest.approx(3 / 8),
+        "best@2": pytest.approx((3 / 6 + 5 / 6) / 2),
+        "best@4": 1.0,
+        "maj@4": 0.5,
+        "weighted@4": 0.5,
+        "best-maj": 0.5,
+        "truncated": pytest.approx(1 / 8),
+    }
+    assert found["best-maj"].error == pytest.approx(0.5) and found["best@4"].error == 0.0
+
+
+def test_a_reward_without_answers_has_picks_all_the_same() -> None:
+    entry = replace(judged("7", ("7", 0.0), ("3", 1.0)), read=unread(answered("p", "7", "7").group))
+    found = measure([entry], config(reward={"kind": "my.rewards:score"}, eval={"per_prompt": 2}))
+    assert found.keys() == {"accuracy", "pass@2", "best@2", "truncated"} and found["best@2"].mean == 0.0
+
+
 # --- over prompts
 
 
@@ -160,3 +258,10 @@ def test_a_record_tells_label_and_verdict() -> None:
     )  # fmt: skip
     assert [rollout["outcome"] for rollout in found["rollouts"]] == [1.0, 0.0, 1.0, 0.0]
     assert record(graded("7", None))["reason"] == ""
+
+
+def test_a_record_tells_what_the_prm_made_of_it() -> None:
+    found = record(judged("7", ("3", 0.5), ("7", -0.25), (None, -math.inf)))
+    assert found["reason"] == "the majority's answer scores 0.00, the PRM's pick scores 0.00"
+    assert [rollout["prm"] for rollout in found["rollouts"]] == [0.5, -0.25, None]
+    assert "prm" not in record(graded("7", "7"))["rollouts"][0], "nobody was asked"

@@ -46,6 +46,14 @@ def test_failures_shaped_rewards_and_missing_labels_are_visible(tmp_path: Path) 
     assert "not scored" in text
 
 
+def test_what_a_process_reward_model_made_of_held_out_samples(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "demo", 1)
+    rollouts = [rollout(1.0) | {"prm": -0.0625}, rollout(0.0) | {"prm": None}]
+    write_lines(run / "groups" / "step_000001.jsonl", [group(1, 0, rollouts=rollouts)])
+    text = shown(run, 1)
+    assert "1.00 ok 21 tok · prm -0.062 12+34" in text and "21 tok · prm - 12+34" in text
+
+
 def test_rolled_back_groups_follow_the_settled_ones(tmp_path: Path) -> None:
     run = write_run(tmp_path / "demo", 2)
     (run / "groups" / "rolled_back").mkdir()
