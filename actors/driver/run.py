@@ -22,6 +22,9 @@ from actors.driver.weights import WeightService, WeightSync
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
 from actors.oracle.service import MonitorService, OracleService
+from actors.prm.service import PrmService
+from actors.prm.turns import PrmInTurns
+from actors.ranks.group import RankGroup
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampler
 from actors.wait import TIMELINE, answer
@@ -33,7 +36,7 @@ from effrl.learn.canary import tolerance
 from effrl.loop import Services, run
 from effrl.preflight.check import Preflight
 from effrl.process.build import process_rewards
-from effrl.protocols import Learner, Part
+from effrl.protocols import Learner, Part, ProcessRewards
 from effrl.report.progress import Progress
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
@@ -76,8 +79,9 @@ class Driver:
         TIMELINE.set(self.timeline)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
+        found = self.preflight
         ready = await self.cluster.start(
-            self.start.model, self.preflight.model.path, self.preflight.context, self.start.version
+            self.start.model, found.model.path, found.context, self.start.version, found.judge
         )
         for line in (ready, *await answer(self.cluster.data.notes.remote(), self._wait_s, "notes", "data")):
             self.progress.note(line)
@@ -125,7 +129,7 @@ class Driver:
         )
         monitor = MonitorService(cluster.oracle, config.reward, clock, wait_s, config.label.monitor)
         self.labeller = TimedLabeller(labeller(config, oracle, monitor), clock)
-        self.parked, process = self._parking(oracle), process_rewards(config)
+        self.parked, process = self._parking(oracle), self._process(learner)
         self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, self.parked, process)
         self.journal = self._journal()
         return Services(
@@ -149,6 +153,15 @@ class Driver:
             return NoParking()
         watched = (lambda: self.stopping, lambda: self.clock.stage("people"))
         return ParkedGroups(oracle, self.directory.parked, label.wait_s, *watched)
+
+    def _process(self, learner: Learner) -> ProcessRewards:
+        """Who gives single tokens a reward."""
+        config, cluster = self.config, self.cluster
+        if config.prm is None:
+            return process_rewards(config)
+        ranks = RankGroup(cluster.prm, self._wait_s)
+        prm = PrmService(ranks, config.prm, config.prm_pass_tokens, learner, self.clock)
+        return PrmInTurns(prm, cluster.rollout) if config.cluster.colocate else prm
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""

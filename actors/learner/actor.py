@@ -1,17 +1,15 @@
 """The policy learner: one actor per DeepSpeed rank, and the group that the driver speaks to."""
 
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 import torch
 
 from actors.learner.objective import Objective, Rules, Watch, as_array
-from actors.role import Role
+from actors.ranks.role import RankRole, join
 from actors.snapshot import Arrays, Manifest, handles_of, manifest_of, pack
 from effrl import plugins
 from effrl.config.learn import LearnConfig
@@ -55,7 +53,7 @@ class LearnerOptions:
     """Where the user's own modules lie."""
 
 
-class LearnerRank(Role):
+class LearnerRank(RankRole):
     """One rank; every method is called on all ranks in the same order."""
 
     def __init__(self, name: str, run_dir: Path, version: str, options: LearnerOptions) -> None:
@@ -65,23 +63,10 @@ class LearnerRank(Role):
         self.exported: dict[str, torch.Tensor] = {}
         self.seen: dict[int, Float32] = {}
 
-    def address(self) -> tuple[str, int]:
-        """Host and a free port of this rank's node, for the group's rendezvous; chosen by the rank that binds it."""
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
-
     def start(self, host: str, port: int) -> None:
         """Join the group and load the model."""
         options = self.options
-        os.environ.update(
-            RANK=str(options.rank),
-            WORLD_SIZE=str(options.world_size),
-            LOCAL_RANK="0",
-            LOCAL_SIZE=str(options.world_size),
-            MASTER_ADDR=host,
-            MASTER_PORT=str(port),
-        )
+        join(options.rank, options.world_size, host, port)
         plugins.search(options.search_path)
         for rules in options.rules:
             surrogate(rules.loss, rules.clip)

@@ -16,15 +16,12 @@ from effrl.batch import Batch
 from effrl.config.schema import Config
 from effrl.errors import RunError
 from effrl.learn.canary import choose
-from effrl.learn.packing import MicroBatch, cut, layout, pad, size_of, unweighted, weightless
+from effrl.learn.packing import cut, size_of, unweighted
 from effrl.learn.schedule import learning_rate
 from effrl.run.metrics import Stopwatch
 from effrl.saved import Saved
 from effrl.sequences import Portion, TrainingSequence
 from effrl.types import Canary, Continuation, Float32, Group, ReadGroup, Step, Update, View, Want
-
-CHUNK = 1024
-"""Texts that are scored together: what a wait lasts for, and what a message may hold."""
 
 
 @dataclass
@@ -128,30 +125,13 @@ class LearnerService:
 
     async def _rows(self, texts: Sequence[Continuation], temperature: float, states: bool) -> list[RowView]:
         """What the ranks make of each text, in order."""
-        found: list[RowView] = []
-        for start in range(0, len(texts), CHUNK):
-            found += await self._chunk(texts[start : start + CHUNK], temperature, states)
-        return found
-
-    async def _chunk(self, texts: Sequence[Continuation], temperature: float, states: bool) -> list[RowView]:
-        """The same of so many texts that each wait is short; every text is in one micro-batch of one rank."""
-        places = layout([len(text.ids) for text in texts], len(self.group.ranks), self.config.pass_tokens)
-        shares = [[_padded(texts, rows) for rows in share] or [weightless()] for share in places]
-        answered = await self.group.each("view", shares, temperature, states)
-        found: dict[int, RowView] = {}
-        for share, batches in zip(places, answered, strict=True):
-            for rows, values in zip(share, batches, strict=False):  # a rank without a share scored a weightless batch
-                found |= dict(zip(rows, values, strict=True))
-        return [found[row] for row in range(len(texts))]
+        rows = [unweighted(text.ids, text.start) for text in texts]
+        return await self.group.rows("view", rows, self.config.pass_tokens, temperature, states)
 
 
 def _texts(group: Group) -> Iterator[Continuation]:
     for rollout in group.rollouts:
         yield Continuation(np.concatenate([group.prompt_ids, rollout.token_ids]), len(group.prompt_ids))
-
-
-def _padded(texts: Sequence[Continuation], rows: Sequence[int]) -> MicroBatch:
-    return pad([unweighted(texts[row].ids, texts[row].start) for row in rows])
 
 
 def _view(rows: Sequence[RowView], wants: frozenset[Want]) -> View:

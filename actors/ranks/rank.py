@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ LossSums = dict[str, Tensor]
 SETTINGS = "settings.json"
 FIXED = {"zero", "lora"}
 """Fields of ``learn`` that a checkpoint's format depends on."""
+Work = TypeVar("Work")
+"""A micro-batch, or one with what is to be learned from it."""
 
 
 class DeepSpeedRank:
@@ -76,22 +78,24 @@ class DeepSpeedRank:
         return scores
 
     def even(self, batches: Sequence[MicroBatch]) -> list[MicroBatch]:
-        """As many micro-batches as the rank that has most, filled up with weightless ones.
+        """As many micro-batches as the rank that has most, filled up with weightless ones."""
+        return self.filled(batches, weightless())
+
+    def filled(self, batches: Sequence[Work], idle: Work) -> list[Work]:
+        """As many micro-batches as the rank that has most, filled up with idle ones.
 
         From ZeRO-2 on ranks meet in every pass: a rank that runs fewer would leave the others waiting for ever.
         """
-        if self.config.zero == 1:
+        if self.config.zero <= 1:
             return list(batches)
         most = int(self.max_over_ranks(len(batches)))
-        return [*batches, *(weightless() for _ in range(most - len(batches)))]
+        return [*batches, *(idle for _ in range(most - len(batches)))]
 
-    def accumulate(
-        self, batches: Sequence[MicroBatch], loss: Callable[[MicroBatch], LossSums], denominator: int
-    ) -> LossSums:
+    def accumulate(self, batches: Sequence[Work], loss: Callable[[Work], LossSums], denominator: int) -> LossSums:
         """Backward over this rank's micro-batches.
 
         Args:
-            batches: this rank's share, possibly none; from ZeRO-2 on as many on every rank (:meth:`even`).
+            batches: this rank's share, possibly none; from ZeRO-2 on as many on every rank (:meth:`filled`).
             loss: sums over the tokens of a micro-batch.
             denominator: of the whole optimizer step, over all ranks (:class:`effrl.learn.packing.Size`).
 
@@ -118,6 +122,14 @@ class DeepSpeedRank:
         self.engine.step()
         give_back_memory()
         return float(self.engine.get_global_grad_norm())
+
+    def offload(self) -> None:
+        """Move weights, gradients and optimizer to the host's memory until :meth:`reload`, for others on this GPU."""
+        self.engine.offload_states()
+
+    def reload(self) -> None:
+        """Move them back."""
+        self.engine.reload_states()
 
     def sum_over_ranks(self, values: Sequence[float]) -> list[float]:
         """Element-wise sums over all ranks."""
@@ -191,16 +203,33 @@ class DeepSpeedRank:
 class FrozenModel:
     """A model that only scores: what the policy started as."""
 
-    def __init__(self, model: str, dtype: str, device: torch.device) -> None:
-        module = AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])
-        self.module = Scorer(module).to(device).eval().requires_grad_(False)
+    def __init__(self, model: str, dtype: str, device: torch.device, in_shards: bool = False) -> None:
+        """With ``in_shards`` each rank holds a part of every parameter, and all ranks score as often (ZeRO-3)."""
+        scorer = Scorer(AutoModelForCausalLM.from_pretrained(model, dtype=DTYPES[dtype])).requires_grad_(False).eval()
+        self.module: Any = _sharded(scorer, dtype) if in_shards else scorer.to(device)
         self.device = device
+
+    def move(self, device: torch.device | str) -> None:
+        """Take the weights to another device; between uses they may lie in the host's memory."""
+        self.module.to(device)
 
     @torch.no_grad()
     def logprobs(self, batch: MicroBatch, temperature: float) -> Tensor:
         """Log-probs [B, L] of the sampled tokens given those before them; 0 elsewhere."""
         logprobs: Tensor = self.module(*_inputs(batch, self.device), temperature)[0]
         return logprobs
+
+
+def _sharded(scorer: Scorer, dtype: str) -> Any:
+    """A frozen model under ZeRO-3, without an optimizer."""
+    settings = {
+        "train_micro_batch_size_per_gpu": 1,
+        "zero_optimization": {"stage": 3, "stage3_param_persistence_threshold": 10_000},
+        "bf16": {"enabled": dtype == "bfloat16"},
+        "steps_per_print": 2**31,
+    }
+    engine, *_ = deepspeed.initialize(model=scorer, config=settings)
+    return engine.eval()
 
 
 def _language_model(model: str, dtype: str, config: LearnConfig) -> Any:

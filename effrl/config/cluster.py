@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from effrl.config.section import PositiveFloat, PositiveInt, Section
 
@@ -21,31 +21,17 @@ class ClusterConfig(Section):
     """vLLM engines."""
     learner: WorkersConfig = WorkersConfig()
     """DeepSpeed ranks."""
+    prm: WorkersConfig = WorkersConfig()
+    """DeepSpeed ranks of an implicit PRM (``process``); a run without one starts none."""
     nodes: PositiveInt = 1
     """Nodes that carry workers."""
     colocate: bool = False
-    """A rollout worker and a learner rank share the one GPU of each node: engines sleep while the learner works."""
+    """A rollout worker and a learner rank, and a rank of the PRM, share the one GPU of each node: engines sleep while
+    the learner works, and the PRM is in the host's memory between uses."""
     start_s: PositiveFloat = 300.0
     """Deadline for a worker to come up, in seconds."""
     wait_s: PositiveFloat = 1800.0
     """Deadline for any answer of a worker, in seconds."""
-
-    @model_validator(mode="after")
-    def _one_gpu_for_both(self) -> "ClusterConfig":
-        kinds = {"rollout": self.rollout, "learner": self.learner}
-        wrong = [name for name, kind in kinds.items() if (kind.per_node, kind.gpus) != (1, 1)]
-        if self.colocate and wrong:
-            raise ValueError(
-                "cluster.colocate shares one GPU on each node between one worker of each kind:"
-                f" set cluster.{wrong[0]} to {{per_node: 1, gpus: 1}}"
-            )
-        return self
-
-    @property
-    def gpus_per_node(self) -> int:
-        """GPUs that the workers of one node use."""
-        kinds = (self.rollout,) if self.colocate else (self.rollout, self.learner)
-        return sum(kind.per_node * kind.gpus for kind in kinds)
 
     @property
     def rollout_workers(self) -> int:
@@ -56,3 +42,8 @@ class ClusterConfig(Section):
     def ranks(self) -> int:
         """DeepSpeed ranks on all nodes."""
         return self.learner.per_node * self.nodes
+
+    @property
+    def prm_ranks(self) -> int:
+        """DeepSpeed ranks of a PRM on all nodes."""
+        return self.prm.per_node * self.nodes

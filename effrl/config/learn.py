@@ -43,8 +43,9 @@ class LearnConfig(Section):
     micro_batch_tokens: PositiveInt = 16384
     """Most tokens of one forward pass on one rank, padding included; a CPU is given 1,024 at most, since it is slower
     with more. The gradient does not depend on it."""
-    zero: Literal[1, 2, 3] = 1
-    """What the ranks share out (ZeRO): optimizer states, gradients too, or parameters too; see docs/learner.md."""
+    zero: Literal[0, 1, 2, 3] = 1
+    """What the ranks share out (ZeRO): nothing, optimizer states, gradients too, or parameters too; see
+    docs/learner.md."""
     activation_checkpointing: bool = False
     """Keep only the input of each layer for the backward pass: a third more time, far less memory."""
     lora: LoraConfig | None = None

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from effrl.config.advantage import AnyAdvantage, GrpoAdvantage
-from effrl.config.cluster import ClusterConfig
+from effrl.config.cluster import ClusterConfig, WorkersConfig
 from effrl.config.data import DataConfig
 from effrl.config.label import AnyLabel, GoldLabel
 from effrl.config.learn import CPU_PASS_TOKENS, LearnConfig
 from effrl.config.loss import AnyLoss, ClippedLoss
-from effrl.config.process import AnyProcess
+from effrl.config.process import AnyProcess, ImplicitPrm
 from effrl.config.replay import ReplayConfig, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
 from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, Share
@@ -133,6 +133,11 @@ class RunConfig(Section):
     of any token, 1e-4 by default; in bfloat16 in root mean square, 0.2 by default: single tokens differ far more."""
 
 
+def _pass_tokens(learn: LearnConfig, workers: WorkersConfig) -> int:
+    limit = learn.micro_batch_tokens
+    return limit if workers.gpus else min(limit, CPU_PASS_TOKENS)
+
+
 class Config(Section):
     """A whole run."""
 
@@ -174,6 +179,21 @@ class Config(Section):
         return {f"{section}.kind": kind for section, kind in kinds.items() if ":" in kind}
 
     @property
+    def prm(self) -> ImplicitPrm | None:
+        """The implicit PRM of the run, where it has one."""
+        return self.process if isinstance(self.process, ImplicitPrm) else None
+
+    def workers(self, learning: bool = True) -> dict[str, WorkersConfig]:
+        """The workers that a run, or an evaluation, has on each node, by kind."""
+        cluster, prm = self.cluster, {"prm": self.cluster.prm} if self.prm else {}
+        return {"rollout": cluster.rollout, **({"learner": cluster.learner, **prm} if learning else {})}
+
+    def gpus_per_node(self, learning: bool = True) -> int:
+        """GPUs that the workers of one node use."""
+        kinds = self.workers(learning).values()
+        return 1 if self.cluster.colocate else sum(kind.per_node * kind.gpus for kind in kinds)
+
+    @property
     def certainty(self) -> TargetForm:
         """What certainties are of; for a selector of the user's own, labels where all are bought, else votes."""
         form, select = self.data.form, self.select
@@ -184,8 +204,12 @@ class Config(Section):
     @property
     def pass_tokens(self) -> int:
         """Most tokens of one forward pass of a learner's rank, padding included."""
-        limit = self.learn.micro_batch_tokens
-        return limit if self.cluster.learner.gpus else min(limit, CPU_PASS_TOKENS)
+        return _pass_tokens(self.learn, self.cluster.learner)
+
+    @property
+    def prm_pass_tokens(self) -> int:
+        """The same of a rank of the PRM."""
+        return _pass_tokens(self.learn if self.prm is None else self.prm.learn, self.cluster.prm)
 
     @property
     def eval_max_tokens(self) -> int:
@@ -254,6 +278,18 @@ class Config(Section):
             )
         if self.cluster.colocate and self.learn.zero == 3:
             raise ValueError("cluster.colocate shows whole weights to the engine: set learn.zero to 1 or 2")
+        if self.cluster.colocate and self.prm and self.prm.learn.zero == 3:
+            raise ValueError("cluster.colocate moves the PRM to the host and back: set process.learn.zero to 1 or 2")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_one_gpu(self) -> "Config":
+        wrong = [name for name, kind in self.workers().items() if (kind.per_node, kind.gpus) != (1, 1)]
+        if self.cluster.colocate and wrong:
+            raise ValueError(
+                "cluster.colocate shares one GPU on each node between one worker of each kind:"
+                f" set cluster.{wrong[0]} to {{per_node: 1, gpus: 1}}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -54,6 +54,14 @@ def load_tokenizer(model: Path) -> Any:
         logging.set_verbosity(verbosity)
 
 
+def same_tokenizer(one: Path, other: Path) -> bool:
+    """Whether two models make the same tokens of the same text, as far as their vocabularies say."""
+    if one == other:
+        return True
+    first, second = (load_tokenizer(model).get_vocab() for model in (one, other))
+    return bool(first == second)
+
+
 def _why(error: Exception) -> str:
     if "trust_remote_code" in str(error):
         return f"it is code of the model's authors, which effrl does not run: save it as a {TOKENIZER} of transformers"

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from effrl import plugins
 from effrl.config.schema import Config
 from effrl.data.survey import Survey, survey
-from effrl.data.tokenizer import check_tokenizer
+from effrl.data.tokenizer import check_tokenizer, same_tokenizer
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model
 from effrl.preflight.model import check_trainable
@@ -33,6 +34,8 @@ class Preflight(Measurable):
     """What a run will work on."""
 
     train: Survey
+    judge: Path | None = None
+    """What a PRM starts as, where that is not the policy's model."""
 
 
 def check(config: Config) -> Preflight:
@@ -55,7 +58,7 @@ def check(config: Config) -> Preflight:
     prompts = PromptCheck(config, model)
     prompts.check("data.train", config.data.train, train, limit)
     held_out = _check_held_out(config, prompts, context)
-    return Preflight(model, context, held_out, prompts.notes(), train)
+    return Preflight(model, context, held_out, prompts.notes(), train, _judge(config, model))
 
 
 def check_evaluation(config: Config) -> Measurable:
@@ -75,6 +78,20 @@ def check_sampling(config: Config) -> Measurable:
     prompts, train = PromptCheck(config, model), survey(config.data.train, config.data.form)
     prompts.check("data.train", config.data.train, train, limit)
     return Measurable(model, context, {"train": train}, prompts.notes())
+
+
+def _judge(config: Config, policy: ModelFacts) -> Path | None:
+    """The model that a PRM starts as; it must read the policy's tokens as the policy does."""
+    if config.prm is None or config.prm.path is None:
+        return None
+    model = find_model(config.prm.path)
+    check_trainable(model)
+    if not same_tokenizer(model.path, policy.path):
+        raise UserError(
+            f"process.path={config.prm.path} has another tokenizer than model.path={config.model.path}, whose tokens it"
+            " is to judge: choose a PRM that was made from that model"
+        )
+    return model.path
 
 
 def _sampled_model(config: Config) -> tuple[ModelFacts, int]:

@@ -101,7 +101,7 @@ def plan(config: Config, found: Preflight) -> Plan:
         memory=_memory(config, found),
         rollout_workers=cluster.rollout_workers,
         ranks=cluster.ranks,
-        gpus=cluster.gpus_per_node,
+        gpus=config.gpus_per_node(),
         rollouts=(sum(fresh) + measured) * config.rollout.per_prompt,
         labels=bought if bought is None or budget is None else min(bought, budget),
         evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),

@@ -1,5 +1,6 @@
 """Process rewards: rewards of single tokens beside the outcome of a rollout.
 
-``build`` goes from the config section to a :class:`~effrl.protocols.ProcessRewards`; ``none`` is that of a run without.
-``steps`` cuts completions into steps, and says what those are worth.
+``build`` makes those of a run that are of the user's own, and ``none`` is the null object of a run without. The rest is
+the implicit PRM of PRIME without its engine: ``examples`` is what it learns from, ``losses`` how, ``rewards`` what its
+log-ratios are worth, ``metrics`` how good it is; ``steps`` scores whole solutions by their steps.
 """

@@ -25,7 +25,19 @@ MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
 
 Phase = Literal[
-    "scout", "rollout", "read", "view", "label", "people", "score", "learn", "publish", "eval", "commit", "monitor"
+    "scout",
+    "rollout",
+    "read",
+    "view",
+    "label",
+    "people",
+    "score",
+    "process",
+    "learn",
+    "publish",
+    "eval",
+    "commit",
+    "monitor",
 ]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 

@@ -33,7 +33,7 @@ FLOORS = (
     ("effrl.evaluation", "effrl.loop"),
     ("actors", "actors.machine", "actors.placement", "actors.role", "actors.snapshot", "actors.wait"),
     ("actors.ranks",),
-    ("actors.data", "actors.learner", "actors.node", "actors.oracle", "actors.reward", "actors.rollout"),
+    ("actors.data", "actors.learner", "actors.node", "actors.oracle", "actors.prm", "actors.reward", "actors.rollout"),
     ("actors.cluster",),
     ("actors.driver",),
     ("deploy", "deploy.serve"),
@@ -69,6 +69,7 @@ NO_LIBRARY = ("effrl.tiny.make", "effrl.__main__")
 TENSORS = (
     "effrl.advantage.gae",
     *(f"effrl.label.{name}" for name in ("buy.care", "care.network", "care.training", "rest.gate")),
+    "effrl.process.losses",
     *(f"effrl.loss.{name}" for name in ("build", "cispo", "clipped", "gspo", "head", "importance", "policy", "tokens")),
     *(
         f"effrl.difficulty.{name}"

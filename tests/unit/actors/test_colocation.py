@@ -13,8 +13,11 @@ from pydantic import ValidationError
 from actors.driver.transports import IpcTransport, TakingTurns
 from actors.learner.group import LearnerGroup
 from actors.placement import needs
+from actors.prm.turns import PrmInTurns
+from actors.ranks.group import RankGroup
 from actors.snapshot import Manifest
 from effrl.config.schema import Config
+from effrl.sequences import ProcessReward
 from effrl.types import Receipt, Update
 
 ONE_GPU = {"per_node": 1, "gpus": 1, "cpus": 0.5}
@@ -42,8 +45,7 @@ class Actor:
     """A learner rank, or a rollout worker; whatever it is told is written down."""
 
     def __init__(self, events: list[str], manifest: Manifest, receipt: Any) -> None:
-        for name in ("sleep", "wake", "release_ipc"):
-            setattr(self, name, Method(name, events))
+        self.sleep, self.wake, self.release_ipc = (Method(name, events) for name in ("sleep", "wake", "release_ipc"))
         self.export_ipc = Method("export_ipc", events, ({"names": []}, manifest))
         self.load_exported = Method("load", events, receipt)
 
@@ -90,11 +92,35 @@ def test_an_engine_sleeps_while_the_learner_works_and_wakes_where_nothing_will_b
 
 
 def test_both_workers_need_one_gpu_together() -> None:
-    cluster = config().cluster
-    assert needs(cluster) == {"CPU": 1.0, "GPU": 1.0}
-    assert needs(cluster, learning=False) == {"CPU": 0.5, "GPU": 1.0}
-    apart = cluster.model_copy(update={"colocate": False})
-    assert needs(apart)["GPU"] == 2.0
+    assert needs(config()) == {"CPU": 1.0, "GPU": 1.0}
+    assert needs(config(), learning=False) == {"CPU": 0.5, "GPU": 1.0}
+    assert needs(config(cluster={"colocate": False}))["GPU"] == 2.0
+
+
+PRM = {"process": {"kind": "implicit_prm"}}
+
+
+def test_a_prm_shares_the_gpu_too() -> None:
+    together = config(**PRM, cluster={"prm": {"gpus": 1}})
+    assert needs(together) == {"CPU": 1.5, "GPU": 1.0} and len(together.workers()) == 3
+
+
+def test_a_prm_works_while_the_engine_sleeps_and_leaves_it_so_for_the_learner() -> None:
+    told: list[str] = []
+
+    rank = Actor([], MANIFEST, None)
+    rank.sleep, rank.wake = (Method(f"prm {name}", told) for name in ("sleep", "wake"))
+
+    class Prm:
+        group = RankGroup({"prm-0": rank}, 5.0)
+
+        async def reward(self, step: Any, batch: Any) -> ProcessReward:
+            told.append("reward")
+            return ProcessReward()
+
+    turns = PrmInTurns(Prm(), {"rollout-0": Actor(told, MANIFEST, None)})  # type: ignore[arg-type]
+    asyncio.run(turns.reward(None, None))  # type: ignore[arg-type]
+    assert told == ["sleep", "prm wake", "reward", "prm sleep"]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +131,11 @@ def test_both_workers_need_one_gpu_together() -> None:
         ({"rollout": {"max_staleness": 1}}, "set rollout.max_staleness=0"),
         ({"rollout": {"gpu_memory": 0.9}}, "set it to 0.5 or less"),
         ({"learn": {"zero": 3}}, "set learn.zero to 1 or 2"),
+        (PRM, "set cluster.prm to {per_node: 1, gpus: 1}"),
+        (
+            {"process": {"kind": "implicit_prm", "learn": {"zero": 3}}, "cluster": {"prm": {"gpus": 1}}},
+            "set process.learn.zero to 1 or 2",
+        ),
     ],
 )
 def test_what_cannot_be_shared_is_one_line(sections: dict[str, Any], line: str) -> None:

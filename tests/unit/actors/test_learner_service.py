@@ -13,7 +13,8 @@ from actors import role
 from actors.cluster import Cluster
 from actors.learner.actor import LearnerOptions, LearnerRank
 from actors.learner.objective import Rules, rules_of
-from actors.learner.service import CHUNK, LearnerService
+from actors.learner.service import LearnerService
+from actors.ranks.group import CHUNK, RankGroup
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, Settled
 from effrl.config.schema import Config
@@ -206,12 +207,11 @@ def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
 # --- views
 
 
-class Seeing:
+class Seeing(RankGroup):
     """Ranks that see of each row its length, its number of sampled tokens, and where it ends; and an update between."""
 
-    ranks = dict.fromkeys(range(RANKS))
-
     def __init__(self) -> None:
+        super().__init__(dict.fromkeys(("one", "two")), wait_s=5.0)
         self.calls: list[str] = []
         self.passes: list[tuple[float, bool]] = []
 

@@ -9,6 +9,7 @@ from reads import step_of, unread
 
 from actors.learner.old import OldLogprobs
 from actors.learner.service import LearnerService
+from actors.ranks.group import RankGroup
 from effrl.advantage.build import advantages
 from effrl.batch import Batch, Settled, Stored
 from effrl.config.schema import Config
@@ -32,12 +33,11 @@ from effrl.types import (
 )
 
 
-class Ranks:
+class Ranks(RankGroup):
     """Two ranks whose log-prob of a token is its number of hundredths, below zero; they remember what they learn."""
 
-    ranks = dict.fromkeys(range(2))
-
     def __init__(self) -> None:
+        super().__init__(dict.fromkeys(("one", "two")), wait_s=5.0)
         self.learned: list[list[list[MicroBatch]]] = []
         """Of each step: of each update its micro-batches, of all ranks."""
 

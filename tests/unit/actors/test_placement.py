@@ -3,20 +3,19 @@
 import pytest
 
 from actors.placement import Node, check_fit, needs, nodes_of
-from effrl.config.cluster import ClusterConfig
+from effrl.config.schema import Config
 from effrl.errors import UserError
 
 LAPTOP = Node("10.0.0.1", cpus=2, gpus=0)
 
 
-def cluster(rollout: int = 1, learner: int = 1, gpus: int = 0, nodes: int = 1) -> ClusterConfig:
-    """Workers per node of both kinds, with ``gpus`` each and half a CPU."""
-    return ClusterConfig.model_validate(
-        {
-            "rollout": {"per_node": rollout, "gpus": gpus, "cpus": 0.5},
-            "learner": {"per_node": learner, "gpus": gpus, "cpus": 0.5},
-            "nodes": nodes,
-        }
+def cluster(rollout: int = 1, learner: int = 1, gpus: int = 0, nodes: int = 1, prm: int = 0) -> Config:
+    """Workers per node of each kind, with ``gpus`` each and half a CPU; a run without a PRM starts no rank of one."""
+    kinds = {"rollout": rollout, "learner": learner, "prm": prm or 3}
+    workers = {kind: {"per_node": count, "gpus": gpus, "cpus": 0.5} for kind, count in kinds.items()}
+    process = {"kind": "implicit_prm"} if prm else None
+    return Config.model_validate(
+        {"data": {"train": "tasks:chain"}, "cluster": {**workers, "nodes": nodes}, "process": process}
     )
 
 
@@ -27,6 +26,12 @@ def machine(gpus: float, name: str = "10.0.0.1") -> Node:
 def test_needs_are_those_of_one_node() -> None:
     """Summed over nodes they would ask every node for everything."""
     assert needs(cluster(rollout=4, learner=2, gpus=1, nodes=3)) == {"CPU": 3.0, "GPU": 6.0}
+
+
+def test_a_prm_has_its_place() -> None:
+    assert needs(cluster(rollout=4, learner=2, prm=1, gpus=1)) == {"CPU": 3.5, "GPU": 7.0}
+    with pytest.raises(UserError, match=r"of cluster.rollout and cluster.learner and cluster.prm$"):
+        check_fit(cluster(gpus=1, prm=1), [machine(2)])
 
 
 def test_an_evaluation_needs_no_room_for_a_learner() -> None:
@@ -49,7 +54,7 @@ def test_a_cpu_run_asks_for_no_gpu() -> None:
         (cluster(gpus=1, nodes=2), [machine(2, "a"), LAPTOP, machine(2, "b")]),  # the head carries no worker
     ],
 )
-def test_what_fits(wanted: ClusterConfig, nodes: list[Node]) -> None:
+def test_what_fits(wanted: Config, nodes: list[Node]) -> None:
     check_fit(wanted, nodes)
 
 
@@ -66,9 +71,7 @@ def test_what_fits(wanted: ClusterConfig, nodes: list[Node]) -> None:
         (cluster(), [], ["1 CPUs", "0 node(s)"]),
     ],
 )
-def test_what_does_not_fit_is_one_line_with_the_numbers(
-    wanted: ClusterConfig, nodes: list[Node], words: list[str]
-) -> None:
+def test_what_does_not_fit_is_one_line_with_the_numbers(wanted: Config, nodes: list[Node], words: list[str]) -> None:
     with pytest.raises(UserError) as error:
         check_fit(wanted, nodes)
     message = str(error.value)

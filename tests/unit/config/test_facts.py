@@ -83,8 +83,10 @@ def test_losses(loss: dict[str, Any], scores_silent: bool) -> None:
 
 @pytest.mark.parametrize("recipe", recipes())
 def test_each_recipe_takes_its_mean_over_what_its_paper_does(recipe: str) -> None:
-    """DAPO samples until enough groups have a signal, TraPO trains few of many; all others count what was sampled."""
-    assert load(recipe).loss.over == ("trained" if recipe in ("dapo", "trapo") else "sampled")
+    """DAPO and PRIME sample until enough groups pass a filter, TraPO trains few of many; all others count what was
+    sampled."""
+    few = ("dapo", "prime", "pure", "trapo")
+    assert load(recipe).loss.over == ("trained" if recipe in few else "sampled")
 
 
 @pytest.mark.parametrize(
