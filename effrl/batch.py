@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from effrl.config.schema import PassBand
 from effrl.errors import RunError
 from effrl.sequences import GroupRewards, Portion, ProcessReward, TokenRewards, TrainingSequence
-from effrl.types import Decision, Fate, Float32, Rollout, ScoredGroup, Status
+from effrl.types import Decision, Fate, Float32, Float64, Rollout, ScoredGroup, Status
 
 AdvantageFunction = Callable[[Sequence[GroupRewards]], Sequence[Sequence[Float32]]]
 """Advantages of a step: for each group that is learned from, one array per rollout: [T_i], a number for each of its
@@ -165,7 +165,24 @@ class Batch:
             "select/difficulty_mean": None if mean is None else 1 - mean,
             **_replay_metrics(self.step, self.replayed),
             **self.process.metrics,
+            **self._process_share(),
         }
+
+    def _process_share(self) -> dict[str, float]:
+        """The share of the advantages' variance, over tokens, that outcomes alone do not explain.
+
+        It is 1 less the squared correlation with the advantages that the step has without process rewards: no scaling
+        or whitening of either changes it. (Of ``gae`` it is that of tokens' rewards.)
+        """
+        if not self.process.groups or not (groups := self.learned):
+            return {}
+        rewards = [_rewards(scored, self.process.groups.get(scored.group.id)) for scored in groups]
+        silenced = [replace(group, tokens=tuple(map(_silenced, group.tokens or ()))) for group in rewards]
+        whole, outcome = (_per_token(rewards, self.advantage(each)) for each in (rewards, silenced))
+        centred, other = whole - whole.mean(), outcome - outcome.mean()
+        norm = (centred @ centred) * (other @ other)
+        explained = (centred @ other) ** 2 / norm if norm > 0 else 1.0 - centred.any()
+        return {"process/advantage_share": float(1 - explained)}
 
     def sequences(self) -> list[TrainingSequence]:
         """What is learned from: one sequence per scored rollout of every group with signal, fresh or replayed."""
@@ -270,6 +287,19 @@ def _rewards(scored: ScoredGroup, process: Sequence[TokenRewards] | None) -> Gro
         lengths=tuple(lengths[place] for place in kept),
         tokens=None if process is None else tuple(process[place] for place in kept),
     )
+
+
+def _silenced(tokens: TokenRewards) -> TokenRewards:
+    return replace(tokens, values=np.zeros_like(tokens.values))
+
+
+def _per_token(groups: Sequence[GroupRewards], advantages: Sequence[Sequence[Float32]]) -> Float64:
+    """The advantages of all tokens of a step, one after the other."""
+    pairs = zip(groups, advantages, strict=True)
+    rows = [
+        np.broadcast_to(row, length) for group, found in pairs for row, length in zip(found, group.lengths, strict=True)
+    ]
+    return np.concatenate(rows).astype(np.float64)
 
 
 def _sequence(scored: ScoredGroup, rollout: Rollout, advantages: Float32) -> TrainingSequence:

@@ -80,7 +80,7 @@ class RunJournal:
     ) -> None:
         with self.clock.stage("commit"):
             settled = [*batch.joined, *batch.settled]
-            self.groups.commit(step.number, settled)
+            self.groups.commit(step.number, settled, batch.process)
             account: Account = await answer(self.oracle.account.remote(step.number), self.wait_s, "accounts", "oracle")
             row = {"step": step.number, **batch.metrics(), **self.rollouts.committed(step.number), **learned}
             row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}

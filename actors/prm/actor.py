@@ -57,15 +57,19 @@ class PrmRank(RankRole):
 
     def start(self, host: str, port: int) -> None:
         """Join the group, load both models, and make way for others where the GPU is shared."""
-        options, learn = self.options, self.options.process.learn
-        join(options.rank, options.world_size, host, port)
+        join(self.options.rank, self.options.world_size, host, port)
+        self.load()
+        if self.options.shares_gpu:
+            self.sleep()
+
+    def load(self) -> None:
+        """Make the model that learns, and its reference."""
         from actors.ranks.rank import DeepSpeedRank, FrozenModel  # reads the environment when it is imported
 
+        options, learn = self.options, self.options.process.learn
         self.engine = DeepSpeedRank(options.model, options.dtype, learn)
         if options.reference is not None:
             self.reference = FrozenModel(options.reference, options.dtype, self.engine.device, learn.zero == 3)
-        if options.shares_gpu:
-            self.sleep()
 
     def step(self, batches: Sequence[PrmBatch], rows: int, rate: float) -> tuple[LogRatioRows, dict[str, float]]:
         """One optimizer step over this rank's batches.

@@ -64,6 +64,10 @@ class DeepSpeedRank:
             model_parameters=[parameter for parameter in scorer.parameters() if parameter.requires_grad],
             config=_deepspeed_config(config, dtype, micro_batch_size),
         )
+        self.norm: float | None = None
+        """Of the gradient of the last step, where DeepSpeed forgets it."""
+        if config.zero == 0:
+            self.engine.clip_fp32_gradients = self._clip
         self.language_model: Any = scorer.language_model
         self.parameters = Parameters(self.language_model, self.rank, config.lora.scale if config.lora else 1.0)
         self.device = self.engine.device
@@ -121,7 +125,12 @@ class DeepSpeedRank:
         give_back_memory()  # what the backward passes have left: the optimizer's temporaries are as large as the model
         self.engine.step()
         give_back_memory()
-        return float(self.engine.get_global_grad_norm())
+        return float(self.engine.get_global_grad_norm() if self.norm is None else self.norm)
+
+    def _clip(self) -> None:
+        """As DeepSpeed does without ZeRO in float32, which keeps no norm."""
+        parameters = [parameter for parameter in self.engine.module.parameters() if parameter.requires_grad]
+        self.norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm))
 
     def offload(self) -> None:
         """Move weights, gradients and optimizer to the host's memory until :meth:`reload`, for others on this GPU."""
@@ -229,7 +238,8 @@ def _sharded(scorer: Scorer, dtype: str) -> Any:
         "steps_per_print": 2**31,
     }
     engine, *_ = deepspeed.initialize(model=scorer, config=settings)
-    return engine.eval()
+    engine.eval()
+    return engine
 
 
 def _language_model(model: str, dtype: str, config: LearnConfig) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 from effrl.batch import Settled
 from effrl.run.lines import from_end, trim
-from effrl.types import Fate, Group, Rollout, Score
+from effrl.sequences import ProcessReward
+from effrl.types import Fate, Float32, Group, Rollout, Score
 
 ROLLED_BACK = "rolled_back"
 
@@ -38,11 +39,15 @@ class GroupStore:
         self.rolled(step, groups)
         self._take_back(step, [_entry(step, group) for group in groups])
 
-    def commit(self, step: int, settled: Sequence[Settled]) -> None:
-        """Record the fate of every group of a step, with its rollouts; all or nothing."""
+    def commit(self, step: int, settled: Sequence[Settled], process: ProcessReward | None = None) -> None:
+        """Record the fate of every group of a step, with its rollouts; all or nothing.
+
+        Args:
+            process: the rewards of tokens; those whose texts it tells are recorded with their group.
+        """
         path = settled_file(self.directory, step)
         part = path.with_suffix(".part")
-        _append(part, [_record(step, entry) for entry in settled])
+        _append(part, [_with_process(_record(step, entry), process) for entry in settled])
         part.rename(path)
 
     def roll_back(self, after: int) -> int:
@@ -138,6 +143,19 @@ def _record(step: int, settled: Settled) -> dict[str, Any]:
         "confidence": supervision.confidence if supervision else None,
         "rollouts": [rollout_record(rollout, score) for rollout, score in zip(group.rollouts, scores, strict=True)],
     }
+
+
+def _with_process(record: dict[str, Any], process: ProcessReward | None) -> dict[str, Any]:
+    """With the text and the process reward of each token, for people to look at."""
+    if process is None or record["id"] not in process.pieces:
+        return record
+    rows = zip(record["rollouts"], process.pieces[record["id"]], process.groups[record["id"]], strict=True)
+    shown = [{**rollout, "process": _rounded(pieces, row.values)} for rollout, pieces, row in rows]
+    return {**record, "rollouts": shown}
+
+
+def _rounded(pieces: Sequence[str], values: Float32) -> list[tuple[str, float]]:
+    return [(piece, round(float(value), 5)) for piece, value in zip(pieces, values, strict=True)]
 
 
 def text_of(group: Group) -> str:

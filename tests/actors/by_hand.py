@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from planted import FaultyWorker, OpenRank
+from planted import FaultyWorker, OpenPrm, OpenRank
 
 import effrl
 from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 from actors.learner.actor import LearnerOptions
 from actors.learner.group import LearnerGroup
 from actors.learner.objective import Rules
+from actors.prm.actor import PrmOptions
+from actors.ranks.group import RankGroup
 from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import ClippedLoss
+from effrl.config.process import ImplicitPrm
 
 WAIT_S = 240.0
 CONTEXT = 512
@@ -60,6 +63,18 @@ async def start_learner(role: type, ranks: int, model: Path, run_dir: Path, refe
     return LearnerGroup(handles, WAIT_S)
 
 
+async def start_prm(ranks: int, model: Path, run_dir: Path) -> RankGroup:
+    """The ranks of an implicit PRM, whose reference is its own beginning until they become another."""
+    actor = ray.remote(OpenPrm).options(num_cpus=0, runtime_env={"env_vars": ENVIRONMENT})
+    handles = {}
+    for rank in range(ranks):
+        options = PrmOptions(str(model), str(model), "float32", ImplicitPrm(), 1.0, rank, ranks)
+        handles[f"prm-{rank}"] = actor.remote(f"prm-{rank}", run_dir, effrl.__version__, options)
+    host, port = await answer(handles["prm-0"].address.remote(), WAIT_S, "address", "prm-0")
+    await answers({name: handle.start.remote(host, port) for name, handle in handles.items()}, WAIT_S, "start")
+    return RankGroup(handles, WAIT_S)
+
+
 async def ready(workers: dict[str, Any]) -> None:
     await answers({name: worker.ready.remote() for name, worker in workers.items()}, WAIT_S, "start-up")
 
@@ -76,6 +91,7 @@ class Kept:
     models: dict[str, Path]
     run_dir: Path
     learners: dict[int, LearnerGroup] = field(default_factory=dict)
+    prms: dict[int, RankGroup] = field(default_factory=dict)
     workers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def learner(self, ranks: int) -> LearnerGroup:
@@ -86,6 +102,12 @@ class Kept:
         await self.learners[ranks].all("renew")
         return self.learners[ranks]
 
+    async def prm(self, ranks: int) -> RankGroup:
+        """Ranks of a PRM, to become another."""
+        if ranks not in self.prms:
+            self.prms[ranks] = await start_prm(ranks, self.models["tied"], self.run_dir)
+        return self.prms[ranks]
+
     async def engines(self, name: str, model: Path, count: int, dtype: str = "float32") -> dict[str, Any]:
         """Rollout workers with faults to plant, by a name of the caller's."""
         if name not in self.workers:
@@ -95,6 +117,8 @@ class Kept:
 
     def stop(self) -> None:
         """End all of them; who asks for one gets a new one."""
-        stop(*(dict(learner.ranks) for learner in self.learners.values()), *self.workers.values())
+        groups = (*self.learners.values(), *self.prms.values())
+        stop(*(dict(group.ranks) for group in groups), *self.workers.values())
         self.learners.clear()
+        self.prms.clear()
         self.workers.clear()

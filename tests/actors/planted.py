@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from actors.learner.actor import LearnerRank
 from actors.learner.objective import Objective, Rules
+from actors.prm.actor import PrmRank
 from actors.rollout.actor import RolloutWorker
 from actors.snapshot import Arrays, Manifest, TensorEntry
 from effrl.config.learn import LearnConfig
 from effrl.config.loss import AnyLoss
+from effrl.config.process import ImplicitPrm
 from effrl.learn.packing import MicroBatch
 from effrl.saved import SavedFile
 from effrl.types import Canary, Receipt
@@ -70,6 +72,19 @@ class FaultyWorker(RolloutWorker):
         torn = data[name].copy()
         torn[-1] ^= 1
         return super().load({**data, name: torn}, manifest, version)
+
+
+class OpenPrm(PrmRank):
+    """Becomes another PRM without a new process, and shows its gradients."""
+
+    def become(self, process: ImplicitPrm, model: Path, reference: Path | None) -> None:
+        initial = None if reference is None else str(reference)
+        self.options = replace(self.options, process=process, model=str(model), reference=initial)
+        self.reference = None
+        self.load()
+
+    def gradients(self) -> dict[str, NDArray[np.float32]]:
+        return gradients_of(self.engine)
 
 
 class OpenRank(LearnerRank):
@@ -130,14 +145,17 @@ class OpenRank(LearnerRank):
         return super().step(updates, sizes, replace(rules, learning_rate=learning_rate), canary)
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
-        """By parameter: with beta1 = 0, Adam's first moment after a step is the reduced and clipped gradient."""
-        from deepspeed.utils import safe_get_full_optimizer_state
+        return gradients_of(self.engine)
 
-        return {
-            name: safe_get_full_optimizer_state(tensor, "exp_avg").float().numpy().copy()
-            for name, tensor in self.engine.language_model.named_parameters()
-            if tensor.requires_grad
-        }
+
+def gradients_of(engine: Any) -> dict[str, NDArray[np.float32]]:
+    """By parameter: with beta1 = 0, Adam's first moment after a step is the reduced and clipped gradient."""
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    trained = [pair for pair in engine.language_model.named_parameters() if pair[1].requires_grad]
+    if engine.config.zero == 0:  # its optimizer is torch's own
+        return {name: engine.engine.optimizer.state[tensor]["exp_avg"].numpy().copy() for name, tensor in trained}
+    return {name: safe_get_full_optimizer_state(tensor, "exp_avg").float().numpy().copy() for name, tensor in trained}
 
     def value_head(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Weight and bias of the value head, and the gradient that the optimizer used for each."""
