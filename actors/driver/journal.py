@@ -14,12 +14,13 @@ from effrl.batch import Batch
 from effrl.config.schema import RunConfig
 from effrl.label.agreement import agreement
 from effrl.label.collapse import COLLAPSE, collapsing
+from effrl.process.hacking import HACKING, REACH, hacked
 from effrl.protocols import Part
 from effrl.questions import Account
 from effrl.report.progress import Progress
 from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.groups import GroupStore
-from effrl.run.metrics import Metrics, Stopwatch
+from effrl.run.metrics import Metrics, MetricsRow, Stopwatch
 from effrl.run.timeline import Timeline
 from effrl.types import Group, Publication, Step, Update
 
@@ -85,7 +86,7 @@ class RunJournal:
             row = {"step": step.number, **batch.metrics(), **self.rollouts.committed(step.number), **learned}
             row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}
             row |= {**agreement(settled), **evaluation, "policy/version": update.version}
-            await self._write(row | (self._collapse(row) if evaluation else {}))
+            await self._write(row | self._alarms(row, evaluated=bool(evaluation)))
             self.budget.step(step, batch, update.learned, account)
             self._count_silence(update, row["reward/outcome_mean"])
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
@@ -102,13 +103,19 @@ class RunJournal:
         await asyncio.to_thread(self.checkpoints.seal, draft, Checkpoint(step, saved, self._accuracy))
         self._unsaved = None
 
-    def _collapse(self, row: dict[str, Any]) -> dict[str, float]:
-        """A metric of the step at which votes were first seen to collapse, and a line for people."""
-        rows = self.metrics.rows()
-        if any(earlier.get(COLLAPSE) for earlier in rows) or (found := collapsing([*rows, row])) is None:
-            return {}
-        self.progress.note(str(found))
-        return {COLLAPSE: 1.0}
+    def _alarms(self, row: MetricsRow, evaluated: bool) -> dict[str, float]:
+        """A metric of the step at which an alarm was raised for the first time, and a line for people."""
+        found = {
+            COLLAPSE: collapsing([*self.metrics.rows(), row]) if evaluated else None,
+            HACKING: hacked([*self.metrics.newest(2 * REACH), row]),
+        }
+        new = [name for name, alarm in found.items() if alarm is not None and not self._raised(name)]
+        for name in new:
+            self.progress.note(str(found[name]))
+        return dict.fromkeys(new, 1.0)
+
+    def _raised(self, name: str) -> bool:
+        return any(row.get(name) for row in self.metrics.rows())
 
     def _count_silence(self, update: Update, mean: float | None) -> None:
         """Steps without any signal cost rollouts for nothing, and look like a run that works."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -163,6 +164,10 @@ class Metrics:
     def rows(self) -> list[dict[str, Any]]:
         """What was written so far, by earlier attempts too."""
         return read(self._log.path)
+
+    def newest(self, count: int) -> list[dict[str, Any]]:
+        """The last ``count`` rows, in order: what lies before them is not read, however long the run is."""
+        return [json.loads(line) for _, line in islice(from_end(self._log.path), count)][::-1]
 
     def close(self) -> None:
         """Close every sink that still works."""

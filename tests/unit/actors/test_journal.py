@@ -1,11 +1,15 @@
-"""What the journal tells of a run that learns nothing."""
+"""What the journal tells of a run that learns nothing, or the wrong thing."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.driver.journal import SILENT_STEPS, RunJournal
+from effrl.label.collapse import COLLAPSE
+from effrl.process.hacking import HACKING
+from effrl.run.metrics import Metrics, MetricsLog, read
 from effrl.types import Update
 
 
@@ -15,9 +19,9 @@ class Notes:
         self.note = self.said.append
 
 
-def journal(notes: Notes) -> RunJournal:
+def journal(notes: Notes, metrics: Metrics | None = None) -> RunJournal:
     given: dict[str, Any] = {field.name: None for field in fields(RunJournal) if not field.name.startswith("_")}
-    return RunJournal(**{**given, "progress": notes})
+    return RunJournal(**{**given, "progress": notes, "metrics": metrics})
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,35 @@ def test_a_step_that_learns_starts_the_count_anew() -> None:
     for step in range(1, 20):
         watched._count_silence(Update(step, step, learned=step % SILENT_STEPS == 0), 0.5)
     assert notes.said == []
+
+
+def commit(log: Path, row: dict[str, Any], evaluated: bool = False) -> list[str]:
+    """Write a row with its alarms, as a journal does that knows nothing but the log; return what it said."""
+    notes, metrics = Notes(), Metrics(MetricsLog(log))
+    metrics.write(row | journal(notes, metrics)._alarms(row, evaluated))
+    return notes.said
+
+
+def test_process_rewards_that_are_hacked_are_told_once(tmp_path: Path) -> None:
+    """Whichever steps a resume lies between, and though some steps know nothing."""
+    log = tmp_path / "metrics.jsonl"
+    said = []
+    for step in range(1, 100):
+        later = step > 50
+        row = {"step": step, "process/reward_mean": 0.01 + 0.02 * later, "reward/outcome_mean": 0.5 - 0.2 * later}
+        said += commit(log, row if step % 3 else {"step": step, "reward/outcome_mean": None})
+    [line] = said
+    [alarmed] = [row["step"] for row in read(log) if row.get(HACKING)]
+    assert f"step {alarmed}:" in line and 50 < alarmed < 70
+
+
+def test_votes_that_collapse_are_told_once_and_at_an_evaluation(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    said = commit(log, {"step": 0, "eval/pass@4": 0.8}, evaluated=True)
+    for step in range(1, 30):
+        row = {"step": step, "label/majority_share": 0.5 + step / 60, "label/answer_entropy": 1 - step / 30}
+        row |= {"label/token_share/vote": 1.0} | ({"eval/pass@4": 0.8 - step / 50} if step % 5 == 0 else {})
+        said += commit(log, row, evaluated=step % 5 == 0)
+    [line] = said
+    [alarmed] = [row["step"] for row in read(log) if row.get(COLLAPSE)]
+    assert f"step {alarmed}:" in line and alarmed == 10

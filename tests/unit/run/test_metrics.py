@@ -81,6 +81,15 @@ def test_truncate_after_and_append_go_together(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+def test_the_newest_rows_are_the_last_ones_in_order(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    assert Metrics(log).newest(3) == []
+    for step in range(5):
+        log.append({"step": step, "loss/policy": None})
+    assert Metrics(log).newest(3) == Metrics(log).rows()[-3:]
+    assert Metrics(log).newest(9) == Metrics(log).rows() and Metrics(log).newest(0) == []
+
+
 def test_a_failing_sink_is_disabled_with_one_warning(tmp_path: Path) -> None:
     warnings: list[str] = []
     sink = BrokenSink()
