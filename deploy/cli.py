@@ -119,11 +119,13 @@ def show(
     run: RunPath,
     step: Annotated[int, typer.Argument(help="Step to look at.")],
     limit: Annotated[int, typer.Option(min=1, help="Groups to show.")] = 5,
+    process: Annotated[bool, typer.Option("--process", help="Colour tokens by their process rewards.")] = False,
 ) -> None:
     """Show prompts, rollouts, rewards, labels and fates of one step."""
+    from effrl.report.coloured import show_process
     from effrl.report.show import show_step
 
-    show_step(run, step, console, limit)
+    (show_process if process else show_step)(run, step, console, limit)
 
 
 @app.command()

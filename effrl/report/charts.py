@@ -60,14 +60,19 @@ class LineSpec:
     dots: bool = False
 
 
+_FIRST = 5
+"""Line charts before those of times and fates."""
 _LINES = (
     LineSpec("Reward", ("reward/outcome_mean",), smooth=True),
+    LineSpec("Process reward of a solution, mean", ("process/reward_mean",), smooth=True),
     LineSpec("Evaluation", ("eval/accuracy", "eval/pass@*", "eval/maj@*", "eval/greedy"), dots=True),
     LineSpec("Rollouts, cumulated", ("rollout/count",), total=True),
     LineSpec("Tokens, cumulated", ("rollout/tokens",), total=True),
     LineSpec("Labels bought, cumulated", ("label/bought_total",)),
     LineSpec("Votes: majority's share, and how many are right", ("label/majority_share", "label/vote_accuracy")),
     LineSpec("Decisions, by labels nobody bought", ("monitor/gate_precision", "monitor/gap_captured"), smooth=True),
+    LineSpec("Pairs that the PRM orders rightly", ("process/accuracy", "process/accuracy_matched"), smooth=True),
+    LineSpec("Process rewards' share of the advantage", ("process/advantage_share",), smooth=True),
     LineSpec("Entropy of the policy, nats", ("policy/entropy",)),
     LineSpec("Mismatch of engine and learner, KL in nats", ("mismatch/kl",)),
     LineSpec("Age of replayed groups, steps", ("replay/age_mean", "replay/age_max")),
@@ -87,10 +92,10 @@ def charts(runs: Mapping[str, Rows]) -> list[Chart]:
     fates = {name: _layers(rows, {fate: f"groups/{fate}" for fate in _FATE_COLOURS}) for name, rows in steps.items()}
     kinds = {name: _supervised(rows) for name, rows in steps.items()}
     found = [
-        *lines[:4],
+        *lines[:_FIRST],
         _stack_chart("Time by stage, seconds per step", "time/*_s", steps, times, _STAGE_COLOURS),
         _stack_chart("Groups by fate", "groups/*", steps, fates, _FATE_COLOURS),
-        *lines[4:],
+        *lines[_FIRST:],
         _labels_chart(runs),
         _stack_chart("Tokens by what supervises them, share of a step", _SHARES, steps, kinds, _SUPERVISION_COLOURS),
         _memory_chart(runs),

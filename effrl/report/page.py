@@ -11,7 +11,9 @@ import yaml
 from effrl.config.buy import DIAGNOSTIC
 from effrl.errors import UserError
 from effrl.label.collapse import collapse
+from effrl.process.hacking import hacking
 from effrl.report.charts import charts, known
+from effrl.report.coloured import SHADES, Contrast, contrast
 from effrl.report.plots import compact
 from effrl.report.progress import duration
 from effrl.report.show import GroupRecord, printable, read_groups
@@ -119,6 +121,8 @@ def _render(runs: Sequence[Run]) -> str:
         summaries=[_summary(run) for run in runs],
         charts=charts({run.name: run.rows for run in runs}),
         samples={run.name: _samples(run.path) for run in runs},
+        contrasts={run.name: found for run in runs if (found := _contrast(run)) is not None},
+        shades=SHADES,
         differences=_differences(runs),
     )
 
@@ -167,8 +171,8 @@ def _summary(run: Run) -> Summary:
 
 def _cautions(run: Run) -> list[str]:
     diagnostic = [DIAGNOSTIC] if any(known(run.rows, "label/diagnostic")) else []
-    found = collapse(run.rows)
-    return diagnostic if found is None else [*diagnostic, str(found)]
+    alarms = (collapse(run.rows), hacking(run.rows))
+    return diagnostic + [str(alarm) for alarm in alarms if alarm is not None]
 
 
 def _state(done: int, wanted: int | None) -> str:
@@ -225,6 +229,11 @@ def _samples(run: Path) -> list[Sample]:
 def _sample_groups(groups: list[GroupRecord]) -> list[GroupRecord]:
     first = sorted(groups, key=lambda group: group["fate"] != "trained")[:_SAMPLE_GROUPS]
     return [{**group, "rollouts": group["rollouts"][:_SAMPLE_ROLLOUTS]} for group in first]
+
+
+def _contrast(run: Run) -> Contrast | None:
+    """Only of a run that had process rewards: to find none, all groups of a run would be read."""
+    return contrast(run.path) if "process.kind" in run.config else None
 
 
 def _differences(runs: Sequence[Run]) -> dict[str, list[str]]:

@@ -52,6 +52,8 @@ class RolloutRecord(TypedDict):
     answer: str | None
     version_min: int
     version_max: int
+    process: NotRequired[list[tuple[str, float]]]
+    """Text and process reward of each token; of the few groups whose rewards are kept."""
     prm: NotRequired[float | None]
     """What a process reward model made of a held-out sample; None of one without text."""
 
@@ -77,6 +79,19 @@ def read_groups(run: Path, step: int) -> list[GroupRecord]:
     return [cast(GroupRecord, {**_UNREAD, **group}) for file in files for group in metrics.read(file)]
 
 
+def known_groups(run: Path, step: int) -> list[GroupRecord]:
+    """The groups of a step that has some.
+
+    Raises:
+        UserError: there is no such run or step.
+    """
+    if not run.is_dir():
+        raise UserError(f"there is no run {run}{_neighbours(run)}")
+    if not (groups := read_groups(run, step)):
+        raise UserError(_no_such_step(run, step))
+    return groups
+
+
 def printable(text: str) -> str:
     """Text that is safe to print: a model may write escape sequences, which would act on the terminal."""
     return "".join(_visible(character) for character in text)
@@ -88,11 +103,7 @@ def show_step(run: Path, step: int, console: Console, limit: int = 5) -> None:
     Raises:
         UserError: there is no such run or step.
     """
-    if not run.is_dir():
-        raise UserError(f"there is no run {run}{_neighbours(run)}")
-    groups = read_groups(run, step)
-    if not groups:
-        raise UserError(_no_such_step(run, step))
+    groups = known_groups(run, step)
     shown = groups[: max(1, limit)]
     console.print(_summary(step, groups, _replayed(run, step), len(shown)))
     prompt_ids = {group["prompt_id"] for group in shown}
@@ -106,6 +117,23 @@ def show_groups(
     for group in groups:
         console.print()
         _show_group(group, certainty.get(group["prompt_id"]), console)
+
+
+def show_prompt(group: GroupRecord, console: Console, certainty: float | None = None) -> None:
+    """Print what became of a group, and its prompt."""
+    console.print(_header(group, certainty))
+    console.print(Padding(Text(_excerpt(group["prompt"]), "bold"), (0, 0, 0, 2)))
+
+
+def ranges(steps: Sequence[int]) -> str:
+    """``[1, 2, 3, 7]`` as ``1-3, 7``."""
+    runs = [[value for _, value in block] for _, block in groupby(enumerate(steps), lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{block[0]}-{block[-1]}" if len(block) > 1 else str(block[0]) for block in runs)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 group``, ``2 groups``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _visible(character: str) -> str:
@@ -125,13 +153,7 @@ def _no_such_step(run: Path, step: int) -> str:
     steps = sorted({*settled_steps(run / "groups"), *rolled_back_steps(run / "groups")})
     if not steps:
         return f"{run} has no groups yet: its first step is not committed"
-    return f"{run} has no groups of step {step}: it has {_ranges(steps)}"
-
-
-def _ranges(steps: Sequence[int]) -> str:
-    """``[1, 2, 3, 7]`` as ``1-3, 7``."""
-    runs = [[value for _, value in block] for _, block in groupby(enumerate(steps), lambda pair: pair[1] - pair[0])]
-    return ", ".join(f"{block[0]}-{block[-1]}" if len(block) > 1 else str(block[0]) for block in runs)
+    return f"{run} has no groups of step {step}: it has {ranges(steps)}"
 
 
 def _replayed(run: Path, step: int) -> int:
@@ -141,16 +163,15 @@ def _replayed(run: Path, step: int) -> int:
 
 
 def _summary(step: int, groups: Sequence[GroupRecord], replayed: int, shown: int) -> Text:
-    line = Text.assemble((f"step {step}", "bold"), f" · {_count(len(groups), 'group')}: ")
+    line = Text.assemble((f"step {step}", "bold"), f" · {counted(len(groups), 'group')}: ")
     for position, (fate, count) in enumerate(Counter(group["fate"] for group in groups).most_common()):
         line.append(", " if position else "").append(f"{count} {_words(fate)}", _colour(fate))
-    line.append(f" · {_count(replayed, 'group')} of earlier steps replayed" if replayed else "")
+    line.append(f" · {counted(replayed, 'group')} of earlier steps replayed" if replayed else "")
     return line.append(f" · the first {shown}" if shown < len(groups) else "", "dim")
 
 
 def _show_group(group: GroupRecord, certainty: float | None, console: Console) -> None:
-    console.print(_header(group, certainty))
-    console.print(Padding(Text(_excerpt(group["prompt"]), "bold"), (0, 0, 0, 2)))
+    show_prompt(group, console, certainty)
     console.print(Padding(_rollouts(group["rollouts"]), (0, 0, 0, 2)))
 
 
@@ -236,7 +257,3 @@ def _colour(fate: str) -> str:
 
 def _words(name: str) -> str:
     return printable(name).replace("_", " ")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

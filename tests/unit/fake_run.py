@@ -114,6 +114,14 @@ def rollout(outcome: float | None, **changes: Any) -> dict[str, Any]:
     return {**record, **changes}
 
 
+def rewarded(outcome: float | None, *tokens: tuple[str, float], **changes: Any) -> dict[str, Any]:
+    """A rollout whose tokens have process rewards."""
+    text = "".join(piece for piece, _ in tokens)
+    return rollout(
+        outcome, **{"text": text, "tokens": len(tokens), "process": [list(token) for token in tokens], **changes}
+    )
+
+
 def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write a JSON Lines file."""
     path.parent.mkdir(parents=True, exist_ok=True)

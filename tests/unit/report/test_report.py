@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_run import group, rollout, write_lines, write_run
+from fake_run import group, rewarded, rollout, write_lines, write_run
 from written import write
 
 from effrl.errors import UserError
@@ -203,3 +203,88 @@ def test_ages_are_drawn_where_groups_were_replayed(tmp_path: Path) -> None:
     edit(replaying, **{"replay/age_mean": 1.5, "replay/age_max": 3})
     assert "Age of replayed groups" not in report(tmp_path, plain).text
     assert "Age of replayed groups" in report(tmp_path, replaying).text
+
+
+# --- process rewards
+
+
+RIGHT = rewarded(1.0, ("12+34", 0.002), ("=46;", 0.05), ("\n#39", 0.1))
+WRONG = rewarded(0.0, ("12+34", -0.001), ("=45;", -0.1), ("\n#38", -0.05))
+
+
+def process_run(path: Path, *groups: dict[str, Any], steps: int = 4) -> Path:
+    """A run with process rewards whose step 3 kept those of the groups."""
+    run = write_run(path, steps)
+    with (run / "config.yaml").open("a") as config:
+        config.write("process:\n  kind: my_module:MyRewards\n")
+    write_lines(run / "groups" / "step_000003.jsonl", [group(3, 0), *groups])
+    return run
+
+
+def test_a_right_and_a_wrong_solution_show_their_process_rewards(tmp_path: Path) -> None:
+    run = process_run(tmp_path / "demo", group(3, 1, rollouts=[RIGHT, RIGHT, WRONG]))
+    page = report(tmp_path, run)
+    assert "Process rewards Step 3 chain/0301 reward of a token" in page.text
+    assert "right outcome 1.00 · 3 tokens · rewards sum to +0.152" in page.text
+    assert page.text.count("Largest and smallest rewards") == 2
+    assert "+0.1 ⏎ #39 3 +0.05 =46; 2 +0.002 12+34 1" in page.text
+    assert "-0.001 12+34 1 -0.05 ⏎ #38 3 -0.1 =45; 2" in page.text
+    html = (tmp_path / "out" / "report.html").read_text()
+    coloured = re.findall(r'<span(?: class="(\w+)")? title="token (\d): ([-+.\d]+)">', html)
+    assert coloured == [
+        ("", "1", "+0.002"), ("up2", "2", "+0.05"), ("up3", "3", "+0.1"),
+        ("", "1", "-0.001"), ("down3", "2", "-0.1"), ("down2", "3", "-0.05"),
+    ]  # fmt: skip
+
+
+def test_rewards_are_drawn_beside_the_outcomes(tmp_path: Path) -> None:
+    run = process_run(tmp_path / "demo")
+    edit(run, **{f"process/{name}": 0.5 for name in ("reward_mean", "accuracy", "accuracy_matched", "advantage_share")})
+    text = report(tmp_path, run).text
+    assert text.index("Reward reward/outcome_mean") < text.index("process/reward_mean") < text.index("Evaluation eval/")
+    for title in (
+        "Pairs that the PRM orders rightly process/accuracy, process/accuracy_matched",
+        "share of the advantage",
+    ):
+        assert title in text
+    assert "Process rewards Step" not in text, "none were kept"
+
+
+def test_runs_side_by_side_have_their_solutions_by_name(tmp_path: Path) -> None:
+    one, two = process_run(tmp_path / "one", group(3, 1, rollouts=[RIGHT, WRONG])), write_run(tmp_path / "two", 4)
+    text = report(tmp_path, two, one).text
+    assert "Process rewards one Step 3 chain/0301" in text and text.count("chain/0301") == 2, "and in its samples"
+
+
+def test_what_a_model_writes_into_its_tokens_stays_text(tmp_path: Path) -> None:
+    nasty = [("</pre><script>alert(1)</script>", 0.5), ('"><b onclick=x>', -0.5), ("\x1b[2J\u202e", 0.1), ("", 0.0)]
+    run = process_run(tmp_path / "demo", group(3, 1, rollouts=[rewarded(1.0, *nasty), rewarded(0.0)]))
+    text = report(tmp_path, run).text
+    assert text.count("</pre><script>alert(1)</script>") >= 2 and "\\x1b[2J\\u202e" in text
+
+
+def test_a_step_before_anything_was_learned_has_rewards_of_0(tmp_path: Path) -> None:
+    run = process_run(
+        tmp_path / "demo", group(3, 1, rollouts=[rewarded(1.0, ("#39", 0.0)), rewarded(0.0, ("#38", 0.0))])
+    )
+    assert "chain/0301 all rewards are 0" in report(tmp_path, run).text
+
+
+def test_a_long_solution_keeps_its_end(tmp_path: Path) -> None:
+    long = rewarded(1.0, *[(f"<{place}>", 0.1) for place in range(1, 2001)])
+    text = report(tmp_path, process_run(tmp_path / "demo", group(3, 1, rollouts=[long, WRONG]))).text
+    assert "<1000> [… 500 more tokens …] <1501>" in text and "2000 tokens · rewards sum to +200" in text
+
+
+def test_process_rewards_that_are_hacked_are_a_caution(tmp_path: Path) -> None:
+    run = process_run(tmp_path / "demo", steps=60)
+    rows = metrics.read(run / "metrics.jsonl")
+    for row in rows:
+        row |= {
+            "process/reward_mean": 0.01 * (1 + (row["step"] > 30)),
+            "reward/outcome_mean": 0.5 - 0.2 * (row["step"] > 30),
+        }
+    write_lines(run / "metrics.jsonl", rows)
+    assert "looks like hacking its process rewards" in report(tmp_path, run).text
+    edit(run, **{"reward/outcome_mean": 0.5})
+    assert "looks like hacking" not in report(tmp_path, run).text
