@@ -92,7 +92,9 @@ async def test_rewards_and_gradients_are_those_of_a_naive_pass(ranks: RankGroup,
     answered = await ranks.each("step", [[work(places) for places in share] for share in UNEVEN], 9, 1e-3)
     found = await ranks.first("gradients")
 
-    model, reference = (AutoModelForCausalLM.from_pretrained(models[name]) for name in ("tied", "untied"))
+    model, reference = (
+        AutoModelForCausalLM.from_pretrained(models[name], dtype=torch.float32) for name in ("tied", "untied")
+    )
     before = {name: value.clone() for name, value in reference.named_parameters()}
     loss, expected = torch.zeros(()), []
     for row, label, weight in zip(rows(), LABELS, WEIGHTS, strict=True):
@@ -220,7 +222,7 @@ async def test_the_policy_may_be_the_reference(ranks: RankGroup, models: Any) ->
 
     made = batch("1", "2", replayed=("3",))
     own: dict[bytes, Float32] = {}
-    model = AutoModelForCausalLM.from_pretrained(models["tied"])
+    model = AutoModelForCausalLM.from_pretrained(models["tied"], dtype=torch.float32)
     for scored in made.learned:
         for rollout in scored.group.rollouts:
             row = unweighted(np.concatenate([scored.group.prompt_ids, rollout.token_ids]), 3)
