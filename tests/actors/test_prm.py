@@ -146,8 +146,9 @@ async def service(
     return PrmService(ranks, config, tokens, ahead, Stopwatch())
 
 
-def values(found: ProcessReward, name: str) -> list[list[float]]:
-    return [row.values.tolist() for row in found.groups[name]]
+def values(found: ProcessReward, name: str) -> list[float]:
+    """Of all tokens of a group."""
+    return [float(value) for row in found.groups[name] for value in row.values]
 
 
 async def test_at_first_prime_is_rloo(ranks: RankGroup, models: Any) -> None:
@@ -229,7 +230,7 @@ async def test_the_policy_may_be_the_reference(ranks: RankGroup, models: Any) ->
             own[rollout.token_ids.tobytes()] = naive(model, row).detach().numpy()
     judge = await service(ranks, models, prm(reference="policy"), ahead=Policy())
     found = await judge.reward(step_of(1), made)
-    assert max(abs(value) for name in ("1", "2", "3") for row in values(found, name) for value in row) < 1e-3
+    assert max(abs(value) for name in ("1", "2", "3") for value in values(found, name)) < 1e-3
     own = {key: value - 0.5 for key, value in own.items()}
     found = await judge.reward(step_of(2), batch("1", "2", replayed=("3",)))
     assert found.metrics["process/reward_mean"] > 0.2, "each token is half a nat likelier to the PRM"
