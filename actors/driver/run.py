@@ -80,9 +80,8 @@ class Driver:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
         found = self.preflight
-        ready = await self.cluster.start(
-            self.start.model, found.model.path, found.context, self.start.version, found.judge
-        )
+        judge = found.judge.path if found.judge else None
+        ready = await self.cluster.start(self.start.model, found.model.path, found.context, self.start.version, judge)
         for line in (ready, *await answer(self.cluster.data.notes.remote(), self._wait_s, "notes", "data")):
             self.progress.note(line)
         if self.config.label.caution:

@@ -21,6 +21,11 @@ class OldLogprobs:
             self.version, self.known = version, {}
         self.known |= {_key(text.ids, text.start): found for text, found in zip(texts, logprobs, strict=True)}
 
+    def of(self, version: int, texts: Sequence[Continuation]) -> list[Float32] | None:
+        """What ``version`` gave these texts; None where it has not seen one of them."""
+        keys = [_key(text.ids, text.start) for text in texts]
+        return [self.known[key] for key in keys] if version == self.version and self.known.keys() >= {*keys} else None
+
     def given(self, version: int, updates: Sequence[Sequence[TrainingSequence]]) -> list[list[TrainingSequence]]:
         """The sequences with what ``version`` gave them; all as they are where it has not seen one of them.
 

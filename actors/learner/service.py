@@ -59,12 +59,18 @@ class LearnerService:
         if not wants:
             return [View() for _ in groups]
         texts = [text for read in groups for text in _texts(read.group)]
+        known = self._old.of(self.version, texts) if wants <= {"logprobs"} else None
+        rows = await self._looked_at(texts, wants) if known is None else [(logprobs, None) for logprobs in known]
+        of = iter(rows)
+        return [_view([next(of) for _ in read.group.rollouts], wants) for read in groups]
+
+    async def _looked_at(self, texts: Sequence[Continuation], wants: frozenset[Want]) -> list[RowView]:
+        """One forward pass; its log-probs are remembered until the policy moves."""
         with self.clock.stage("view"):
             async with self._turn:
                 rows = await self._rows(texts, self.config.rollout.temperature, not wants <= {"logprobs"})
                 self._old.note(self.version, texts, [logprobs for logprobs, _ in rows])
-        of = iter(rows)
-        return [_view([next(of) for _ in read.group.rollouts], wants) for read in groups]
+        return rows
 
     async def logprobs(self, texts: Sequence[Continuation]) -> tuple[int, list[Float32]]:
         async with self._turn:

@@ -54,7 +54,8 @@ def _step(found: Plan) -> list[tuple[str, str]]:
 
 
 def _run(config: Config, found: Plan) -> list[tuple[str, str]]:
-    workers = f"{found.rollout_workers} rollout worker(s), {found.ranks} learner rank(s)"
+    judges = f", {config.cluster.prm_ranks} PRM rank(s)" if config.prm else ""
+    workers = f"{found.rollout_workers} rollout worker(s), {found.ranks} learner rank(s){judges}"
     where = f"{config.cluster.nodes} node(s), {found.gpus} GPU(s) each" if found.gpus else "CPU"
     labels = "none bought" if found.labels is None else f"at most {found.labels:,}"
     return [
@@ -78,8 +79,10 @@ def _memory(config: Config, found: Plan) -> list[tuple[str, str]]:
     tokens = memory.kv_cache_tokens
     cache = "what the GPU has left" if tokens is None else f"{config.rollout.kv_cache_gb:g} GiB, {tokens:,} tokens"
     stored = [("groups to replay", f"at most {_bytes(memory.replay)}, in each checkpoint too")]
+    judge = [("a rank of the PRM", f"about {_bytes(memory.prm)}, reference and micro-batch included")]
     return [
         ("a learner rank", f"about {_bytes(memory.learner)}: {told}"),
+        *(judge if memory.prm else []),
         ("a rollout worker", f"weights {_bytes(memory.engine_weights)}, key-value cache {cache}"),
         ("a publication", _bytes(memory.publish)),
         *(stored if memory.replay else []),

@@ -1,4 +1,4 @@
-"""The doctor's self-test: one real step of the quickstart, in a directory that is removed again."""
+"""The doctor's self-test: one real step with all kinds of workers, in a directory that is removed again."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ from deploy.commands.train import train
 
 
 def one_step() -> None:
-    """Run Ray, vLLM, DeepSpeed, the weight drill, one step and one publish; raises what fails."""
+    """Run Ray, vLLM, DeepSpeed with learner and PRM, the weight drill, one step and one publish; raises what fails."""
     with tempfile.TemporaryDirectory() as directory:
         overrides = (
             f"run.dir={Path(directory) / 'run'}",
@@ -18,5 +18,6 @@ def one_step() -> None:
             "rollout.max_tokens=40",
             "data.train=tasks:chain?size=64",
             "data.eval=null",
+            "process.kind=implicit_prm",
         )
         train("quickstart", overrides, Console(quiet=True))

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from effrl import plugins
 from effrl.config.schema import Config
@@ -34,7 +33,7 @@ class Preflight(Measurable):
     """What a run will work on."""
 
     train: Survey
-    judge: Path | None = None
+    judge: ModelFacts | None = None
     """What a PRM starts as, where that is not the policy's model."""
 
 
@@ -80,7 +79,7 @@ def check_sampling(config: Config) -> Measurable:
     return Measurable(model, context, {"train": train}, prompts.notes())
 
 
-def _judge(config: Config, policy: ModelFacts) -> Path | None:
+def _judge(config: Config, policy: ModelFacts) -> ModelFacts | None:
     """The model that a PRM starts as; it must read the policy's tokens as the policy does."""
     if config.prm is None or config.prm.path is None:
         return None
@@ -91,7 +90,7 @@ def _judge(config: Config, policy: ModelFacts) -> Path | None:
             f"process.path={config.prm.path} has another tokenizer than model.path={config.model.path}, whose tokens it"
             " is to judge: choose a PRM that was made from that model"
         )
-    return model.path
+    return model
 
 
 def _sampled_model(config: Config) -> tuple[ModelFacts, int]:

@@ -7,6 +7,7 @@ some more; an estimate is there to tell 10 GiB from 100, not 10 from 11.
 from dataclasses import dataclass
 from math import ceil, prod
 
+from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.config.schema import Config
 from effrl.learn.packing import LOGITS
 from effrl.models import ModelFacts
@@ -54,6 +55,8 @@ class Memory:
     gradients: int
     optimizer: int
     reference: int
+    prm: int
+    """Of one rank of an implicit PRM, whole; 0 without one."""
     activations: int
     """Of one micro-batch, logits included."""
     engine_weights: int
@@ -149,22 +152,47 @@ def _memory(config: Config, found: Preflight) -> Memory:
     size, learn = BYTES[config.model.dtype], config.learn
     ranks = config.cluster.ranks
     model = found.model
-    adapters = _adapters(model, config)
+    adapters = _adapters(model, learn.lora)
     weights = model.parameters * size
     replay = _replay(config)
     trained = adapters or model.parameters
     return Memory(
+        prm=_prm(config, found),
         weights=weights // (ranks if learn.zero == 3 else 1) + adapters * size,
         gradients=trained * 4 // (ranks if learn.zero >= 2 else 1),
-        optimizer=trained * _ADAM_BYTES // ranks,
+        optimizer=trained * _ADAM_BYTES // (ranks if learn.zero >= 1 else 1),
         reference=weights if config.loss.kl else 0,
-        activations=_activations(model, config, size),
+        activations=_activations(model, learn, config.pass_tokens, size),
         engine_weights=weights,
         kv_cache_tokens=_kv_cache_tokens(model, config, size),
         publish=weights,
         replay=replay,
-        checkpoints=(config.run.keep + 1) * (weights + (0 if adapters else weights) + trained * _ADAM_BYTES + replay),
+        checkpoints=(config.run.keep + 1)
+        * (weights + (0 if adapters else weights) + trained * _ADAM_BYTES + replay + _prm_checkpoint(config, found)),
     )
+
+
+def _prm(config: Config, found: Preflight) -> int:
+    """Weights, gradients and optimizer of a rank of the PRM, its reference, and one micro-batch."""
+    if (prm := config.prm) is None:
+        return 0
+    model, size, zero = found.judge or found.model, BYTES[config.model.dtype], prm.learn.zero
+    ranks = config.cluster.prm_ranks
+    weights = model.parameters * size
+    models = weights * (2 if prm.reference == "initial" else 1) // (ranks if zero == 3 else 1)
+    trained = _adapters(model, prm.learn.lora) or model.parameters
+    gradients = trained * 4 // (ranks if zero >= 2 else 1)
+    optimizer = trained * _ADAM_BYTES // (ranks if zero >= 1 else 1)
+    return models + gradients + optimizer + _activations(model, prm.learn, config.prm_pass_tokens, size)
+
+
+def _prm_checkpoint(config: Config, found: Preflight) -> int:
+    """Its state, and the same weights as an ordinary model."""
+    if config.prm is None:
+        return 0
+    model, adapters = found.judge or found.model, _adapters(found.judge or found.model, config.prm.learn.lora)
+    weights = model.parameters * BYTES[config.model.dtype]
+    return weights + (0 if adapters else weights) + (adapters or model.parameters) * _ADAM_BYTES
 
 
 def _replay(config: Config) -> int:
@@ -173,9 +201,8 @@ def _replay(config: Config) -> int:
     return config.replay.capacity * config.rollout.per_prompt * config.rollout.max_tokens * _STORED_TOKEN_BYTES
 
 
-def _adapters(model: ModelFacts, config: Config) -> int:
+def _adapters(model: ModelFacts, lora: LoraConfig | None) -> int:
     """Parameters of LoRA's pairs of matrices; 0 without."""
-    lora = config.learn.lora
     if lora is None:
         return 0
     layers = {name.removesuffix(".weight"): shape for name, shape in model.shapes.items() if ".layers." in name}
@@ -187,10 +214,9 @@ def _adapters(model: ModelFacts, config: Config) -> int:
     return sum(lora.rank * sum(shape) for shape in chosen)
 
 
-def _activations(model: ModelFacts, config: Config, size: int) -> int:
-    tokens = config.pass_tokens
+def _activations(model: ModelFacts, learn: LearnConfig, tokens: int, size: int) -> int:
     layers, width = model.size("num_hidden_layers"), model.size("hidden_size")
-    kept = layers + _ACTIVATIONS_PER_LAYER if config.learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
+    kept = layers + _ACTIVATIONS_PER_LAYER if learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
     logits = min(LOGITS, tokens * model.size("vocab_size")) * 4 * 2  # one slice, and its gradient
     return int(tokens * width * kept * size + logits)
 

@@ -111,6 +111,17 @@ async def test_of_a_step_with_something_unseen_nothing_is_reused() -> None:
     assert all(part.old is None for update in ranks.learned[0] for part in update)
 
 
+async def test_what_a_view_has_seen_is_not_scored_again_for_another() -> None:
+    """As an implicit PRM asks whose reference the policy is, of some of the groups that the labeller looked at."""
+    learner, ranks = service()
+    seen = await learner.view([read(number) for number in (1, 2, 3)], frozenset({"logprobs"}))
+    ranks.each = None  # type: ignore[assignment, method-assign]  # nobody is asked any more
+    [again] = await learner.view([read(2)], frozenset({"logprobs"}))
+    assert [row.tolist() for row in again.logprobs or ()] == [row.tolist() for row in seen[1].logprobs or ()]
+    with pytest.raises(TypeError):
+        await learner.view([read(4)], frozenset({"logprobs"}))
+
+
 async def test_another_version_has_seen_nothing() -> None:
     learner, ranks = service(rollout={"max_staleness": 1, "max_tokens": 10})
     groups = [read(number) for number in (1, 2)]

@@ -98,7 +98,8 @@ def test_labels_are_outcomes_of_what_could_be_scored() -> None:
 
 
 def test_soft_values_stand_in_for_outcomes() -> None:
-    assert labelled(group([1, 0, 0], source="vote", values=(0.6, 0.3, 1.4))).outcomes == pytest.approx([0.6, 0.3, 1])
+    found = labelled(group([1, 0, 0], source="vote", cluster=0, values=(0.6, 0.3, 1.4)))
+    assert found.outcomes == pytest.approx([0.6, 0.3, 1])
 
 
 def test_rows_find_their_labels_and_references_on_any_rank() -> None:
