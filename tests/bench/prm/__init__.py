@@ -5,5 +5,5 @@
   which pairs of a right and a wrong one they order
 - ``branch``: where their rewards stand, beside the tokens that decide (``decided``)
 - ``variance``: how noisy the policy gradient is with them (``moments``)
-- ``report``: the tables
+- ``report``: the tables; ``cost``: time and memory of a PRM in a run
 """
