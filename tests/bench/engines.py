@@ -36,7 +36,7 @@ class SharedEngines:
     @contextmanager
     def lend(self, config: Config, run_dir: Path) -> Iterator[Cluster]:
         """The cluster of one run, not started yet; all of it but the engines ends with the run."""
-        shape = (config.model, config.rollout.kv_cache_gb, config.rollout.gpu_memory, config.cluster)
+        shape = (config.model, config.rollout.kv_cache_gb, config.rollout.gpu_memory, config.cluster, config.workers())
         if self._left is not None and shape == self._shape:
             cluster = self._left.successor(config, run_dir)
         else:

@@ -1,8 +1,8 @@
 """What an implicit PRM costs.
 
 ``python -m tests.bench.prm.cost time RUN…``: the time that it adds to a step of real runs, beside what its forward and
-backward passes predict from the learner's time for the same rollouts. ``python -m tests.bench.prm.cost memory [SHAPE]``:
-peak resident memory of one rank in this process over that before it started, beside the plan's estimate.
+backward passes predict from the learner's time for the same rollouts. ``python -m tests.bench.prm.cost memory
+[SHAPE]``: peak resident memory of one rank in this process over that before it started, beside what is counted.
 """
 
 import os
@@ -34,12 +34,10 @@ def times(*runs: str) -> None:
         row["time/step_s"] / (row["time/step_s"] - row["time/process_s"] + PREDICTED * row["time/learn_s"])
         for row in rows
     ]
-    print(
-        f"{len(rows)} steps of {step:.2f} s: learner {learn:.2f} s, PRM {added:.2f} s, predicted {PREDICTED * learn:.2f} s"
-    )
-    print(
-        f"step with the PRM: {step / (step - added):.2f} of one without; {statistics.median(ratios):.2f} of the prediction"
-    )
+    against, predicted = step / (step - added), statistics.median(ratios)
+    print(f"{len(rows)} steps of {step:.2f} s: learner {learn:.2f} s, PRM {added:.2f} s,", end=" ")
+    print(f"of which {PREDICTED * learn:.2f} s are predicted")
+    print(f"a step with the PRM takes {against:.2f} of one without, and {predicted:.2f} of the prediction")
 
 
 def memory(shape: str = "100m") -> None:
