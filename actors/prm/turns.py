@@ -42,5 +42,7 @@ class PrmInTurns:
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
         await self.prm.group.all("wake")
-        await self.prm.load(path, state)
-        await self.prm.group.all("sleep")
+        try:
+            await self.prm.load(path, state)
+        finally:
+            await self.prm.group.all("sleep")

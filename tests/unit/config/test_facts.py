@@ -74,6 +74,33 @@ def test_an_advantage_of_process_rewards_needs_some(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("process", "line"),
+    [
+        ({"order": "none"}, r"all rewards would be 0; set process.path to a trained PRM"),
+        ({"separator": ""}, r"process.separator is empty"),
+        ({"learn": {"zero": 4}}, r"process.implicit_prm.learn.zero"),
+    ],
+)
+def test_a_prm_that_cannot_reward_is_one_line(process: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValueError, match=line):
+        config(process=process)
+
+
+def test_a_prm_has_an_optimizer_of_its_own() -> None:
+    """Of the same fields as the policy's; PRIME cuts its gradient at 10."""
+    found = config(process={"learn": {"lr": 1e-5}}, cluster={"prm": {"per_node": 2}, "nodes": 2})
+    assert found.prm is not None and (found.prm.learn.clip_norm, found.learn.clip_norm) == (10, 1)
+    assert (found.prm.learn.lr, found.learn.lr, found.cluster.prm_ranks) == (1e-5, 1e-6, 4)
+    assert list(found.workers()) == ["rollout", "learner", "prm"] and list(found.workers(False)) == ["rollout"]
+    assert config().prm is None and list(config().workers()) == ["rollout", "learner"]
+
+
+def test_a_band_has_two_ends() -> None:
+    with pytest.raises(ValueError, match=r"low \(0.8\) is above high \(0.2\).*swap them"):
+        config(rollout={"filter": {"low": 0.8, "high": 0.2}})
+
+
+@pytest.mark.parametrize(
     ("loss", "scores_silent"),
     [({}, False), ({"kl": 0.1}, True), ({"kl": 0.1, "over": "trained"}, False), ({"over": "sampled"}, False)],
 )
