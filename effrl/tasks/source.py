@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Literal
 
-from effrl.tasks import brackets, chain, knights, strings
+from effrl.tasks import brackets, chain, knights, ladder, strings
 from effrl.tasks.problem import Problem
 
 Split = Literal["train", "dev", "test"]
 
-FAMILIES: dict[str, ModuleType] = {"chain": chain, "brackets": brackets, "strings": strings, "knights": knights}
+FAMILIES: dict[str, ModuleType] = {
+    "chain": chain,
+    "brackets": brackets,
+    "strings": strings,
+    "knights": knights,
+    "ladder": ladder,
+}
 """Each has ``LEVELS``, ``KINDS``, ``make(rng, level, kind)`` and ``canonical(answer)``."""
 
 _DRAWS_PER_PROBLEM = 200

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from effrl.tasks import ladder
 from effrl.tasks.problem import Problem, reflection
 from effrl.tasks.source import FAMILIES, split_of
 
@@ -33,11 +34,15 @@ MIXTURES = {
     "misled": Mixture((1.0, 0.95, 0.85, 0.30, 0.30, 0.20, 0.50, 0.0), (0.02, 0.12), 0.2, 0.6),
     # Errors scatter: the right answer is the most frequent one nearly everywhere.
     "sound": Mixture((0.92,) * 8, (0.25, 0.50), 0.2, 0.6),
+    # Each reading alone is mostly right, and four of them are right together one time in three.
+    "torn": Mixture((0.70, 0.80, 0.75, 0.70, 0.80, 0.75, 0.70, 0.80), (0.0, 0.0), 0.0, 0.0),
 }
 SKILL = Mixture((0.5,) * 8, (0.0, 0.0), 0.08, 0.0)
 """Before habits: both readings of every kind, so that both can be worked without slips."""
 CHECKING = Mixture((0.5,) * 8, (0.0, 0.0), 0.5, 0.5)
 """And the same with proposed answers at hand."""
+CLIMBING = Mixture((0.5,) * 8, (0.0, 0.0), 0.0, 0.0)
+"""Both readings alone, without answers to check."""
 
 
 def demonstrate(rng: random.Random, families: Sequence[str], mixture: Mixture) -> Demonstration:
@@ -65,12 +70,20 @@ def _completion(rng: random.Random, family: str, problem: Problem, mixture: Mixt
     module = FAMILIES[family]
     low, high = mixture.diffuse
     diffuse = low + (high - low) * problem.level / (len(module.LEVELS) - 1)
-    right = mixture.right[module.KINDS.index(problem.kind)]
     if rng.random() < put_right:
         return problem.right.text
     if rng.random() < diffuse:
         return f"#{near_miss(rng, family, problem.answer)}"
+    if family == "ladder":
+        return _climbed(rng, problem.prompt, mixture)
+    right = mixture.right[module.KINDS.index(problem.kind)]
     return problem.right.text if rng.random() < right else problem.misread.text
+
+
+def _climbed(rng: random.Random, prompt: str, mixture: Mixture) -> str:
+    """Each letter of the problem is read by its own share, whatever became of the others."""
+    shares = dict(zip(ladder.KINDS, mixture.right, strict=True))
+    return ladder.work(prompt, [letter for letter in ladder.letters(prompt) if rng.random() >= shares[letter]]).text
 
 
 def _proposals(rng: random.Random, family: str, problem: Problem) -> tuple[str, ...]:
@@ -81,12 +94,16 @@ def _proposals(rng: random.Random, family: str, problem: Problem) -> tuple[str, 
 
 def near_miss(rng: random.Random, family: str, answer: str) -> str:
     """A wrong answer near the right one."""
-    misses: dict[str, Callable[[random.Random, str], str]] = {"strings": _shift, "knights": _flip}
+    misses: dict[str, Callable[[random.Random, str], str]] = {"strings": _shift, "knights": _flip, "ladder": _turn}
     return misses.get(family, _add)(rng, answer)
 
 
 def _add(rng: random.Random, answer: str) -> str:
     return str(int(answer) + rng.choice((-10, -3, -2, -1, 1, 2, 3, 10)))
+
+
+def _turn(rng: random.Random, answer: str) -> str:
+    return str((int(answer) + rng.choice((1, 2, 8, 9))) % 10)
 
 
 def _flip(rng: random.Random, answer: str) -> str:

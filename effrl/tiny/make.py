@@ -7,8 +7,8 @@ a good habit that the base already has, but not a skill that it lacks:
 2. *habits*: a mixture of right solutions, near misses and misreadings (:mod:`effrl.tiny.demonstrations`).
 
 ``tiny`` and ``tiny-sound`` share a skill phase and a Qwen2 shape; ``tiny-llama`` is of another architecture, with
-untied embeddings, for controls. Only problems of the ``train`` split are seen. Weights are stored as float16 to stay
-small; they are loaded as float32.
+untied embeddings, for controls; ``tiny-ladder`` climbs ladders alone, and checks nothing. Only problems of the
+``train`` split are seen. Weights are stored as float16 to stay small; they are loaded as float32.
 """
 
 import argparse
@@ -30,7 +30,6 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from effrl.tasks.source import FAMILIES
 from effrl.tiny import demonstrations
 from effrl.tiny.demonstrations import MIXTURES, Demonstration, Mixture, demonstrate
 
@@ -60,21 +59,41 @@ class Base:
     architecture: str
     mixture: str
     """Key of :data:`effrl.tiny.demonstrations.MIXTURES`."""
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = ("chain", "brackets", "strings", "knights")
     """What it is shown."""
     share: float = 1.0
     """Of the steps of each phase: one family takes fewer than four."""
+    batch: int = 64
+    """Demonstrations of each step."""
+    skill: tuple[tuple[Mixture, int, float], ...] = (
+        (demonstrations.SKILL, 4000, 2e-3),
+        (demonstrations.CHECKING, 1500, 1e-3),
+    )
+    """Mixture, steps and learning rate of each phase before habits: first work problems, then check answers too."""
+
+    def phases(self, name: str) -> Iterator[tuple[str, Mixture, int, float]]:
+        """Directory, mixture, steps and learning rate of each; of one shape and shown the same, models share skills."""
+        shown = self.architecture if len(self.families) > 1 else f"{self.architecture}-{self.families[0]}"
+        for number, (mixture, steps, lr) in enumerate(self.skill, start=1):
+            yield f"skill-{shown}-{number}", mixture, int(steps * self.share), lr
+        yield name, MIXTURES[self.mixture], int(HABIT_STEPS * self.share), HABIT_LR
 
 
 MODELS = {
     "tiny": Base("qwen2", "misled"),
     "tiny-sound": Base("qwen2", "sound"),
     "tiny-llama": Base("llama", "misled", ("strings",), 0.3),
+    "tiny-ladder": Base(
+        "qwen2",
+        "torn",
+        families=("ladder",),
+        share=0.4,
+        batch=32,
+        skill=((demonstrations.CLIMBING, 4000, 2e-3), (demonstrations.CLIMBING, 6000, 2e-3)),
+    ),
 }
 
-SKILL = ((demonstrations.SKILL, 4000, 2e-3), (demonstrations.CHECKING, 1500, 1e-3))
-"""Mixture, steps and learning rate: first work problems, then check answers too."""
-HABIT_STEPS, HABIT_LR, WARM_UP, BATCH = 800, 6e-4, 50, 64
+HABIT_STEPS, HABIT_LR, WARM_UP = 800, 6e-4, 50
 _BATCHES_SORTED = 16
 """Demonstrations of so many batches are sorted by length, so that little is padded."""
 log = logging.getLogger(__name__)
@@ -102,14 +121,14 @@ def new_model(architecture: str = "qwen2") -> PreTrainedModel:
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, families: Sequence[str], mixture: Mixture, seed: int
+    tokenizer: PreTrainedTokenizerFast, families: Sequence[str], mixture: Mixture, size: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Token ids and labels of :data:`BATCH` demonstrations each, without end."""
+    """Token ids and labels of ``size`` demonstrations each, without end."""
     rng = random.Random(seed)
     while True:
-        rows = [demonstrate(rng, families, mixture) for _ in range(BATCH * _BATCHES_SORTED)]
+        rows = [demonstrate(rng, families, mixture) for _ in range(size * _BATCHES_SORTED)]
         rows.sort(key=lambda row: len(row[0]) + len(row[1]))
-        cuts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        cuts = [rows[start : start + size] for start in range(0, len(rows), size)]
         rng.shuffle(cuts)
         yield from (encode(tokenizer, cut) for cut in cuts)
 
@@ -127,7 +146,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, rows: list[Demonstration]) -> tup
 def fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    families: Sequence[str],
+    base: Base,
     mixture: Mixture,
     *,
     steps: int,
@@ -139,7 +158,9 @@ def fit(
         optimizer, lambda step: min(1.0, (step + 1) / WARM_UP) * max(0.03, 1 - step / steps)
     )
     started = time.monotonic()
-    for step, (ids, labels) in zip(range(1, steps + 1), batches(tokenizer, families, mixture, seed=5), strict=False):
+    for step, (ids, labels) in zip(
+        range(1, steps + 1), batches(tokenizer, base.families, mixture, base.batch, seed=5), strict=False
+    ):
         loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -166,13 +187,11 @@ def main() -> None:
     tokenizer = character_tokenizer()
     for name in arguments.models:
         base = MODELS[name]
-        phases = [(f"skill-{base.architecture}-{number}", *phase) for number, phase in enumerate(SKILL, start=1)]
-        phases.append((name, MIXTURES[base.mixture], HABIT_STEPS, HABIT_LR))
         model = new_model(base.architecture)
-        for phase, mixture, steps, lr in phases:
+        for phase, mixture, steps, lr in base.phases(name):
             out = arguments.out / phase
             if not out.exists():
-                fit(model, tokenizer, base.families, mixture, steps=int(steps * base.share), lr=lr)
+                fit(model, tokenizer, base, mixture, steps=steps, lr=lr)
                 save(model, tokenizer, out)
             # Loaded in both cases, so that a phase starts from the same rounded weights however it was interrupted.
             model = type(model).from_pretrained(out, dtype=torch.float32)

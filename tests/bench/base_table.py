@@ -21,6 +21,7 @@ from effrl.reward.verifiers import task_answer
 from effrl.seeds import derive
 from effrl.tasks.problem import Problem, reflection
 from effrl.tasks.source import FAMILIES, problems
+from effrl.tiny.make import MODELS
 from effrl.types import Int32, Prompt
 
 RESULTS = Path(__file__).parent / "results" / "base"
@@ -160,12 +161,15 @@ def pass_rates(asked: Sequence[Asked]) -> dict[str, float]:
 
 
 def main(
-    model: Annotated[str, typer.Argument(help="tiny, tiny-sound, tiny-llama or a directory.")],
-    families: Annotated[list[str] | None, typer.Argument(help="All by default.")] = None,
+    model: Annotated[str, typer.Argument(help="A built-in model or a directory.")],
+    families: Annotated[
+        list[str] | None, typer.Argument(help="Those that a built-in model was shown by default, else all.")
+    ] = None,
     out: Path = RESULTS,
 ) -> None:
     sampler = Sampler(model)
-    asked = [entry for family in families or FAMILIES for entry in ask(sampler, family)]
+    shown = MODELS[model].families if model in MODELS else tuple(FAMILIES)
+    asked = [entry for family in families or shown for entry in ask(sampler, family)]
     out.mkdir(parents=True, exist_ok=True)
     name = Path(model).name
     (out / f"{name}.json").write_text(json.dumps({"pass_rates": pass_rates(asked)}, indent=1) + "\n")

@@ -80,7 +80,7 @@ def rendered(per_kind: int, seed: int = 0) -> Iterator[Rendered]:
 
 
 def _of(family: str, problem: Problem, rng: random.Random) -> Iterator[Rendered]:
-    numbers = family in ("chain", "brackets")
+    numbers = family in ("chain", "brackets", "ladder")
     others = _other_numbers(problem) if numbers else _other_texts(problem)
     forms = ANY | (NUMBERS if numbers else TEXTS)
     for name, form in forms.items():

@@ -2,14 +2,17 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from effrl.models import BUILT_IN, read_model
+from effrl.tasks import ladder
 from effrl.tasks.source import FAMILIES, split_of
 from effrl.tiny import demonstrations
 from effrl.tiny.demonstrations import MIXTURES, SKILL, Mixture, demonstrate, near_miss, train_problem
+from effrl.tiny.make import MODELS
 
-ARCHITECTURES = {"tiny": "Qwen2ForCausalLM", "tiny-sound": "Qwen2ForCausalLM", "tiny-llama": "LlamaForCausalLM"}
+ARCHITECTURES = dict.fromkeys(BUILT_IN, "Qwen2ForCausalLM") | {"tiny-llama": "LlamaForCausalLM"}
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -41,10 +44,32 @@ def test_habits_have_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     assert texts.count(problem.right.text) / len(texts) == pytest.approx(0.8, abs=0.06)
 
 
-@pytest.mark.parametrize(("family", "answer"), [("chain", "12"), ("strings", "abca"), ("knights", "101")])
+@pytest.mark.parametrize(
+    ("family", "answer"), [("chain", "12"), ("strings", "abca"), ("knights", "101"), ("ladder", "9")]
+)
 def test_a_near_miss_is_wrong(family: str, answer: str) -> None:
     rng = random.Random(2)
     assert all(near_miss(rng, family, answer) != answer for _ in range(100))
+
+
+def test_each_letter_of_a_ladder_is_read_by_its_own_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever became of the others: readings that come together by chance are right together as products say."""
+    rng = random.Random(5)
+    problem = ladder.make(rng, 3, "q")
+    monkeypatch.setattr(demonstrations, "train_problem", lambda rng, family: problem)
+    shown = [demonstrate(rng, ["ladder"], MIXTURES["torn"])[1] for _ in range(4000)]
+    read = np.array([[decision.right for decision in ladder.decisions(problem.prompt, text)] for text in shown], float)
+    kinds = [ladder.KINDS.index(letter) for letter in ladder.letters(problem.prompt)]
+    assert read.mean(axis=0) == pytest.approx([MIXTURES["torn"].right[kind] for kind in kinds], abs=0.03)
+    assert np.corrcoef(read.T) == pytest.approx(np.eye(4), abs=0.06)
+    assert {text for text, right in zip(shown, read.all(axis=1), strict=True) if right} == {problem.right.text}
+
+
+def test_only_what_is_shown_the_same_shares_its_skill() -> None:
+    """Or a model would be made on top of the skill of another."""
+    phases = {name: [phase for phase, *_ in base.phases(name)] for name, base in MODELS.items()}
+    assert phases["tiny"][:-1] == phases["tiny-sound"][:-1] == ["skill-qwen2-1", "skill-qwen2-2"]
+    assert not {*phases["tiny-ladder"]} & {*phases["tiny"]} and phases["tiny-ladder"][-1] == "tiny-ladder"
 
 
 def test_skill_is_shown_without_slips() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effrl.tasks import brackets, chain, knights, strings
+from effrl.tasks import brackets, chain, knights, ladder, strings
 from effrl.tasks.problem import Problem, reflection
 from effrl.tasks.source import FAMILIES, problems, split_of
 
@@ -139,7 +139,7 @@ def test_every_problem_tempts(family: str, seed: int) -> None:
 
 def test_there_are_many_independent_rules() -> None:
     rules = [(family, kind, module.READINGS[kind]) for family, module in FAMILIES.items() for kind in module.KINDS]
-    assert len(rules) == 32
+    assert len(rules) == 40
     for module in FAMILIES.values():
         right = [reading[:-1] if len(reading) == 3 else reading[0] for reading in module.READINGS.values()]
         assert len(set(right)) == len(module.KINDS), "no two kinds of a family are read alike"
@@ -182,6 +182,7 @@ def test_canonical_answers() -> None:
     assert chain.canonical("1+2") is None and chain.canonical("\u0661") is None and chain.canonical("") is None
     assert strings.canonical("ab") == "ab" and strings.canonical("a b") is None
     assert knights.canonical("10") == "10" and knights.canonical("12") is None
+    assert ladder.canonical("7") == "7" and ladder.canonical("17") is None and ladder.canonical("-7") is None
 
 
 def test_reflection_prompt() -> None:
