@@ -102,7 +102,7 @@ class Sampler:
 
     def __call__(self, family: str, prompts: Sequence[str], count: int) -> list[tuple[str | None, ...]]:
         """``count`` final answers per prompt."""
-        from actors.rollout.engine import rollout
+        from actors.rollout.outputs import rollout
 
         for index, prompt in enumerate(prompts):
             ids: Int32 = np.asarray(self.engine.tokenizer(prompt).input_ids, np.int32)
