@@ -260,8 +260,8 @@ def test_a_config_that_is_not_there(effrl: Command) -> None:
     effrl("train", "quikstart").says("quikstart", "neither a file nor a recipe", "did you mean 'quickstart'?")
     effrl("train", "mine.yaml").says(
         "mine.yaml",
-        "recipes: care, care_human, dapo, dots_rr, dr_grpo, grpo, gsm8k-qwen2.5-0.5b, ppo, quickstart, rloo",
-        "trapo, ttrl, ufo_rl",
+        "recipes: care, care_human, dapo, dots_rr, dr_grpo, grpo, gsm8k-qwen2.5-0.5b, ppo, prime, pure",
+        "quickstart, rloo, trapo, ttrl, ufo_rl",
     )
 
 
