@@ -278,7 +278,7 @@ class Config(Section):
             )
         if self.cluster.colocate and self.learn.zero == 3:
             raise ValueError("cluster.colocate shows whole weights to the engine: set learn.zero to 1 or 2")
-        if self.cluster.colocate and self.prm and self.prm.learn.zero == 3:
+        if self.cluster.colocate and self.prm and self.prm.learn.zero not in (1, 2):
             raise ValueError("cluster.colocate moves the PRM to the host and back: set process.learn.zero to 1 or 2")
         return self
 

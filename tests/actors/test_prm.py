@@ -270,6 +270,21 @@ async def test_it_goes_on_from_a_checkpoint(ranks: RankGroup, models: Any, tmp_p
         await resumed.load(tmp_path, {**saved.state, "ranks": 3})
 
 
+@pytest.mark.parametrize("zero", [1, 2])
+async def test_asleep_and_awake_again_it_is_what_it_was(ranks: RankGroup, models: Any, zero: int) -> None:
+    """As where it shares a GPU: here its tensors go from the host's memory to the host's memory."""
+    config = prm(learn={"zero": zero})
+    still, moved = [], []
+    for found, sleeps in ((still, False), (moved, True)):
+        judge = await service(ranks, models, config)
+        for n in (1, 2):
+            found.append(values(await judge.reward(step_of(n), batch(str(n))), str(n)))
+            if sleeps:
+                await ranks.all("sleep")
+                await ranks.all("wake")
+    assert moved == still and any(still[1])
+
+
 async def test_the_token_that_decides_has_the_largest_reward(ranks: RankGroup, models: Any) -> None:
     judge = await service(ranks, models, prm(learn={"betas": (0.9, 0.95), "lr": 2e-3}))
     for n in range(12):
