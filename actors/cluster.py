@@ -26,12 +26,14 @@ from actors.oracle.actor import OracleActor
 from actors.oracle.grading import grading
 from actors.placement import check_fit, needs, nodes_of
 from actors.prm.actor import PrmOptions, PrmRank
+from actors.prm.judge import PrmJudge
 from actors.reward.actor import RewardActor
 from actors.rollout.actor import RolloutWorker
 from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers, together
 from effrl.config.cluster import WorkersConfig
 from effrl.config.schema import Config
+from effrl.preflight.judge import Judge
 
 ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the actor's own process
@@ -126,6 +128,18 @@ class Cluster:
         if self.prm:
             parts.append(f"PRM {len(self.prm)} rank(s)")
         return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
+
+    async def judged_by(self, judge: Judge) -> dict[str, Any]:
+        """The one rank of a judge, once it has loaded its models. The engines end: it takes the place of the first."""
+        assert self.placement is not None, "it has started"
+        deadline, workers = self.config.cluster.start_s, self.config.cluster.rollout
+        await self.nodes.check({self.bundles[0]: NodeNeeds((judge.prm, judge.reference))}, deadline)
+        _kill(self.rollout)
+        self.rollout = {}
+        actor = self._worker(PrmJudge, "judge", workers, self.placement, 0, {})
+        self.prm = {"judge": actor.remote("judge", self.run_dir, effrl.__version__, judge)}
+        await answer(self.prm["judge"].start.remote(), deadline, "its models", "judge")
+        return self.prm
 
     def __enter__(self) -> Self:
         return self

@@ -81,13 +81,15 @@ def evaluate(
         list[str] | None,
         typer.Argument(metavar="[RECIPE] [OVERRIDES]...", help="A recipe or YAML file, and dotted overrides."),
     ] = None,
+    best_of: Annotated[int | None, typer.Option(min=2, help="Samples per prompt, of which the PRM picks one.")] = None,
+    prm: Annotated[Path | None, typer.Option(help="The run, or checkpoint, whose implicit PRM picks.")] = None,
     show: Annotated[int, typer.Option(min=0, help="Prompts of each set to show, with samples and verdicts.")] = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file to write: metrics, and every sample.")] = None,
 ) -> None:
     """Measure a model: effrl eval runs/quickstart, or effrl eval tiny data.eval=rows.jsonl."""
     from deploy.commands import evaluate as evaluation
 
-    evaluation.evaluate(target, arguments or [], show, out, console)
+    evaluation.evaluate(target, evaluation.EvalWish(arguments or [], best_of, prm, show, out), console)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from actors.cluster import Cluster
+from actors.driver.judging import judged
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampler, SampleRequest
 from actors.wait import answer
@@ -13,6 +14,7 @@ from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.evaluation import Graded, metrics
 from effrl.preflight.check import Measurable
+from effrl.preflight.judge import Judge
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
 from effrl.types import Group, Prompt
@@ -81,11 +83,12 @@ class Evaluation:
 
 
 async def evaluate(
-    config: Config, found: Measurable, cluster: Cluster, tell: Callable[[str], None]
+    config: Config, found: Measurable, cluster: Cluster, tell: Callable[[str], None], judge: Judge | None = None
 ) -> dict[str, list[Graded]]:
-    """Grade a model on every set; the arguments are those of :func:`started`."""
+    """Grade a model on every set, and have its samples judged; the other arguments are those of :func:`started`."""
     evaluation = await started(config, found, cluster, tell)
-    return await evaluation.grade(tell)
+    graded = await evaluation.grade(tell)
+    return graded if judge is None else await judged(graded, judge, cluster, tell)
 
 
 async def started(config: Config, found: Measurable, cluster: Cluster, tell: Callable[[str], None]) -> Evaluation:

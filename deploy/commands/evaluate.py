@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +20,81 @@ from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.evaluation import Estimate, Graded, measure, record
 from effrl.preflight.check import Measurable, check_evaluation
+from effrl.preflight.judge import Judge, find_judge
 from effrl.report.show import printable, show_groups
 from effrl.run.trained import Trained, find
 
 Sets = Mapping[str, Sequence[Graded]]
+PICKS = ("best", "weighted")
+"""How metrics of a PRM's picks begin: they stand in a table of their own, since one would be too wide."""
 
 
-def evaluate(target: str, arguments: Sequence[str], show: int, out: Path | None, console: Console) -> None:
+@dataclass(frozen=True, slots=True)
+class EvalWish:
+    """What to measure a model on, how, and what to tell of it."""
+
+    arguments: Sequence[str]
+    """A recipe or a file, unless a run's own config is meant; then overrides."""
+    best_of: int | None = None
+    """Samples per prompt, of which the PRM picks one."""
+    prm: Path | None = None
+    """The run, or the checkpoint, whose PRM it is."""
+    show: int = 0
+    """Prompts of each set to show."""
+    out: Path | None = None
+    """JSON file to write."""
+
+    def __post_init__(self) -> None:
+        if self.best_of is not None and self.prm is None:
+            raise UserError(
+                f"--best-of {self.best_of} does not say who picks: add --prm RUN, a run with process.kind=implicit_prm"
+            )
+        if self.prm is not None and self.best_of is None:
+            raise UserError(
+                f"--prm {self.prm} does not say from how many samples to pick: add --best-of 8, for example"
+            )
+
+    @property
+    def config(self) -> list[str]:
+        """The arguments, and what ``--best-of`` sets."""
+        return [*self.arguments, *([f"eval.per_prompt={self.best_of}"] if self.best_of else [])]
+
+
+def evaluate(target: str, wish: EvalWish, console: Console) -> None:
     """Measure a model on held-out prompts, with engines of its own, and print what was found.
 
     Args:
         target: a run, one of its checkpoints, or any model.
-        arguments: a recipe or a file, unless a run's own config is meant; then overrides.
-        show: prompts of each set to show.
-        out: JSON file to write.
 
     Raises:
         UserError: something is wrong with model, config or data; nothing was started.
         RunError: a worker failed.
     """
     trained = find(Path(target))
-    config = _config(target, trained, arguments)
+    config = _config(target, trained, wish.config)
     found = check_evaluation(config)
-    if out is not None and not out.parent.is_dir():
-        raise UserError(f"cannot write {out}: there is no directory {out.parent}")
+    judge = None if wish.prm is None else _judge(wish.prm, config, found)
+    if wish.out is not None and not wish.out.parent.is_dir():
+        raise UserError(f"cannot write {wish.out}: there is no directory {wish.out.parent}")
     name = trained.name if trained else target
     console.print(_headline(name, config), highlight=False, soft_wrap=True)
+    if judge is not None:
+        console.print(_picking(judge, config), highlight=False, soft_wrap=True)
     tell_notes(found.notes, console)
-    sets = _graded(config, found, console)
+    sets = _graded(config, found, judge, console)
     _tell(sets, config, found, console)
-    if show:
-        _show(sets, show, console)
-    if out is not None:
-        out.write_text(json.dumps(_report(name, sets, config), indent=1, ensure_ascii=False, allow_nan=False))
-        console.print(out, highlight=False, soft_wrap=True)
+    if wish.show:
+        _show(sets, wish.show, console)
+    if wish.out is not None:
+        report = _report(name, sets, config) | ({} if judge is None else {"prm": judge.name})
+        wish.out.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
+        console.print(wish.out, highlight=False, soft_wrap=True)
+
+
+def _judge(prm: Path, config: Config, found: Measurable) -> Judge:
+    if config.eval_temperature == 0:
+        raise UserError("at eval.temperature=0 all samples of a prompt are alike, and none is the best: set it to 1")
+    return find_judge(prm, config, found)
 
 
 def _config(target: str, trained: Trained | None, arguments: Sequence[str]) -> Config:
@@ -79,26 +121,45 @@ def _headline(name: str, config: Config) -> str:
     return f"effrl {effrl.__version__} · evaluation · {printable(name)} · {sampling} · seed {config.run.seed}"
 
 
-def _graded(config: Config, found: Measurable, console: Console) -> dict[str, list[Graded]]:
+def _picking(judge: Judge, config: Config) -> str:
+    end = printable(json.dumps(judge.process.separator, ensure_ascii=False))
+    return f"the PRM of {printable(judge.name)} picks one of {config.eval.per_prompt} · a step ends at {end}"
+
+
+def _graded(config: Config, found: Measurable, judge: Judge | None, console: Console) -> dict[str, list[Graded]]:
     from actors.driver.evaluation import evaluate
 
-    return on_engines(config, lambda cluster, tell: evaluate(config, found, cluster, tell), "eval", console)
+    return on_engines(config, lambda cluster, tell: evaluate(config, found, cluster, tell, judge), "eval", console)
 
 
 def _tell(sets: Sets, config: Config, found: Measurable, console: Console) -> None:
     measured = {name: measure(graded, config) for name, graded in sets.items()}
-    titles = {"accuracy": f"avg@{config.eval.per_prompt}"}
     metrics = list(dict.fromkeys(metric for estimates in measured.values() for metric in estimates))
+    picks = [metric for metric in metrics if metric.startswith(PICKS)]
+    console.print(_table(sets, measured, [metric for metric in metrics if metric not in picks], config, found))
+    if picks:
+        console.print(_table(sets, measured, picks, config, found))
+    console.print(Text("± is half of the 95 % interval over prompts", "dim"))
+    for name, graded in sets.items():
+        if line := _unscored(name, graded):
+            console.print(Text(line, "yellow"), soft_wrap=True)
+
+
+def _table(
+    sets: Sets,
+    measured: Mapping[str, Mapping[str, Estimate]],
+    metrics: Sequence[str],
+    config: Config,
+    found: Measurable,
+) -> Table:
+    """Some of the metrics of every set."""
+    titles = {"accuracy": f"avg@{config.eval.per_prompt}"}
     table = Table("", "prompts", *(titles.get(metric, metric) for metric in metrics), box=None, pad_edge=False)
     for name, estimates in measured.items():
         rows = found.held_out[name].rows
         prompts = f"{len(sets[name]):,}" + (f" of {rows:,}" if rows > len(sets[name]) else "")
         table.add_row(Text(name, "bold"), prompts, *(_number(estimates[metric]) for metric in metrics))
-    console.print(table)
-    console.print(Text("± is half of the 95 % interval over prompts", "dim"))
-    for name, graded in sets.items():
-        if line := _unscored(name, graded):
-            console.print(Text(line, "yellow"), soft_wrap=True)
+    return table
 
 
 def _show(sets: Sets, prompts: int, console: Console) -> None:

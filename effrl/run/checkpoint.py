@@ -22,6 +22,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 MODEL = "hf"
 """Folder of a checkpoint: the policy as an ordinary Hugging Face model, without which a checkpoint is none."""
+PRM_MODEL = "prm/hf"
+"""Folder of a checkpoint: its implicit PRM as such a model, where the run has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effrl.errors import UserError
-from effrl.run.checkpoint import MANIFEST, MODEL, Checkpoints, verify
+from effrl.run.checkpoint import MANIFEST, MODEL, PRM_MODEL, Checkpoints, verify
 from effrl.run.directory import RunDirectory
 
 
@@ -21,6 +21,16 @@ class Trained:
     def model(self) -> Path:
         """Its Hugging Face directory."""
         return self.checkpoint / MODEL
+
+    def prm(self) -> Path | None:
+        """The Hugging Face directory of its implicit PRM, whose files are compared with the manifest; None without one.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        folder = f"{PRM_MODEL}/"
+        files = verify(self.checkpoint, folder).files
+        return self.checkpoint / PRM_MODEL if any(name.startswith(folder) for name in files) else None
 
     @property
     def name(self) -> str:
