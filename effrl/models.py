@@ -12,7 +12,7 @@ from typing import Any
 from effrl.errors import UserError
 
 _MODELS = Path(str(resources.files("effrl") / "tiny" / "models"))
-BUILT_IN = {name: _MODELS / name for name in ("tiny", "tiny-sound", "tiny-llama")}
+BUILT_IN = {name: _MODELS / name for name in ("tiny", "tiny-sound", "tiny-llama", "tiny-ladder")}
 """Models of 1M parameters that the package carries; :mod:`effrl.tiny.make` says how they differ."""
 TINY = BUILT_IN["tiny"]
 

@@ -89,7 +89,7 @@ MODELS = {
         families=("ladder",),
         share=0.4,
         batch=32,
-        skill=((demonstrations.CLIMBING, 4000, 2e-3), (demonstrations.CLIMBING, 6000, 2e-3)),
+        skill=((demonstrations.CLIMBING, 4000, 2e-3), (demonstrations.CLIMBING, 2500, 2e-3)),
     ),
 }
 
