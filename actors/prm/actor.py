@@ -14,6 +14,7 @@ from effrl.config.process import ImplicitPrm
 from effrl.learn.packing import MicroBatch
 from effrl.process.examples import PrmBatch, idle
 from effrl.process.losses import prm_losses
+from effrl.process.steps import pieces_of
 from effrl.run.files import written
 from effrl.saved import SavedFile
 from effrl.types import Float32
@@ -96,9 +97,8 @@ class PrmRank(RankRole):
         return [_rows(batch, self._logratios(batch)) for batch in own][: len(batches)]
 
     def pieces(self, texts: Sequence[Sequence[int]]) -> list[list[str]]:
-        """The text of each token."""
-        decode = self.engine.tokenizer.decode
-        return [[decode([token]) for token in text] for text in texts]
+        """The text that each token adds to its own."""
+        return [pieces_of(text, self.engine.tokenizer.decode) for text in texts]
 
     def save(self, checkpoint: Path) -> dict[str, SavedFile]:
         """Write this rank's part of a checkpoint; rank 0 also exports a Hugging Face directory.
