@@ -147,16 +147,6 @@ class OpenRank(LearnerRank):
     def gradients(self) -> dict[str, NDArray[np.float32]]:
         return gradients_of(self.engine)
 
-
-def gradients_of(engine: Any) -> dict[str, NDArray[np.float32]]:
-    """By parameter: with beta1 = 0, Adam's first moment after a step is the reduced and clipped gradient."""
-    from deepspeed.utils import safe_get_full_optimizer_state
-
-    trained = [pair for pair in engine.language_model.named_parameters() if pair[1].requires_grad]
-    if engine.config.zero == 0:  # its optimizer is torch's own
-        return {name: engine.engine.optimizer.state[tensor]["exp_avg"].numpy().copy() for name, tensor in trained}
-    return {name: safe_get_full_optimizer_state(tensor, "exp_avg").float().numpy().copy() for name, tensor in trained}
-
     def value_head(self) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Weight and bias of the value head, and the gradient that the optimizer used for each."""
         import deepspeed
@@ -223,3 +213,13 @@ def gradients_of(engine: Any) -> dict[str, NDArray[np.float32]]:
         """Micro-batches with the log-probs of the current weights."""
         objective = Objective(self.engine, self.reference, *self.options.rules)
         return [objective._with_old(batch) for batch in batches]
+
+
+def gradients_of(engine: Any) -> dict[str, NDArray[np.float32]]:
+    """By parameter: with beta1 = 0, Adam's first moment after a step is the reduced and clipped gradient."""
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    trained = [pair for pair in engine.language_model.named_parameters() if pair[1].requires_grad]
+    if engine.config.zero == 0:  # its optimizer is torch's own
+        return {name: engine.engine.optimizer.state[tensor]["exp_avg"].numpy().copy() for name, tensor in trained}
+    return {name: safe_get_full_optimizer_state(tensor, "exp_avg").float().numpy().copy() for name, tensor in trained}
