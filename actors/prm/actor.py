@@ -15,6 +15,7 @@ from effrl.learn.packing import MicroBatch
 from effrl.process.examples import PrmBatch, idle
 from effrl.process.losses import prm_losses
 from effrl.process.steps import pieces_of
+from effrl.run.checkpoint import PRM_MODEL
 from effrl.run.files import written
 from effrl.saved import SavedFile
 from effrl.types import Float32
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 FOLDER = "prm"
 """Of a checkpoint."""
-EXPORT = f"{FOLDER}/hf"
-"""The PRM as an ordinary Hugging Face model."""
 
 LogRatioRows = list[list[Float32]]
 """Log-ratios [T] of each row of each micro-batch."""
@@ -106,7 +105,7 @@ class PrmRank(RankRole):
         Returns:
             The files that this rank wrote, as its node sees them.
         """
-        files = [*self.engine.save(checkpoint / FOLDER), *self.engine.export(checkpoint / EXPORT)]
+        files = [*self.engine.save(checkpoint / FOLDER), *self.engine.export(checkpoint / PRM_MODEL)]
         return written(checkpoint, files)
 
     def restore(self, checkpoint: Path) -> None:
