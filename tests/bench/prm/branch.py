@@ -115,7 +115,7 @@ def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def run(rollouts: Path, family: str, seed: int, out: Path) -> None:
-    config, folder = config_of(family, seed, fixed=False), folder_of(rollouts, family, seed, fixed=False)
+    config, folder = config_of(family, seed), folder_of(rollouts, family, seed)
     known, found = problems_of(config), list[Solution]()
     for number, groups in enumerate(read_steps(folder), start=1):
         if groups and 2 * number > config.run.steps:

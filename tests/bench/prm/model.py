@@ -78,7 +78,7 @@ class ImplicitPrm:
         rows, rewards, total = rows_of(groups), dict[int, Float32](), 0.0
         self.optimizer.zero_grad()
         for places, batch in micro_batches(rows):
-            ratios = logprobs(self.model, batch) - torch.from_numpy(_aligned(batch, [reference[n] for n in places]))
+            ratios = logprobs(self.model, batch) - torch.from_numpy(placed(batch, [reference[n] for n in places]))
             mask, target = torch.from_numpy(batch.mask), torch.from_numpy(labels[places])
             losses = prm_losses(ratios, mask, target, torch.zeros_like(target), BETA)
             (losses.sum() / len(rows)).backward()
@@ -95,7 +95,7 @@ class ImplicitPrm:
         return [np.float32(BETA) * (own - other) for own, other in zip(said, reference, strict=True)]
 
 
-def _aligned(batch: MicroBatch, rows: Rows) -> Float32:
+def placed(batch: MicroBatch, rows: Rows) -> Float32:
     """[B, L] with each row's values where its sampled tokens stand."""
     values = np.zeros_like(batch.mask)
     for n, row in enumerate(rows):

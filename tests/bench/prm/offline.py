@@ -90,11 +90,11 @@ def _worth(groups: Sequence[Recorded], scores: Float64, is_logit: bool) -> dict[
 
 
 def run(rollouts: Path, family: str, seed: int, lr: float, out: Path) -> None:
-    folder, path = folder_of(rollouts, family, seed, fixed=False), out / f"{family}-{seed}.json"
+    folder, path = folder_of(rollouts, family, seed), out / f"{family}-{seed}.json"
     if path.exists():
         return
     steps = read_steps(folder)
-    found = list(compare(steps, config_of(family, seed, fixed=False).model.path, lr, seed, folder))
+    found = list(compare(steps, config_of(family, seed).model.path, lr, seed, folder))
     about = {"family": family, "seed": seed, "lr": lr, "beta": BETA, "frozen_after": FROZEN_AFTER}
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**about, "steps": found}) + "\n")

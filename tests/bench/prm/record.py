@@ -1,9 +1,8 @@
 """Run RLOO and keep the groups that it learned from: all PRMs then see the same rollouts of the same policy.
 
     python -m tests.bench.prm.record --family chain --seeds 1-7 --out /tmp/prm
-    python -m tests.bench.prm.record --family chain --seeds 1-7 --out /tmp/prm --fixed
 
-``--fixed`` keeps the policy at the base, for gradients at one policy. What is there already is not run again.
+What is there already is not run again.
 """
 
 import argparse
@@ -27,20 +26,19 @@ RUN = (
     "advantage={kind: prime, whiten: false}",
     "loss={kind: clipped, reduce: token, over: trained}",
     "rollout.filter={low: 0.2, high: 0.8}",
+    "run.steps=20",
+    "learn.lr=2.0e-4",
     "eval={every: 1000, prompts: 256, per_prompt: 1}",
 )
-DRIFTING = ("run.steps=24", "learn.lr=2.0e-4")
-FIXED = ("run.steps=12", "rollout.prompts=64", "learn.lr=1.0e-12")
 
 
-def config_of(family: str, seed: int, fixed: bool) -> Config:
+def config_of(family: str, seed: int) -> Config:
     """As PRIME's, with a recorder in the place of the PRM."""
-    return load(
-        "tests/bench/bench.yaml", [*RUN, *FAMILIES[family], *(FIXED if fixed else DRIFTING), f"run.seed={seed}"]
-    )
+    return load("tests/bench/bench.yaml", [*RUN, *FAMILIES[family], f"run.seed={seed}"])
 
 
-def folder_of(out: Path, family: str, seed: int, fixed: bool) -> Path:
+def folder_of(out: Path, family: str, seed: int, fixed: bool = False) -> Path:
+    """Of a run, or of groups at the base."""
     return out / f"{family}{'-fixed' if fixed else ''}-{seed}"
 
 
@@ -50,10 +48,10 @@ def seeds_of(text: str) -> list[int]:
     return list(range(int(first), int(last or first) + 1))
 
 
-def record(out: Path, family: str, seeds: list[int], fixed: bool) -> None:
+def record(out: Path, family: str, seeds: list[int]) -> None:
     with Engines() as execute:
         for seed in seeds:
-            folder, config = folder_of(out, family, seed, fixed), config_of(family, seed, fixed)
+            folder, config = folder_of(out, family, seed), config_of(family, seed)
             if len(list(folder.glob("step_*.npz"))) == config.run.steps:
                 continue
             shutil.rmtree(folder, ignore_errors=True)
@@ -67,9 +65,8 @@ def main() -> None:
     parser.add_argument("--family", choices=list(FAMILIES), required=True)
     parser.add_argument("--seeds", type=seeds_of, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--fixed", action="store_true", help="keep the policy as it is")
     wish = parser.parse_args()
-    record(wish.out, wish.family, wish.seeds, wish.fixed)
+    record(wish.out, wish.family, wish.seeds)
 
 
 if __name__ == "__main__":

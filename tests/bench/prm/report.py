@@ -19,9 +19,9 @@ from tests.bench.statistics import Estimate, mean
 Seeds = dict[int, Any]
 """What was measured of a family, by seed."""
 
-LATE = (12, 24)
-"""Steps 13 to 24."""
-WINDOWS = ((0, 5), (5, 12), (12, 18), (18, 24))
+LATE = (10, 20)
+"""Steps 11 to 20."""
+WINDOWS = ((0, 5), (5, 10), (10, 15), (15, 20))
 ARMS = ("online", "frozen", "shuffled", "reference", "length")
 
 

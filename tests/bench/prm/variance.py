@@ -2,7 +2,7 @@
 
     python -m tests.bench.prm.variance --rollouts /tmp/prm --family chain --seeds 3-7
 
-It reads what ``tests.bench.prm.record --fixed`` kept. A PRM learns online from the first steps of each seed; then it
+It reads what ``tests.bench.prm.sample`` made. A PRM learns online from the first steps of each seed; then it
 stays, and the gradients of the groups of the other steps are taken, under the advantages of PRIME without whitening.
 The controls have rewards of the same norm in each rollout: random ones, and those of the PRM in another order.
 ``decision`` is what perfect credit would do: RLOO's advantage at the deciding token and nowhere else.
@@ -18,15 +18,13 @@ import numpy as np
 import torch
 
 from actors.ranks.model import Scorer
-from effrl.advantage.prime import prime_advantages
-from effrl.config.advantage import PrimeAdvantage
 from effrl.config.schema import Config
 from effrl.learn.packing import pad
 from effrl.process.rewards import normalised
-from effrl.sequences import GroupRewards, TokenRewards
-from effrl.tasks.problem import Problem
+from effrl.sequences import TokenRewards
 from effrl.types import Float32
-from tests.bench.prm.decided import branch, places, problems_of
+from tests.bench.prm.advantages import decision_of, outcome_of, process_of, random_like
+from tests.bench.prm.decided import problems_of
 from tests.bench.prm.model import BETA, ImplicitPrm, Rows, logprobs, rows_of, scored, scorer
 from tests.bench.prm.moments import products, with_intervals
 from tests.bench.prm.record import RESULTS, config_of, folder_of, seeds_of
@@ -56,44 +54,6 @@ class Sketch:
 
     def __call__(self, gradient: torch.Tensor) -> Float32:
         return torch.zeros(BUCKETS).index_add_(0, self.bucket, self.sign * gradient).numpy()
-
-
-def outcome_of(group: Recorded) -> Rows:
-    """[T_i] advantages of RLOO."""
-    return _prime(group, None, PrimeAdvantage(outcome=1.0, process=0.0, whiten=False))
-
-
-def process_of(group: Recorded, rewards: Rows) -> Rows:
-    """[T_i] PRIME's advantages less RLOO's, for a weight of 1."""
-    return _prime(group, rewards, PrimeAdvantage(outcome=0.0, process=1.0, whiten=False))
-
-
-def decision_of(family: str, group: Recorded, problem: Problem) -> Rows:
-    """[T_i] advantages of RLOO at the deciding token: where a wrong solution leaves the right one, or where a right one
-    reads its letter; 0 elsewhere."""
-    rows = outcome_of(group)
-    for row, text, outcome in zip(rows, group.texts, group.outcomes, strict=True):
-        left = branch(problem, text)
-        wanted = [place.token for place in places(family, problem, text)] if outcome > 0.5 else [left]
-        keep = np.zeros(len(row), bool)
-        keep[[token for token in wanted if token is not None and token < len(row)]] = True
-        row[~keep] = 0.0
-    return rows
-
-
-def random_like(rows: Rows, draw: np.random.Generator) -> Rows:
-    """Normal rewards with the norm of each rollout's own."""
-    noise = [draw.standard_normal(len(row)) for row in rows]
-    return [
-        (found * np.linalg.norm(row) / max(1e-12, np.linalg.norm(found))).astype(np.float32)
-        for found, row in zip(noise, rows, strict=True)
-    ]
-
-
-def _prime(group: Recorded, rewards: Rows | None, config: PrimeAdvantage) -> Rows:
-    tokens = None if rewards is None else tuple(map(TokenRewards, rewards))
-    given = GroupRewards(group.outcomes, tuple(group.lengths), tokens)
-    return [np.asarray(row, np.float32) for row in prime_advantages([given], config)[0]]
 
 
 def learned(path: str, steps: Sequence[Sequence[Recorded]], lr: float, policy: Scorer) -> ImplicitPrm:
@@ -160,7 +120,7 @@ def kept(rollouts: Path, family: str, seed: int, lr: float) -> dict[str, Float32
     folder = folder_of(rollouts, family, seed, fixed=True)
     path = folder / f"gradients_{lr:g}.npz"
     if not path.exists():
-        np.savez(path, **measure(read_steps(folder), config_of(family, seed, fixed=True), family, lr))
+        np.savez(path, **measure(read_steps(folder), config_of(family, seed), family, lr))
         print(path, flush=True)
     with np.load(path) as file:
         return dict(file)
@@ -168,7 +128,7 @@ def kept(rollouts: Path, family: str, seed: int, lr: float) -> dict[str, Float32
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rollouts", type=Path, required=True, help="what tests.bench.prm.record --fixed made")
+    parser.add_argument("--rollouts", type=Path, required=True, help="what tests.bench.prm.sample made")
     parser.add_argument("--family", required=True)
     parser.add_argument("--seeds", type=seeds_of, required=True)
     parser.add_argument("--lr", type=float, default=4e-4, help="of the PRMs")

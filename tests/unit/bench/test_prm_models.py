@@ -15,12 +15,15 @@ from effrl.models import TINY
 from effrl.sequences import GroupRewards, TokenRewards
 from effrl.tasks.problem import Problem
 from effrl.tasks.source import problems
-from tests.bench.prm import offline, variance
+from tests.bench.prm import advantages, offline, variance
 from tests.bench.prm.branch import ARMS, measured, solutions
 from tests.bench.prm.decided import parting
+from tests.bench.prm.drift import Policy
 from tests.bench.prm.model import BETA, ImplicitPrm, scored, scorer
+from tests.bench.prm.record import RESULTS, config_of
 from tests.bench.prm.recorded import Recorded, read_steps, write
 from tests.bench.prm.report import page
+from tests.bench.prm.sample import Sampler
 
 KINDS = "a"
 """One letter, so that there is one thing to learn."""
@@ -113,7 +116,7 @@ def test_gradients_are_linear_in_the_weight_of_the_prm(groups: list[Recorded]) -
     tokens = tuple(map(TokenRewards, rewards))
     config = PrimeAdvantage(process=0.5, whiten=False)
     whole = prime_advantages([GroupRewards(one.outcomes, tuple(one.lengths), tokens)], config)[0]
-    parts = {"outcome": variance.outcome_of(one), "process": variance.process_of(one, rewards)}
+    parts = {"outcome": advantages.outcome_of(one), "process": advantages.process_of(one, rewards)}
     made = variance.gradients(policy, one, {**parts, "whole": [row.astype(np.float32) for row in whole]}, sketch)
     mixed = made["outcome"] + 0.5 * made["process"]
     assert np.linalg.norm(mixed - made["whole"]) < 1e-4 * np.linalg.norm(made["whole"])
@@ -129,14 +132,14 @@ def test_a_sketch_keeps_inner_products() -> None:
 
 def test_controls_have_the_norm_of_the_rewards() -> None:
     rows = [np.array([3.0, 4.0], np.float32), np.zeros(2, np.float32)]
-    found = variance.random_like(rows, np.random.default_rng(0))
+    found = advantages.random_like(rows, np.random.default_rng(0))
     assert [float(np.linalg.norm(row)) for row in found] == pytest.approx([5, 0])
     assert not np.array_equal(found[0], rows[0])
 
 
 def test_perfect_credit_stands_at_the_decision_alone() -> None:
     problem = drawn(1)[0]
-    rows = variance.decision_of("chain", group(problem, right=1, wrong=1), problem)
+    rows = advantages.decision_of("chain", group(problem, right=1, wrong=1), problem)
     place = parting(problem.right.text, problem.misread.text)
     assert [np.flatnonzero(row).tolist() for row in rows] == [[place], [place]]
     assert [row[place] for row in rows] == [1, -1]
@@ -144,3 +147,33 @@ def test_perfect_credit_stands_at_the_decision_alone() -> None:
 
 def test_the_tiny_models_tokens_are_characters(groups: list[Recorded]) -> None:
     assert [len(text) + 1 for text in groups[0].texts] == groups[0].lengths
+
+
+# --- rollouts without an engine
+
+
+def test_sampled_groups_are_judged_and_end_once() -> None:
+    config = config_of("chain", 1)
+    sampler = Sampler(config, "chain")
+    found = sampler.all_groups(drawn(2))
+    assert [len(group.tokens) for group in found] == [8, 8]
+    for one, problem in zip(found, drawn(2), strict=True):
+        assert [text.rpartition("#")[2] == problem.answer for text in one.texts] == one.outcomes.tolist()
+        assert all(sampler.tokenizer.eos_token_id not in row[:-1] for row in one.tokens)
+        assert [len(text) + 1 for text in one.texts] == one.lengths
+
+
+def test_a_policy_learns_to_prefer_the_right_solution(groups: list[Recorded]) -> None:
+    config = config_of("chain", 1)
+    policy = Policy(Sampler(config, "chain"), config)
+    gaps = []
+    for _ in range(3):
+        right, _, wrong, _ = (row.sum() for row in scored(policy.scorer, groups[:1]))
+        gaps.append(right - wrong)
+        policy.learn(groups[:1])
+    assert gaps == sorted(gaps) and gaps[-1] > gaps[0] + 0.1
+
+
+def test_the_page_shows_the_results_that_lie_beside_it() -> None:
+    root = Path(__file__).parents[3] / RESULTS
+    assert (root / "README.md").read_text() == page(root)
