@@ -31,7 +31,6 @@ LORA = {"rank": 4, "alpha": 12.0}
 KINDS: dict[str, dict[str, Any]] = {
     **{f"ZeRO-{zero}": {"zero": zero} for zero in range(4)},
     "ZeRO-3, LoRA": {"zero": 3, "lora": LORA},
-    "ZeRO-1, LoRA": {"lora": LORA},
     "ZeRO-3, checkpointing": {"zero": 3, "activation_checkpointing": True},
 }
 
