@@ -111,7 +111,9 @@ class Sampler:
             for n, seed in enumerate(seeds):
                 self.engine.sample(f"{index}/{n}", ids, seed, request.parameters())
         outputs = self.engine.drain()
-        texts = [[rollout(outputs[f"{index}/{n}"]).text for n in range(count)] for index in range(len(prompts))]
+        texts = [
+            [rollout(outputs[f"{index}/{n}"], version=0).text for n in range(count)] for index in range(len(prompts))
+        ]
         return [tuple(task_answer(text, {"family": family}) for text in group) for group in texts]
 
 
