@@ -243,8 +243,9 @@ class Cluster:
 
     def _start_prm(self, group: PlacementGroup, initial: Path, judge: Path) -> None:
         config, process = self.config, self.config.prm
-        for rank in range(config.cluster.prm_ranks if process else 0):
-            assert process is not None, "it has ranks"
+        if process is None:
+            return
+        for rank in range(config.cluster.prm_ranks):
             name = f"prm-{rank}"
             options = PrmOptions(
                 model=str(judge),

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ tokens, or [1], the same for all of them.
 There is at least one group, and N >= 2 rollouts in each; N may differ, since rollouts that could not be scored are left
 out. The whole step is seen at once, so that an estimator may use its statistics.
 """
+
+Whole = TypeVar("Whole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +264,12 @@ def _replay_metrics(step: int, replayed: Sequence[Stored]) -> dict[str, float | 
 
 def _cut(groups: Sequence[Sequence[TrainingSequence]], count: int) -> list[list[TrainingSequence]]:
     """The sequences of whole groups, in ``count`` parts that differ by at most one group."""
-    parts = [groups[len(groups) * n // count : len(groups) * (n + 1) // count] for n in range(count)]
-    return [[sequence for group in part for sequence in group] for part in parts]
+    return [[sequence for group in part for sequence in group] for part in in_parts(groups, count)]
+
+
+def in_parts(groups: Sequence[Whole], count: int) -> list[Sequence[Whole]]:
+    """Groups in order, in ``count`` parts that differ by at most one group: one for each of several updates."""
+    return [groups[len(groups) * n // count : len(groups) * (n + 1) // count] for n in range(count)]
 
 
 def _scored(scored: ScoredGroup) -> list[Rollout]:

@@ -45,11 +45,7 @@ class LearnerService:
         Raises:
             RunError: a rank says that it wrote nothing.
         """
-        written = dict(zip(self.group.ranks, await self.group.all("save", into), strict=True))
-        if silent := [rank for rank, files in written.items() if not files]:
-            raise RunError(f"{', '.join(silent)} wrote nothing into {into}: the checkpoints before it stay")
-        files = {name: file for own in written.values() for name, file in own.items()}
-        return Saved(files, {"version": self.version, "ranks": len(self.group.ranks)})
+        return Saved(await self.group.save(into), {"version": self.version, "ranks": len(self.group.ranks)})
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
         await self.group.all("restore", path)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from actors.ranks.group import RankGroup, in_order
-from effrl.batch import Batch
+from effrl.batch import Batch, in_parts
 from effrl.config.process import ImplicitPrm
-from effrl.errors import RunError, UserError
+from effrl.errors import UserError
 from effrl.learn.schedule import learning_rate
 from effrl.process.examples import LabelledGroup, labelled, sequences_of, shared_out, targets
 from effrl.process.metrics import quality
@@ -57,7 +57,7 @@ class PrmService:
         with self.clock.stage("process"):
             new, old = [labelled(scored) for scored in fresh], [labelled(scored) for scored in replayed]
             found, unseen, metrics = await self._judge(step, new, old, references)
-            rewards = {scored.group.id: self._rewards(scored, found[scored.group.id]) for scored in (*fresh, *replayed)}
+            rewards = {each.group.group.id: self._rewards(each, found[each.group.group.id]) for each in (*new, *old)}
             metrics |= self._quality(new, unseen)
             if self.config.normalise:
                 rewards, metrics["process/norm"] = normalised(rewards, floor=self.config.beta)
@@ -69,11 +69,7 @@ class PrmService:
         Raises:
             RunError: a rank says that it wrote nothing.
         """
-        written = dict(zip(self.group.ranks, await self.group.all("save", into), strict=True))
-        if silent := [rank for rank, files in written.items() if not files]:
-            raise RunError(f"{', '.join(silent)} wrote nothing into {into}: the checkpoints before it stay")
-        files = {name: file for own in written.values() for name, file in own.items()}
-        return Saved(files, {"updates": self.updates, "ranks": len(self.group.ranks)})
+        return Saved(await self.group.save(into), {"updates": self.updates, "ranks": len(self.group.ranks)})
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
         if state["ranks"] != len(self.group.ranks):
@@ -112,8 +108,7 @@ class PrmService:
         Args:
             ahead: log-ratios before the first of the steps, where the loss compares rewards.
         """
-        count = min(self.config.learn.updates, len(examples))
-        portions = [examples[len(examples) * n // count : len(examples) * (n + 1) // count] for n in range(count)]
+        portions = in_parts(examples, min(self.config.learn.updates, len(examples)))
         rate = learning_rate(self.config.learn, step.place, step.of)
         found: LogRatios = {}
         told = []
@@ -121,7 +116,7 @@ class PrmService:
             ratios, metrics = await self._update(portion, references, ahead, rate)
             found |= ratios
             told.append(metrics)
-        self.updates += count
+        self.updates += len(portions)
         means = {name: float(np.mean([metrics[name] for metrics in told])) for name in (told or [{}])[0]}
         return found, {**means, "process/updates": self.updates, "process/lr": rate}
 
@@ -147,10 +142,10 @@ class PrmService:
         views = await self.learner.view([scored.judged.read for scored in groups], frozenset({"logprobs"}))
         return {scored.group.id: view.logprobs or () for scored, view in zip(groups, views, strict=True)}
 
-    def _rewards(self, scored: ScoredGroup, ratios: Sequence[Float32]) -> list[TokenRewards]:
+    def _rewards(self, each: LabelledGroup, ratios: Sequence[Float32]) -> list[TokenRewards]:
         """Of every rollout of a group; those without an outcome have none, and are not learned from."""
-        known = dict(zip(labelled(scored).places, ratios, strict=True))
-        rollouts = enumerate(scored.group.rollouts)
+        known = dict(zip(each.places, ratios, strict=True))
+        rollouts = enumerate(each.group.group.rollouts)
         rows = [known.get(place, np.zeros(len(rollout.token_ids), np.float32)) for place, rollout in rollouts]
         return [token_rewards_of(row, self.config.beta, self.config.granularity) for row in rows]
 

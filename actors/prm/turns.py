@@ -1,6 +1,7 @@
 """The implicit PRM on a GPU that it shares with an engine and a learner."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,21 @@ class PrmInTurns:
     async def reward(self, step: Step, batch: Batch) -> ProcessReward:
         asleep = {name: engine.sleep.remote() for name, engine in self.engines.items()}
         await answers(asleep, self.prm.group.wait_s, "sleep")
-        await self.prm.group.all("wake")
-        try:
+        async with self._awake():
             return await self.prm.reward(step, batch)
-        finally:
-            await self.prm.group.all("sleep")
 
     async def save(self, into: Path) -> Saved:
-        await self.prm.group.all("wake")
-        try:
+        async with self._awake():
             return await self.prm.save(into)
-        finally:
-            await self.prm.group.all("sleep")
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
+        async with self._awake():
+            await self.prm.load(path, state)
+
+    @asynccontextmanager
+    async def _awake(self) -> AsyncIterator[None]:
         await self.prm.group.all("wake")
         try:
-            await self.prm.load(path, state)
+            yield
         finally:
             await self.prm.group.all("sleep")

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from actors.wait import answers
+from effrl.errors import RunError
 from effrl.learn.packing import layout, pad, weightless
+from effrl.saved import SavedFile
 from effrl.sequences import TrainingSequence
 
 CHUNK = 1024
@@ -37,6 +40,17 @@ class RankGroup:
         pairs = zip(self.ranks.items(), shares, strict=True)
         refs = {name: getattr(rank, method).remote(share, *arguments) for (name, rank), share in pairs}
         return await answers(refs, self.wait_s, method)
+
+    async def save(self, into: Path) -> dict[str, SavedFile]:
+        """Have every rank write its part of a checkpoint; what they say they wrote, by path in it.
+
+        Raises:
+            RunError: a rank says that it wrote nothing.
+        """
+        written = dict(zip(self.ranks, await self.all("save", into), strict=True))
+        if silent := [rank for rank, files in written.items() if not files]:
+            raise RunError(f"{', '.join(silent)} wrote nothing into {into}: the checkpoints before it stay")
+        return {name: file for own in written.values() for name, file in own.items()}
 
     async def rows(self, method: str, sequences: Sequence[TrainingSequence], tokens: int, *arguments: Any) -> list[Any]:
         """What a method makes of each sequence, in order.

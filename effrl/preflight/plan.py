@@ -167,8 +167,7 @@ def _memory(config: Config, found: Preflight) -> Memory:
         kv_cache_tokens=_kv_cache_tokens(model, config, size),
         publish=weights,
         replay=replay,
-        checkpoints=(config.run.keep + 1)
-        * (weights + (0 if adapters else weights) + trained * _ADAM_BYTES + replay + _prm_checkpoint(config, found)),
+        checkpoints=(config.run.keep + 1) * (_state(model, learn, size) + _prm_state(config, found) + replay),
     )
 
 
@@ -186,12 +185,14 @@ def _prm(config: Config, found: Preflight) -> int:
     return models + gradients + optimizer + _activations(model, prm.learn, config.prm_pass_tokens, size)
 
 
-def _prm_checkpoint(config: Config, found: Preflight) -> int:
-    """Its state, and the same weights as an ordinary model."""
-    if config.prm is None:
-        return 0
-    model, adapters = found.judge or found.model, _adapters(found.judge or found.model, config.prm.learn.lora)
-    weights = model.parameters * BYTES[config.model.dtype]
+def _prm_state(config: Config, found: Preflight) -> int:
+    """What a PRM writes into a checkpoint."""
+    return _state(found.judge or found.model, config.prm.learn, BYTES[config.model.dtype]) if config.prm else 0
+
+
+def _state(model: ModelFacts, learn: LearnConfig, size: int) -> int:
+    """In a checkpoint: weights, without those that adapters leave frozen, the optimizer, and an ordinary model."""
+    adapters, weights = _adapters(model, learn.lora), model.parameters * size
     return weights + (0 if adapters else weights) + (adapters or model.parameters) * _ADAM_BYTES
 
 

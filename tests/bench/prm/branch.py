@@ -7,7 +7,6 @@ yet, in the second half of the run. Two controls: a PRM that learned shuffled la
 initial model, since a token that could well have been another one moves most whatever is learned.
 """
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from effrl.tasks.problem import Problem
 from effrl.types import Float32
 from tests.bench.prm.decided import Place, branch, places, problems_of
 from tests.bench.prm.pairs import area
-from tests.bench.prm.record import RESULTS, config_of, folder_of, seeds_of
+from tests.bench.prm.record import RESULTS, config_of, folder_of, parser_of
 from tests.bench.prm.recorded import Recorded, read_steps
 
 ARMS = ("online", "frozen", "shuffled", "surprise")
@@ -129,11 +128,8 @@ def run(rollouts: Path, family: str, seed: int, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, RESULTS / "branch")
     parser.add_argument("--rollouts", type=Path, required=True, help="what tests.bench.prm.record made")
-    parser.add_argument("--family", required=True)
-    parser.add_argument("--seeds", type=seeds_of, required=True)
-    parser.add_argument("--out", type=Path, default=RESULTS / "branch")
     wish = parser.parse_args()
     for seed in wish.seeds:
         run(wish.rollouts, wish.family, seed, wish.out)

@@ -5,7 +5,6 @@
 It samples with transformers and takes one optimizer step per batch, on one thread and without an engine.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from effrl.seeds import derive, stream
 from tests.bench.prm.advantages import outcome_of
 from tests.bench.prm.decided import problems_of
 from tests.bench.prm.model import logprobs, micro_batches, placed, rows_of
-from tests.bench.prm.record import config_of, folder_of, seeds_of
+from tests.bench.prm.record import config_of, folder_of, parser_of
 from tests.bench.prm.recorded import Recorded, write
 from tests.bench.prm.sample import Sampler
 
@@ -66,11 +65,7 @@ def drift(out: Path, family: str, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", required=True)
-    parser.add_argument("--seeds", type=seeds_of, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    wish = parser.parse_args()
+    wish = parser_of(__doc__).parse_args()
     for seed in wish.seeds:
         drift(wish.out, wish.family, seed)
 

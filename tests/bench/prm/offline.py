@@ -7,7 +7,6 @@ log-prob under the initial model, and its length, the shortest first. Rewards of
 ``tests.bench.prm.branch``. A seed whose result is there already is not run again.
 """
 
-import argparse
 import copy
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from effrl.process.metrics import absolute_accuracy, calibration_error
 from effrl.types import Float32, Float64
 from tests.bench.prm.model import BETA, ImplicitPrm, Rows, scored, scorer
 from tests.bench.prm.pairs import area, count
-from tests.bench.prm.record import RESULTS, config_of, folder_of, seeds_of
+from tests.bench.prm.record import RESULTS, config_of, folder_of, parser_of
 from tests.bench.prm.recorded import Recorded, read_steps
 
 FROZEN_AFTER = 5
@@ -102,12 +101,9 @@ def run(rollouts: Path, family: str, seed: int, lr: float, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, RESULTS / "offline")
     parser.add_argument("--rollouts", type=Path, required=True, help="what tests.bench.prm.record made")
-    parser.add_argument("--family", required=True)
-    parser.add_argument("--seeds", type=seeds_of, required=True)
     parser.add_argument("--lr", type=float, default=4e-4, help="of the PRMs")
-    parser.add_argument("--out", type=Path, default=RESULTS / "offline")
     wish = parser.parse_args()
     for seed in wish.seeds:
         run(wish.rollouts, wish.family, seed, wish.lr, wish.out)

@@ -48,6 +48,15 @@ def seeds_of(text: str) -> list[int]:
     return list(range(int(first), int(last or first) + 1))
 
 
+def parser_of(about: str | None, out: Path | None = None) -> argparse.ArgumentParser:
+    """What every script here is asked: a family, seeds, and where to write, ``out`` where nothing else is said."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", choices=list(FAMILIES), required=True)
+    parser.add_argument("--seeds", type=seeds_of, required=True)
+    parser.add_argument("--out", type=Path, default=out, required=out is None)
+    return parser
+
+
 def record(out: Path, family: str, seeds: list[int]) -> None:
     with Engines() as execute:
         for seed in seeds:
@@ -61,11 +70,7 @@ def record(out: Path, family: str, seeds: list[int]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", choices=list(FAMILIES), required=True)
-    parser.add_argument("--seeds", type=seeds_of, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    wish = parser.parse_args()
+    wish = parser_of(__doc__).parse_args()
     record(wish.out, wish.family, wish.seeds)
 
 

@@ -3,7 +3,6 @@
 python -m tests.bench.prm.sample --family chain --seeds 3-7 --out /tmp/prm
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from effrl.seeds import derive, stream
 from effrl.tasks.problem import Problem
 from effrl.types import Int32
 from tests.bench.prm.decided import problems_of
-from tests.bench.prm.record import config_of, folder_of, seeds_of
+from tests.bench.prm.record import config_of, folder_of, parser_of
 from tests.bench.prm.recorded import Recorded, write
 
 STEPS, PROMPTS, AT_ONCE = 12, 64, 16
@@ -87,11 +86,7 @@ def sample(out: Path, family: str, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", required=True)
-    parser.add_argument("--seeds", type=seeds_of, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    wish = parser.parse_args()
+    wish = parser_of(__doc__).parse_args()
     for seed in wish.seeds:
         sample(wish.out, wish.family, seed)
 

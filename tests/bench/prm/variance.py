@@ -8,7 +8,6 @@ The controls have rewards of the same norm in each rollout: random ones, and tho
 ``decision`` is what perfect credit would do: RLOO's advantage at the deciding token and nowhere else.
 """
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from tests.bench.prm.advantages import decision_of, outcome_of, process_of, rand
 from tests.bench.prm.decided import problems_of
 from tests.bench.prm.model import BETA, ImplicitPrm, Rows, logprobs, rows_of, scored, scorer
 from tests.bench.prm.moments import products, with_intervals
-from tests.bench.prm.record import RESULTS, config_of, folder_of, seeds_of
+from tests.bench.prm.record import RESULTS, config_of, folder_of, parser_of
 from tests.bench.prm.recorded import Recorded, read_steps
 
 LEARNED = 7
@@ -127,12 +126,9 @@ def kept(rollouts: Path, family: str, seed: int, lr: float) -> dict[str, Float32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, RESULTS / "variance")
     parser.add_argument("--rollouts", type=Path, required=True, help="what tests.bench.prm.sample made")
-    parser.add_argument("--family", required=True)
-    parser.add_argument("--seeds", type=seeds_of, required=True)
     parser.add_argument("--lr", type=float, default=4e-4, help="of the PRMs")
-    parser.add_argument("--out", type=Path, default=RESULTS / "variance")
     wish = parser.parse_args()
     seeds = [kept(wish.rollouts, wish.family, seed, wish.lr) for seed in wish.seeds]
     sizes = [len(parts["outcome"]) for parts in seeds]
