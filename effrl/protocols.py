@@ -113,8 +113,13 @@ class LooksAhead(Selector, Protocol):
         """What was found, in [0, 1] by prompt id; prompts of which nothing could be found out are left out."""
         ...
 
+
+@runtime_checkable
+class Measures(Selector, Protocol):
+    """A selector that has something to tell about each step's choice."""
+
     def metrics(self) -> Mapping[str, float]:
-        """How good the last choice was expected to be, and how good earlier expectations turned out to be."""
+        """Rows of ``metrics.jsonl`` by name, such as how good a choice was expected to be, and how good it was."""
         ...
 
 

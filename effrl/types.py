@@ -350,6 +350,8 @@ class Observation:
     """Sum of outcomes."""
     tries: int
     """Scored rollouts."""
+    trusted: bool = True
+    """Whether a true label decided; a vote did otherwise, and what the policy is often wrong about looks solved."""
 
 
 @dataclass(frozen=True, slots=True)

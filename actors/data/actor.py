@@ -15,7 +15,7 @@ from effrl.batch import Settled, Stored
 from effrl.config.replay import fresh_of
 from effrl.config.schema import Config
 from effrl.data.reader import pools, prompts_of
-from effrl.protocols import Explains, LookAhead, LooksAhead
+from effrl.protocols import Explains, LookAhead, LooksAhead, Measures
 from effrl.replay.store import ReplayStore
 from effrl.run.files import read_state, write_state, written
 from effrl.saved import Saved
@@ -109,7 +109,7 @@ class DataActor(Role):
             state.tries += seen.tries
             state.last_step = step
         self.selector.observe(observations)
-        metrics = dict(self.selector.metrics()) if isinstance(self.selector, LooksAhead) else {}
+        metrics = dict(self.selector.metrics()) if isinstance(self.selector, Measures) else {}
         if self.store is None:
             return metrics
         self.store.add(step, deepcopy(settled))  # or its arrays would keep the whole message in Ray's shared memory

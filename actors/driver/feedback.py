@@ -8,7 +8,7 @@ from actors.wait import answer
 from effrl.batch import Batch, Settled
 from effrl.protocols import Labeller, Monitor
 from effrl.run.metrics import Stopwatch
-from effrl.types import Observation, Step
+from effrl.types import Fate, Observation, Step
 
 
 @dataclass
@@ -34,7 +34,13 @@ class FeedbackService:
 
 
 def _observation(settled: Settled) -> Observation | None:
-    """Outcomes of a group, those of groups without signal included; None where none of its rollouts has one."""
+    """Outcomes of a group, those of groups without signal included; None where none of its rollouts has one.
+
+    A group that was dropped has none: how far its answers agree is what is known of it.
+    """
+    judged = settled.scored.judged
+    if settled.fate is Fate.DROPPED:
+        return Observation(judged.group.prompt, float(judged.read.size(0)), len(judged.read.clusters), trusted=False)
     outcomes = [score.outcome for score in settled.scored.scores if score.outcome is not None]
-    prompt = settled.scored.group.prompt
-    return Observation(prompt, float(sum(outcomes)), len(outcomes)) if outcomes else None
+    trusted = judged.supervision is not None and judged.supervision.is_true
+    return Observation(judged.group.prompt, float(sum(outcomes)), len(outcomes), trusted) if outcomes else None

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from effrl.data.mix import turn
-from effrl.protocols import Explains, LookAhead, LooksAhead, Selector
+from effrl.protocols import Explains, LookAhead, LooksAhead, Measures, Selector
 from effrl.seeds import derive
 from effrl.select.pool import another_source
 from effrl.select.uniform import UniformSelector
@@ -86,7 +86,7 @@ class MixedSelector:
 
     def metrics(self) -> Mapping[str, float]:
         """Means over the pools."""
-        told = [selector.metrics() for selector in self._looking]
+        told = [selector.metrics() for selector in self._selectors if isinstance(selector, Measures)]
         names = dict.fromkeys(name for metrics in told for name in metrics)
         return {name: fmean(metrics[name] for metrics in told if name in metrics) for name in names}
 
