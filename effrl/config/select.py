@@ -128,8 +128,9 @@ class DotsSelect(SelectConfig):
     """Difficulty to draw near, the share of rollouts that fail; the paper's alpha."""
     temperature: PositiveFloat = 1e-3
     """Of the draw, in units of difficulty; the paper's tau."""
-    posthoc: Literal["ols", "none"] = "ols"
-    """After the network, a line through what it predicts for the references and what was measured (released code)."""
+    posthoc: Literal["ols", "calibrated", "none"] = "ols"
+    """After the network: a line through what it predicts for the references and what was measured (released code), or
+    kernel ridge on that and the embeddings, whichever of them tells the references best."""
     embeddings: PathOrName | None = None
     """Model whose frozen hidden states stand for prompts: a Hugging Face directory or name; ``model.path`` by default
     (the paper takes Qwen2.5-Math-1.5B-Instruct)."""

@@ -1,4 +1,4 @@
-"""What stands for a prompt's text: the mean of a frozen model's last hidden states over its tokens.
+"""What stands for a prompt's text: means of a frozen model's hidden states over its tokens.
 
 Made once per model and pool, kept in a file that names both, and read as a memory map.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,8 +17,14 @@ from effrl.errors import UserError
 from effrl.models import fingerprint, read_model
 from effrl.types import Float32
 
-POOLING = "mean"
-"""How hidden states are pooled, as a predictor's file says it."""
+Pooling = Literal["mean", "layers"]
+"""Which hidden states are pooled: the last layer's (DOTS), or side by side those of the first, the middle and the last.
+
+The first are the token embeddings themselves: which tokens a prompt has is what later layers keep least of, and in
+arithmetic one symbol may decide how hard a problem is.
+"""
+POOLING: Pooling = "mean"
+"""The network's, as a predictor's file says it."""
 
 _TOKENS = 16384
 """Of one forward pass, padding included: bounds its memory."""
@@ -35,31 +41,32 @@ class Embedded:
     """What it took to make them; None where the file was there already."""
 
 
-def embedded(model: Path, texts: Sequence[str], folder: Path | None = None) -> Embedded:
+def embedded(model: Path, texts: Sequence[str], folder: Path | None = None, pooling: Pooling = POOLING) -> Embedded:
     """Embed texts, or take the embeddings from the file of the same model and texts.
 
     Args:
         model: a Hugging Face directory.
         texts: N of them, at least one.
         folder: of the files; the user's cache by default.
+        pooling: which hidden states; three layers take three times the room.
 
     Raises:
         UserError: the model cannot be loaded for embeddings.
     """
     folder = folder or _cache()
-    path = folder / f"{fingerprint(model)[:16]}-{_digest(texts)[:16]}-{POOLING}.npy"
+    path = folder / f"{fingerprint(model)[:16]}-{_digest(texts)[:16]}-{pooling}.npy"
     found = _mapped(path, len(texts))
     if found is not None:
         return Embedded(found, path, None)
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{path.name}.{os.getpid()}"  # two runs may make the same file
-    _write(draft, model, texts)
+    _write(draft, model, texts, pooling)
     draft.replace(path)
     return Embedded(np.load(path, mmap_mode="r"), path, time.monotonic() - began)
 
 
-def embed(model: Path, texts: Sequence[str]) -> Iterator[tuple[list[int], Float32]]:
+def embed(model: Path, texts: Sequence[str], pooling: Pooling = POOLING) -> Iterator[tuple[list[int], Float32]]:
     """Batches of rows [n] of ``texts`` and their embeddings [n, D], on the CPU, shortest texts first.
 
     A text is cut off where the model's context ends; one without tokens has an embedding of zeros.
@@ -73,9 +80,20 @@ def embed(model: Path, texts: Sequence[str]) -> Iterator[tuple[list[int], Float3
         padded = torch.tensor([ids[row] + [0] * (longest - len(ids[row])) for row in rows])
         mask = torch.tensor([[1] * len(ids[row]) + [0] * (longest - len(ids[row])) for row in rows])
         with torch.inference_mode():
-            states = network(input_ids=padded, attention_mask=mask).last_hidden_state.float()
+            states = _states(network, padded, mask, pooling)
         kept = states.masked_fill(mask[:, :, None] == 0, 0.0)  # what stands on padding may be anything, even NaN
         yield rows, (kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)).numpy()
+
+
+def _states(network: Any, ids: Any, mask: Any, pooling: Pooling) -> Any:
+    """[n, T, D] of the last layer, or [n, T, 3 D] of three."""
+    import torch
+
+    found = network(input_ids=ids, attention_mask=mask, output_hidden_states=pooling == "layers")
+    if pooling == "mean":
+        return found.last_hidden_state.float()
+    layers = found.hidden_states
+    return torch.cat([layers[0], layers[len(layers) // 2], layers[-1]], -1).float()
 
 
 def _loaded(model: Path) -> tuple[Any, Any]:
@@ -106,9 +124,9 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     yield batch
 
 
-def _write(path: Path, model: Path, texts: Sequence[str]) -> None:
+def _write(path: Path, model: Path, texts: Sequence[str], pooling: Pooling) -> None:
     file: Any = None
-    for rows, found in embed(model, texts):
+    for rows, found in embed(model, texts, pooling):
         if file is None:
             file = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
                 path, "w+", np.float32, (len(texts), found.shape[1])

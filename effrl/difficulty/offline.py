@@ -114,6 +114,8 @@ class Predictions:
     fitted: Float64
     untrained: Float64
     mean: Float64
+    network: Float64
+    """[K + n] of the network alone, references first; theirs without their own rate."""
 
 
 def predict(network: DifficultyNetwork, data: HeldOutSplit, number: int, references: int, seed: int) -> Predictions:
@@ -123,13 +125,15 @@ def predict(network: DifficultyNetwork, data: HeldOutSplit, number: int, referen
     rates = {text: shown[text] for text in drawn}
     embeddings = np.asarray(data.embeddings[np.concatenate([data.rows(rates), data.rows(hidden)])])
     places, values = range(len(rates)), [*rates.values()]
+    predictor = DifficultyPredictor(network, embeddings)
     return Predictions(
         rates,
         [*hidden],
         np.fromiter(hidden.values(), np.float64),
-        DifficultyPredictor(network, embeddings)(places, values)[len(rates) :],
+        predictor(places, values)[len(rates) :],
         UntrainedPredictor(embeddings)(places, values)[len(rates) :],
         np.full(len(hidden), fmean(values)),
+        predictor.blind(places, values),
     )
 
 

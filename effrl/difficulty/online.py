@@ -20,15 +20,16 @@ class Refitting:
     but the rounds needs to be kept for a resume. Each round counts as a policy of its own.
     """
 
-    def __init__(self, embeddings: Float32, how: DotsSelect, seed: int) -> None:
+    def __init__(self, embeddings: Float32, how: DotsSelect, seed: int, tries: int) -> None:
         """Start without a fit.
 
         Args:
             embeddings: [N, D] of the pool.
             how: sizes and epochs.
             seed: of initial weights, dropout and the order of steps.
+            tries: rollouts that a reference's rate is measured in.
         """
-        self._embeddings, self._how = embeddings, how
+        self._embeddings, self._how, self._tries = embeddings, how, tries
         self._seed = seed % 2**32  # what NumPy's and torch's generators both take
 
     def __call__(self, rounds: Sequence[Round]) -> DifficultyPredictor | None:
@@ -40,7 +41,7 @@ class Refitting:
             torch.manual_seed(self._seed)
             network = DifficultyNetwork(self._embeddings.shape[1], self._how.hidden, self._how.layers)
             fit(network, [self._examples(entry) for entry in usable], Fit(epochs=self._how.epochs, seed=self._seed))
-        return DifficultyPredictor(network, self._embeddings, self._how.posthoc)
+        return DifficultyPredictor(network, self._embeddings, self._how.posthoc, self._tries)
 
     def _examples(self, found: Round) -> Examples:
         """All that was measured predicts one another; only this round's rows are read."""

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from effrl.difficulty.attention import attend
+from effrl.difficulty.calibrated import CalibratedPredictor, Evidence
 from effrl.difficulty.network import DifficultyNetwork
-from effrl.difficulty.posthoc import IDENTITY, Line, ordinary_least_squares
+from effrl.difficulty.posthoc import ordinary_least_squares
 from effrl.types import Float32, Float64
 
-PostHoc = Literal["ols", "none"]
+PostHoc = Literal["ols", "calibrated", "none"]
 
 _ROWS = 4096
 """Prompts at a time: bounds what a round needs beside the projections, 4 MB of scores at 256 references."""
@@ -26,13 +27,17 @@ class DifficultyPredictor:
     pass of attention over them. Of the embeddings, which may be a memory map, it then reads the references' alone.
     """
 
-    def __init__(self, network: DifficultyNetwork, embeddings: Float32, posthoc: PostHoc = "ols") -> None:
+    def __init__(
+        self, network: DifficultyNetwork, embeddings: Float32, posthoc: PostHoc = "ols", tries: int = 8
+    ) -> None:
         """Project every prompt, which is what takes long.
 
         Args:
             network: fitted on embeddings of the same model.
             embeddings: [N, D].
-            posthoc: fit a line through the references after the network, or not.
+            posthoc: what comes after the network: a line through the references, kernel ridge on embeddings and what
+                the network predicts (:mod:`effrl.difficulty.calibrated`), or nothing.
+            tries: rollouts that a reference's rate is measured in.
 
         Raises:
             ValueError: the dimension is not the network's.
@@ -41,7 +46,7 @@ class DifficultyPredictor:
             raise ValueError(f"embeddings of shape {embeddings.shape} for a network of {network.dimension} dimensions")
         self._network = network.eval()
         self._embeddings = embeddings
-        self._posthoc = posthoc
+        self._posthoc, self._tries = posthoc, tries
         self._projected = torch.empty(len(embeddings), network.hidden, dtype=torch.float16)
         with torch.inference_mode():
             for rows in _chunks(len(embeddings)):
@@ -53,7 +58,7 @@ class DifficultyPredictor:
     def __call__(self, references: Sequence[int], rates: Sequence[float]) -> Float64:
         """[N] predicted pass rates of all prompts, the references' own included.
 
-        A reference's prediction attends to its own rate too, which is information; but the line after the network is
+        A reference's prediction attends to its own rate too, which is information; but what comes after the network is
         fitted on predictions that do not.
 
         Args:
@@ -64,22 +69,41 @@ class DifficultyPredictor:
             ValueError: there are no references, or a rate is not in [0, 1].
         """
         indices, measured = _checked(references, rates)
+        predicted, without = self._predicted(indices, measured)
+        if self._posthoc == "none":
+            return predicted
+        if self._posthoc == "ols":
+            return ordinary_least_squares(without, measured)(predicted)
+        return self._calibrated(indices, measured, without, predicted)
+
+    def _predicted(self, indices: NDArray[np.int64], measured: Float64) -> tuple[Float64, Float64]:
+        """[N] of the network, and [K] of its references without their own rates."""
         with torch.inference_mode():
             projected = self._network.references(_tensor(self._embeddings[indices]))
             values = torch.from_numpy(measured.astype(np.float32))
             parts = [
                 self._network.predict(self._projected[rows].float(), projected, values) for rows in _chunks(len(self))
             ]
-            predicted = torch.cat(parts).double().numpy()
-            line = self._line(indices, projected, values)
-        return line(predicted)
+            own = torch.eye(len(indices), dtype=torch.bool)
+            without = self._network.predict(self._projected[indices].float(), projected, values, own)
+        return torch.cat(parts).double().numpy(), without.double().numpy()
 
-    def _line(self, indices: NDArray[np.int64], projected: Tensor, values: Tensor) -> Line:
-        if self._posthoc == "none":
-            return IDENTITY
-        own = torch.eye(len(indices), dtype=torch.bool)
-        without = self._network.predict(self._projected[indices].float(), projected, values, own)
-        return ordinary_least_squares(without.double().numpy(), values.double().numpy())
+    def blind(self, references: Sequence[int], rates: Sequence[float]) -> Float64:
+        """[N] of the network alone, each reference's without its own rate; raises as a call does."""
+        indices, measured = _checked(references, rates)
+        predicted, without = self._predicted(indices, measured)
+        predicted[indices] = without
+        return predicted
+
+    def _calibrated(
+        self, indices: NDArray[np.int64], measured: Float64, without: Float64, predicted: Float64
+    ) -> Float64:
+        tries = np.full(len(indices), float(self._tries))
+        evidence = Evidence(indices, measured * tries, tries, 0 * tries, tries > 0)
+        told = predicted.copy()
+        told[indices] = without
+        rates, _ = CalibratedPredictor(self._embeddings).fit(evidence, {"network": told})
+        return np.concatenate([rates(np.arange(len(self))[rows]) for rows in _chunks(len(self))])
 
 
 class UntrainedPredictor:

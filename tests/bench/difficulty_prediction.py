@@ -2,8 +2,9 @@
 
 ``python -m tests.bench.difficulty_prediction runs/a runs/b --out difficulty.json``. Held out are a fifth of the
 prompts, the last quarter of every run, and in a second fit for each family all of its prompts. Beside the fitted
-network stand the same attention without any fit, the mean of the references, and what a person would do: look up the
-mean of the references of the same family, level and length.
+network stand the same attention without any fit, kernel ridge on the references alone (``calibrated``) and with the
+network's prediction as a hint (``both``), the mean of the references, and what a person would do: look up the mean of
+the references of the same family, level and length.
 """
 
 import json
@@ -19,6 +20,7 @@ import typer
 
 from effrl.config import load
 from effrl.data.reader import read
+from effrl.difficulty.calibrated import CalibratedPredictor, Evidence
 from effrl.difficulty.embedding import embedded
 from effrl.difficulty.gather import snapshots
 from effrl.difficulty.metrics import noise_ceiling_of_labels, pearson
@@ -27,8 +29,9 @@ from effrl.difficulty.offline import HeldOutSplit, Predictions, predict, split, 
 from effrl.difficulty.training import Fit, fit
 from effrl.models import locate
 from effrl.run.directory import RunDirectory
+from effrl.types import Float32, Float64
 
-METHODS = ("fitted", "untrained", "mean", "lookup")
+METHODS = ("fitted", "untrained", "calibrated", "both", "mean", "lookup")
 LENGTH = 4
 """Characters that one cell of a lookup spans."""
 
@@ -80,6 +83,7 @@ def main(
     texts = sorted({text for snapshot in found for text in snapshot.rates})
     kinds = kinds_of(runs)
     rows = embedded(locate(embeddings), texts).rows
+    wide = embedded(locate(embeddings), texts, pooling="layers").rows
     how = Fit(epochs=epochs, references=reference, seed=seed)
 
     def fitted(data: HeldOutSplit) -> DifficultyNetwork:
@@ -88,11 +92,11 @@ def main(
         return network
 
     data = split(rows, texts, found, seed)
-    lines = list(measure(data, "prompts", fitted, kinds, reference, seed))
+    lines = list(measure(data, "prompts", fitted, kinds, reference, seed, wide))
     families = sorted({kind.family for kind in kinds.values()})
     for family in families if len(families) > 1 else ():
         part = without(data, family, kinds)
-        lines += measure(part, family, fitted, kinds, reference, seed, refer_to_family=True)
+        lines += measure(part, family, fitted, kinds, reference, seed, wide, refer_to_family=True)
     out.write_text(json.dumps([asdict(line) for line in lines], indent=1))
     print(table(lines))
 
@@ -124,12 +128,14 @@ def measure(
     kinds: Mapping[str, Kind],
     references: int,
     seed: int,
+    wide: Float32,
     refer_to_family: bool = False,
 ) -> Iterator[Line]:
     """One line per snapshot with at least eight held-out prompts.
 
     With ``refer_to_family`` four fifths of the held-out prompts may be references and a fifth is predicted, as in a run
-    that comes to new prompts: nothing was fitted on any of them.
+    that comes to new prompts: nothing was fitted on any of them. ``wide`` are embeddings of three layers, for what is
+    calibrated.
     """
     network = fitted(data)
     if refer_to_family:
@@ -138,7 +144,11 @@ def measure(
         if len(data.hidden(snapshot)) < 8 or len(data.shown(snapshot)) < 2:
             continue
         found = predict(network, data, number, references, seed)
-        predicted = by_method(found, kinds)
+        tries = round(snapshot.tries)
+        predicted = by_method(found, kinds) | {
+            "calibrated": calibrated(found, wide, data.places, tries, {}),
+            "both": calibrated(found, wide, data.places, tries, {"network": found.network}),
+        }
         levels = [kinds[text].level for text in found.texts]
         yield Line(
             run=snapshot.run,
@@ -154,10 +164,22 @@ def measure(
 
 
 def by_method(found: Predictions, kinds: Mapping[str, Kind]) -> dict[str, np.ndarray]:
-    """Predictions of the four methods."""
+    """Predictions of what a run or a person knows without kernel ridge."""
     references = [(kinds[text], rate) for text, rate in found.references.items()]
     looked_up = lookup(references, [kinds[text] for text in found.texts])
-    return dict(zip(METHODS, (found.fitted, found.untrained, found.mean, looked_up), strict=True))
+    return {"fitted": found.fitted, "untrained": found.untrained, "mean": found.mean, "lookup": looked_up}
+
+
+def calibrated(
+    found: Predictions, wide: Float32, places: Mapping[str, int], tries: int, hints: Mapping[str, Float64]
+) -> np.ndarray:
+    """Predictions of kernel ridge on the references, by the embeddings and what else is known of every prompt."""
+    count = len(found.references)
+    rows = np.asarray(wide[[places[text] for text in [*found.references, *found.texts]]])
+    rates, sampled = np.fromiter(found.references.values(), np.float64), np.full(count, float(tries))
+    seen = Evidence(np.arange(count), rates * sampled, sampled, 0 * sampled, sampled > 0)
+    predicted, _ = CalibratedPredictor(rows).fit(seen, hints)
+    return predicted(np.arange(count, len(rows)))
 
 
 def lookup(references: Sequence[tuple[Kind, float]], queries: Sequence[Kind]) -> np.ndarray:
@@ -182,7 +204,7 @@ def within(predicted: np.ndarray, true: np.ndarray, levels: Sequence[int]) -> fl
 
 def table(lines: Sequence[Line]) -> str:
     """Markdown: means over snapshots, for each thing that was held out, seen and unseen policies apart."""
-    within_level = ("fitted", "untrained", "lookup")
+    within_level = ("fitted", "untrained", "calibrated", "both", "lookup")
     heads = [
         "held out",
         "policies",

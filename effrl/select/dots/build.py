@@ -57,7 +57,7 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
         return DotsSelector(
             pool,
             seed,
-            _predictor(select, model, found.rows, seed),
+            _predictor(select, model, found.rows, seed, config.rollout.per_prompt),
             reference=max(2, round(select.references(config.rollout.prompts) * share)),
             steps=select.steps,
             target=select.target,
@@ -71,14 +71,14 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
     return make
 
 
-def _predictor(select: DotsSelect, model: Path, rows: Float32, seed: int) -> Predictor:
+def _predictor(select: DotsSelect, model: Path, rows: Float32, seed: int, tries: int) -> Predictor:
     """A saved network, or one that is fitted at the beginning of each round."""
     from effrl.difficulty.online import Refitting
     from effrl.difficulty.predictor import DifficultyPredictor
 
     if select.predictor is None:
-        return Refitting(rows, select, derive(seed, "fit"))
-    saved = DifficultyPredictor(_saved(select.predictor, model, rows.shape[1]), rows, select.posthoc)
+        return Refitting(rows, select, derive(seed, "fit"), tries)
+    saved = DifficultyPredictor(_saved(select.predictor, model, rows.shape[1]), rows, select.posthoc, tries)
     return lambda rounds: saved
 
 

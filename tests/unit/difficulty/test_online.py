@@ -27,7 +27,7 @@ def rounds(world: World, count: int, references: int = 16, others: int = 48) -> 
 def test_nothing_is_fitted_before_there_is_enough() -> None:
     world = World(200)
     seen = rounds(world, 3)
-    refit = Refitting(world.embeddings, DotsSelect(epochs=1), 1)
+    refit = Refitting(world.embeddings, DotsSelect(epochs=1), 1, 8)
     newest = Round(seen[1].references)
     assert refit([]) is None and refit([newest]) is None and refit([seen[0], newest]) is not None
     assert refit([Round({}, {7: 0.5}), newest]) is None, "one prompt tells nothing"
@@ -38,7 +38,7 @@ def test_it_learns_what_the_embeddings_say() -> None:
     world = World(600)
     seen = rounds(world, 10)
     newest = Round(seen[-1].references)
-    predictor = Refitting(world.embeddings, DotsSelect(), 1)([*seen[:-1], newest])
+    predictor = Refitting(world.embeddings, DotsSelect(), 1, 8)([*seen[:-1], newest])
     assert predictor is not None
     truth = world.rates(-1.0 + 0.2 * 9)
     references, rates = [*newest.references], [*newest.references.values()]
@@ -53,13 +53,13 @@ def test_the_same_rounds_give_the_same_predictions_whatever_was_drawn_before() -
     world = World(200)
     seen = rounds(world, 4)
     references, rates = [*seen[-1].references], [*seen[-1].references.values()]
-    first = Refitting(world.embeddings, DotsSelect(epochs=2), 1)(seen)
+    first = Refitting(world.embeddings, DotsSelect(epochs=2), 1, 8)(seen)
     state = torch.random.get_rng_state()
     torch.rand(5)
     changed = torch.random.get_rng_state()
-    again = Refitting(world.embeddings, DotsSelect(epochs=2), 1)(seen)
+    again = Refitting(world.embeddings, DotsSelect(epochs=2), 1, 8)(seen)
     assert torch.equal(torch.random.get_rng_state(), changed) and not torch.equal(state, changed)
-    other = Refitting(world.embeddings, DotsSelect(epochs=2), 2)(seen)
+    other = Refitting(world.embeddings, DotsSelect(epochs=2), 2, 8)(seen)
     assert first is not None and again is not None and other is not None
     np.testing.assert_array_equal(again(references, rates), first(references, rates))
     assert not np.array_equal(other(references, rates), first(references, rates))
