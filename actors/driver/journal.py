@@ -22,6 +22,7 @@ from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import Metrics, MetricsRow, Stopwatch
 from effrl.run.timeline import Timeline
+from effrl.select.advice import NO_GAIN, no_gain
 from effrl.types import Group, Publication, Step, Update
 
 SILENT_STEPS = 5
@@ -108,6 +109,7 @@ class RunJournal:
         found = {
             COLLAPSE: collapsing([*self.metrics.rows(), row]) if evaluated else None,
             HACKING: hacked([*self.metrics.newest(2 * REACH), row]),
+            NO_GAIN: no_gain([row]),
         }
         new = [name for name, alarm in found.items() if alarm is not None and not self._raised(name)]
         for name in new:

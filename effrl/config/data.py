@@ -144,14 +144,12 @@ class TaskSource(Section):
     """First and last level, such as ``0-2``, or one level; all by default."""
     kinds: str | None = None
     """Kinds to draw, such as ``abc``; one that stands there twice is drawn twice as often. All by default."""
-    labels: Literal["answers", "solutions"] = "answers"
-    """What a label is: the bare answer, or the worked solution that ends in it, as the tiny models write one."""
 
     @model_validator(mode="after")
     def _of_the_family(self) -> "TaskSource":
         if self.name in gym.NAMES:
-            if self.levels or self.kinds or self.labels == "solutions":
-                raise ValueError(f"tasks:{self.name} has no levels, no kinds and no solutions: leave them out")
+            if self.levels or self.kinds:
+                raise ValueError(f"tasks:{self.name} has no levels and no kinds: leave them out")
             return self
         family = FAMILIES[self.name]
         level_range(self.name, self.levels)

@@ -91,7 +91,18 @@ class ThompsonSelect(SelectConfig):
     """Share of what was known of a prompt that outlives a new observation of it; 1 forgets nothing."""
 
 
-class UfoSelect(SelectConfig):
+class ZoneSelect(SelectConfig):
+    """What all selectors have that look for a part of the pool in which groups teach more."""
+
+    control: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of the draws that stays uniform, to compare with: the zone is used only while more of its groups have
+    signal. With 0 it always is, as in the papers. Our choice."""
+    quota: PositiveFloat | None = 4.0
+    """Most of a choice that one stratum (level, and a third by length) may have, in multiples of its share of the pool;
+    null: all, as in the papers. Our choice."""
+
+
+class UfoSelect(ZoneSelect):
     kind: Literal["ufo"] = "ufo"
     """Prompts whose answer the policy is neither sure of nor ignorant of, by one forward pass each, without rollouts
     (UFO-RL, arXiv 2505.12457)."""
@@ -116,7 +127,7 @@ class UfoSelect(SelectConfig):
         return self.target == "pseudo_answer"
 
 
-class DotsSelect(SelectConfig):
+class DotsSelect(ZoneSelect):
     kind: Literal["dots"] = "dots"
     """Prompts whose pass rate, predicted from a small reference set, is near a target (DOTS, arXiv 2506.05316)."""
     reference: Annotated[int, Field(ge=2)] | None = None
@@ -175,6 +186,30 @@ class DotsSelect(SelectConfig):
         return self
 
 
+class CalibratedSelect(ZoneSelect):
+    kind: Literal["calibrated"] = "calibrated"
+    """Prompts whose pass rate, predicted by kernel ridge from the run's own groups, is near a target. Our own."""
+    reference: Annotated[int, Field(ge=2)] = 64
+    """Uniform draws at the beginning that are measured; they are learned from as any others."""
+    target: Share = 0.5
+    """Pass rate to draw near; at one half, a group's gradient is largest."""
+    temperature: PositiveFloat = 0.05
+    """Of the draw, in units of the pass rate: about half of what a prediction errs by."""
+    keep: Annotated[int, Field(ge=2)] = 512
+    """Newest groups that a fit learns from; it takes a third of a second with so many, and eight times as long with
+    twice as many."""
+    rest: PositiveInt = 8
+    """Draws for which a prompt is not drawn again."""
+    candidates: PositiveInt = 8192
+    """Prompts of the pool, drawn at random, that one draw predicts and ranks: what it costs does not grow beyond."""
+    certainties: bool = False
+    """Score every prompt's answer in one forward pass, too (as ``ufo`` does), and go by that where it tells more."""
+    embeddings: PathOrName | None = None
+    """Model whose frozen hidden states stand for prompts: a directory or a hub's name; ``model.path`` by default."""
+    pool: PositiveInt | None = None
+    """Most prompts to embed and choose from, drawn at random where ``data.train`` has more; all by default."""
+
+
 class PluginSelect(SelectConfig):
     kind: ImportPath
     """Import path of your own selector (see :class:`effrl.protocols.Selector`)."""
@@ -187,6 +222,7 @@ AnySelect = Annotated[
     | Annotated[ThompsonSelect, Tag("thompson")]
     | Annotated[UfoSelect, Tag("ufo")]
     | Annotated[DotsSelect, Tag("dots")]
+    | Annotated[CalibratedSelect, Tag("calibrated")]
     | Annotated[PluginSelect, Tag("plugin")],
     Discriminator(_kind("uniform")),
 ]

@@ -78,6 +78,9 @@ _LINES = (
     LineSpec("Age of replayed groups, steps", ("replay/age_mean", "replay/age_max")),
     LineSpec("KL from the initial model, nats", ("loss/kl",)),
     LineSpec("Terms on top of the outcome, means", ("reward/terms/*",)),
+    LineSpec(
+        "Groups with signal: of the zone, and of uniform draws", ("select/effective_zone", "select/effective_control")
+    ),
     LineSpec("Predicted and measured pass rates, correlation", ("select/pearson", "select/noise_ceiling"), smooth=True),
     LineSpec("Difficulty of what was chosen", ("select/difficulty_expected", "select/difficulty_mean"), smooth=True),
     LineSpec("Evaluation on further sets", ("eval/*/accuracy",), dots=True),

@@ -21,6 +21,7 @@ from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.groups import settled_steps
 from effrl.run.metrics import PHASES
+from effrl.select.advice import no_gain
 
 _NONE = "—"
 _SAMPLE_GROUPS, _SAMPLE_ROLLOUTS, _SAMPLE_CHARACTERS = 2, 4, 4000
@@ -171,7 +172,7 @@ def _summary(run: Run) -> Summary:
 
 def _cautions(run: Run) -> list[str]:
     diagnostic = [DIAGNOSTIC] if any(known(run.rows, "label/diagnostic")) else []
-    alarms = (collapse(run.rows), hacking(run.rows))
+    alarms = (collapse(run.rows), hacking(run.rows), no_gain(run.steps))
     return diagnostic + [str(alarm) for alarm in alarms if alarm is not None]
 
 

@@ -1,11 +1,12 @@
 """From a config's ``select`` section to the selector it names, and what can be seen of it before a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from effrl import plugins
 from effrl.config.schema import Config
 from effrl.config.select import (
     BandSelect,
+    CalibratedSelect,
     CurriculumSelect,
     DotsSelect,
     PluginSelect,
@@ -14,18 +15,23 @@ from effrl.config.select import (
     UniformSelect,
 )
 from effrl.data.survey import Survey
-from effrl.models import ModelFacts
+from effrl.difficulty.calibrated import CalibratedPredictor
+from effrl.models import ModelFacts, locate
 from effrl.protocols import Selector
+from effrl.seeds import derive
 from effrl.select.band import BandSelector
+from effrl.select.calibrated import CalibratedSelector, NearTarget
+from effrl.select.control import ControlledSelector
 from effrl.select.curriculum import CurriculumSelector, check_curriculum
 from effrl.select.dots.build import check_dots, dots
+from effrl.select.embedded import Note, embedded_pool
 from effrl.select.mixed import Make, Pools, mixed, uniform
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.ufo.build import check_ufo, ufo
 from effrl.types import Prompt
 
 
-def selector(config: Config, pools: Pools, note: Callable[[str], None]) -> Selector:
+def selector(config: Config, pools: Pools, note: Note) -> Selector:
     """The selector of a run, over one pool, or over several with weights; ``note`` gets a line on what took time.
 
     Raises:
@@ -46,6 +52,8 @@ def selector(config: Config, pools: Pools, note: Callable[[str], None]) -> Selec
             return mixed(pools, seed, ufo(section))
         case DotsSelect() as section:
             return mixed(pools, seed, dots(config, section, note))
+        case CalibratedSelect() as section:
+            return mixed(pools, seed, _calibrated(config, section, note))
         case PluginSelect(kind=kind):
             prompts = [prompt for _, part in pools for prompt in part]
             made: Selector = plugins.load("select.kind", kind)(prompts, seed)
@@ -77,6 +85,27 @@ def _band(config: BandSelect) -> Make:
 def _curriculum(config: CurriculumSelect, draws: int) -> Make:
     def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
         return CurriculumSelector(prompts, seed, config.column, max(1, round(config.grow * draws * share)))
+
+    return make
+
+
+def _calibrated(config: Config, select: CalibratedSelect, note: Note) -> Make:
+    model = locate(select.embeddings or config.model.path)
+
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        limit = select.pool and max(1, round(select.pool * share))
+        pool = embedded_pool(prompts, limit, model, "layers", seed, note)
+        aim = NearTarget(
+            reference=max(2, round(select.reference * share)),
+            target=select.target,
+            temperature=select.temperature,
+            keep=select.keep,
+            rest=select.rest,
+            candidates=select.candidates,
+            quota=select.quota,
+        )
+        zone = CalibratedSelector(pool.prompts, seed, CalibratedPredictor(pool.rows), aim, select.certainties)
+        return ControlledSelector(pool.prompts, derive(seed, "control"), zone, select.control)
 
     return make
 

@@ -56,7 +56,11 @@ class RankedSelector(PoolSelector):
     def draw(self, count: int) -> list[int]:
         """The ``count`` smallest keys."""
         self._draws += 1
-        return smallest(self.keys(np.random.default_rng(derive(self._seed, "ranked", self._draws))), count)
+        return self.choose(self.keys(np.random.default_rng(derive(self._seed, "ranked", self._draws))), count)
+
+    def choose(self, keys: Float64, count: int) -> list[int]:
+        """Which prompts to draw, by their keys."""
+        return smallest(keys, count)
 
 
 class TurnSelector(RankedSelector):

@@ -1,7 +1,7 @@
 """Uniform selection: every prompt once per epoch, in a seeded order. The baseline that every selector must beat."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from effrl.seeds import stream
@@ -43,21 +43,28 @@ class UniformSelector(PoolSelector):
         self._position = state["position"]
         self._deferred = deque(self.index[prompt_id] for prompt_id in state["deferred"])
 
-    def draw(self, count: int) -> list[int]:
-        """``count`` different prompts; at most all of them, so that the inner loop always finds one."""
+    def draw(self, count: int, but: Collection[int] = ()) -> list[int]:
+        """``count`` different prompts, none of those in ``but``; so many must be left, or this would not end.
+
+        What is passed over is drawn by the next call that may.
+        """
         chosen: dict[int, None] = {}
-        while len(chosen) < count and self._deferred:
-            chosen[self._deferred.popleft()] = None
+        waiting, self._deferred = self._deferred, deque()
         while len(chosen) < count:
-            if self._position == len(self._order):
-                self._enter(self._epoch + 1)
-            candidate = self._order[self._position]
-            self._position += 1
-            if candidate in chosen:
+            candidate = waiting.popleft() if waiting else self._next()
+            if candidate in chosen or candidate in but:
                 self._deferred.append(candidate)
             else:
                 chosen[candidate] = None
+        self._deferred.extend(waiting)
         return list(chosen)
+
+    def _next(self) -> int:
+        if self._position == len(self._order):
+            self._enter(self._epoch + 1)
+        self._position += 1
+        candidate: int = self._order[self._position - 1]
+        return candidate
 
     def _enter(self, epoch: int) -> None:
         self._epoch = epoch

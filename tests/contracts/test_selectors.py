@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from effrl.config.select import DotsSelect
+from effrl.difficulty.calibrated import CalibratedPredictor
 from effrl.difficulty.online import Refitting
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
+from effrl.select.calibrated import CalibratedSelector, NearTarget
+from effrl.select.control import ControlledSelector
 from effrl.select.curriculum import CurriculumSelector
 from effrl.select.dots.selector import DotsSelector, Predict
 from effrl.select.mixed import mixed, uniform
@@ -45,6 +48,22 @@ class TestThompson(SelectorContract):
         return ThompsonSelector(prompts, seed, target=0.5, prior=1.0, memory=0.5)
 
 
+class TestCalibrated(SelectorContract):
+    """Ready after 16 groups, under control; prompts of a level are neighbours."""
+
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        levels = [prompt.meta["level"] for prompt in prompts]
+        embeddings = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)[levels]
+        aim = NearTarget(reference=16, candidates=30)
+        zone = CalibratedSelector(prompts, seed, CalibratedPredictor(embeddings), aim)
+        return ControlledSelector(prompts, seed, zone, 0.25)
+
+
+class TestUncontrolledUfo(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return ControlledSelector(prompts, seed, UfoSelector(prompts, seed), 0.0)
+
+
 class TestDotsUnmeasured(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         return DotsSelector(prompts, seed, lambda rounds: constant(len(prompts)))
@@ -63,7 +82,9 @@ class TestDotsFittedInTheRun(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         levels = [prompt.meta["level"] for prompt in prompts]
         embeddings = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)[levels]
-        selector = DotsSelector(prompts, seed, Refitting(embeddings, DotsSelect(hidden=4, layers=1, epochs=1), seed), 4)
+        selector = DotsSelector(
+            prompts, seed, Refitting(embeddings, DotsSelect(hidden=4, layers=1, epochs=1), seed, 8), 4
+        )
         for step in (1, 3, 5):
             request = selector.request(step)
             assert request is not None

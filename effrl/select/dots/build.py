@@ -1,26 +1,23 @@
 """From a ``select: {kind: dots}`` section to selectors with predictors over embedded pools."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from effrl.config.schema import Config
 from effrl.config.select import DotsSelect
-from effrl.difficulty.embedding import POOLING, embedded
+from effrl.difficulty.embedding import POOLING
 from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model, fingerprint, locate
 from effrl.seeds import derive
+from effrl.select.control import ControlledSelector
 from effrl.select.dots.selector import DotsSelector, Predictor
+from effrl.select.embedded import Note, embedded_pool
 from effrl.select.mixed import Make
 from effrl.types import Float32, Prompt
 
 if TYPE_CHECKING:
     from effrl.difficulty.network import DifficultyNetwork
-
-Note = Callable[[str], None]
-"""Gets one line for the user."""
 
 
 def check_dots(select: DotsSelect, prompts: int, policy: ModelFacts) -> None:
@@ -49,15 +46,13 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
     """Makes the selector of each pool; each is embedded, and has a predictor of its own."""
     model = locate(select.embeddings or config.model.path)
 
-    def make(prompts: Sequence[Prompt], seed: int, share: float) -> DotsSelector:
-        pool = _part(prompts, select.pool and max(1, round(select.pool * share)), seed, note)
-        found = embedded(model, [prompt.text for prompt in pool])
-        made = "found embedded" if found.seconds is None else f"embedded in {found.seconds:.1f} s"
-        note(f"select: {len(pool):,} prompts {made} with {model.name}, {found.rows.shape[1]} dimensions: {found.path}")
-        return DotsSelector(
-            pool,
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> ControlledSelector:
+        limit = select.pool and max(1, round(select.pool * share))
+        pool = embedded_pool(prompts, limit, model, POOLING, seed, note)
+        zone = DotsSelector(
+            pool.prompts,
             seed,
-            _predictor(select, model, found.rows, seed, config.rollout.per_prompt),
+            _predictor(select, model, pool.rows, seed, config.rollout.per_prompt),
             reference=max(2, round(select.references(config.rollout.prompts) * share)),
             steps=select.steps,
             target=select.target,
@@ -66,7 +61,9 @@ def dots(config: Config, select: DotsSelect, note: Note) -> Make:
             keep=select.keep,
             recent=select.recent,
             tries=config.rollout.per_prompt,
+            quota=select.quota,
         )
+        return ControlledSelector(pool.prompts, derive(seed, "control"), zone, select.control)
 
     return make
 
@@ -87,12 +84,3 @@ def _saved(path: Path, model: Path, dimension: int) -> "DifficultyNetwork":
 
     network, _ = load(path, fingerprint(model), POOLING, dimension)
     return network
-
-
-def _part(prompts: Sequence[Prompt], limit: int | None, seed: int, note: Note) -> Sequence[Prompt]:
-    """All prompts; or so many of them at random, in the order of the pool, and a line that says so."""
-    if limit is None or limit >= len(prompts):
-        return prompts
-    chosen = np.random.default_rng(derive(seed, "pool")).choice(len(prompts), limit, replace=False)
-    note(f"select: chooses among {limit:,} of {len(prompts):,} prompts, drawn at random (select.pool)")
-    return [prompts[index] for index in np.sort(chosen)]

@@ -16,6 +16,7 @@ from effrl.protocols import LookAhead
 from effrl.seeds import derive
 from effrl.select.dots.gumbel import keys
 from effrl.select.ranked import RankedSelector
+from effrl.select.strata import strata, within_quotas
 from effrl.types import Float64, Observation, Prompt
 
 Predict = Callable[[Sequence[int], Sequence[float]], Float64]
@@ -54,6 +55,7 @@ class DotsSelector(RankedSelector):
         keep: int = 16,
         recent: int = 1,
         tries: int = 8,
+        quota: float | None = None,
     ) -> None:
         """Start without measurements.
 
@@ -70,6 +72,7 @@ class DotsSelector(RankedSelector):
             recent: earlier rounds whose groups refer too, beside the references of the round that begins; less than
                 ``keep``.
             tries: rollouts that a pass rate is measured in, which limits how well it can be predicted.
+            quota: of each stratum's prompts (:mod:`effrl.select.strata`) in a draw; the paper has none.
 
         Raises:
             ValueError: there are no prompts, or two of them share an id.
@@ -78,6 +81,7 @@ class DotsSelector(RankedSelector):
         self._predictor, self._reference, self._steps = predictor, reference, steps
         self._target, self._temperature = target, temperature
         self._warmup, self._keep, self._recent, self._tries = warmup, keep, recent, tries
+        self._strata, self._quota = strata(self.prompts), quota
         self._rounds: list[Round] = []
         self._round: int | None = None
         self._drawn: dict[int, None] = {}
@@ -137,6 +141,23 @@ class DotsSelector(RankedSelector):
         found = keys(self.difficulty, self._target, self._temperature, random)
         found[list(self._drawn)] = np.inf
         return found
+
+    @property
+    def ready(self) -> bool:
+        """Whether it predicts by now: not in a warm-up."""
+        return bool(self._references)
+
+    def renew(self) -> None:
+        """Begin another round: its references show what the policy of now finds hard."""
+        self._round = None
+
+    def choose(self, keys: Float64, count: int) -> list[int]:
+        """The smallest keys within the quotas of their strata."""
+        if self._quota is None:
+            return super().choose(keys, count)
+        open_ = np.flatnonzero(np.isfinite(keys))
+        order = open_[np.argsort(keys[open_], kind="stable")]
+        return within_quotas(order.tolist(), self._strata, count, self._quota)
 
     def learn(self, index: int, seen: Observation) -> None:
         """Keep the outcome for the next fit; in this round the references alone tell what the policy finds hard."""

@@ -6,6 +6,8 @@ from effrl.config.schema import Config
 from effrl.config.select import UfoSelect
 from effrl.data.survey import Survey
 from effrl.errors import UserError
+from effrl.seeds import derive
+from effrl.select.control import ControlledSelector
 from effrl.select.mixed import Make
 from effrl.select.ufo.selector import UfoSelector
 from effrl.select.ufo.zone import kept
@@ -30,7 +32,8 @@ def check_ufo(config: Config, select: UfoSelect, train: Survey) -> None:
 def ufo(select: UfoSelect) -> Make:
     """Makes the selector of each pool."""
 
-    def make(prompts: Sequence[Prompt], seed: int, share: float) -> UfoSelector:
-        return UfoSelector(prompts, seed, select.ratio, select.center, select.rescore_every)
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> ControlledSelector:
+        zone = UfoSelector(prompts, seed, select.ratio, select.center, select.rescore_every, select.quota)
+        return ControlledSelector(prompts, derive(seed, "control"), zone, select.control)
 
     return make

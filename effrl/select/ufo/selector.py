@@ -10,6 +10,7 @@ from effrl.config.select import Center
 from effrl.protocols import LookAhead
 from effrl.seeds import derive
 from effrl.select.pool import PoolSelector
+from effrl.select.strata import strata, within_quotas
 from effrl.select.ufo.zone import kept, scores, zone
 from effrl.select.uniform import UniformSelector
 from effrl.types import Observation, Prompt
@@ -32,6 +33,7 @@ class UfoSelector(PoolSelector):
         ratio: float = 0.1,
         center: Center = "mean",
         rescore_every: int | None = None,
+        quota: float | None = None,
     ) -> None:
         """Start without scores.
 
@@ -41,13 +43,25 @@ class UfoSelector(PoolSelector):
             ratio: share of the scored prompts that is in the zone, rounded down, but at least one.
             center: where the zone lies.
             rescore_every: steps after which the policy has moved so far that all is found out anew; None: never.
+            quota: of each stratum's prompts (:mod:`effrl.select.strata`) in the zone; the paper has none.
 
         Raises:
             ValueError: there are no prompts, or two of them share an id.
         """
         super().__init__(prompts, seed)
         self._ratio, self._center, self._every = ratio, center, rescore_every
+        self._strata, self._quota = strata(self.prompts), quota
+        self._round: int | None = None
         self._enter(None, {})
+
+    @property
+    def ready(self) -> bool:
+        """Whether certainties are known."""
+        return bool(self._certainty)
+
+    def renew(self) -> None:
+        """Ask for certainties anew; until they come, the zone stays."""
+        self._round = None
 
     def request(self, step: int) -> LookAhead | None:
         """The whole pool, where nothing is known yet or what is known is too old."""
@@ -107,7 +121,10 @@ class UfoSelector(PoolSelector):
         size = len(self.prompts)
         if scored:
             order = zone(np.array(list(self._certainty.values())), 1.0, self._center)
-            self._nearest, size = [scored[place] for place in order], kept(len(scored), self._ratio)
+            size = kept(len(scored), self._ratio)
+            ranked = [scored[place] for place in order]
+            inside = within_quotas(ranked, self._strata, size, self._quota)
+            self._nearest = list(dict.fromkeys([*inside, *ranked]))
         chosen = [self.prompts[index] for index in sorted(self._nearest[:size])]
         self._zone = UniformSelector(chosen, derive(self._seed, "zone", number or 0))
 

@@ -138,7 +138,7 @@ def test_resumed_equals_uninterrupted_with_a_network_fitted_in_the_run(done: int
     how = DotsSelect(hidden=8, layers=1, epochs=2)
 
     def made() -> DotsSelector:
-        return DotsSelector(pool(SIZE), 1, Refitting(embeddings, how, 1), 6, warmup=1, keep=how.keep)
+        return DotsSelector(pool(SIZE), 1, Refitting(embeddings, how, 1, 8), 6, warmup=1, keep=how.keep)
 
     def step(dots: DotsSelector, number: int) -> tuple[list[int], dict[str, float]]:
         if request := dots.request(number):

@@ -13,8 +13,8 @@ from effrl.difficulty.saved import Card, save
 from effrl.errors import UserError
 from effrl.models import TINY, find_model, fingerprint
 from effrl.select.build import selector
+from effrl.select.control import ControlledSelector
 from effrl.select.dots.build import check_dots
-from effrl.select.dots.selector import DotsSelector
 from effrl.select.mixed import MixedSelector
 
 
@@ -43,7 +43,7 @@ def test_a_quarter_of_a_step_is_measured_by_default(prompts: int, given: int | N
 
 def test_a_run_draws_uniformly_and_fits_later() -> None:
     dots, notes = made(config())
-    assert isinstance(dots, DotsSelector) and len(dots.prompts) == 40
+    assert isinstance(dots, ControlledSelector) and len(dots.prompts) == 40
     assert [len(request.prompts) for step in (1, 3, 5) if (request := dots.request(step))] == [0, 0, 4]
     assert len(notes) == 1 and "40 prompts embedded in" in notes[0] and "128 dimensions" in notes[0]
     assert "found embedded" in made(config())[1][0], "the second run has them already"
