@@ -136,11 +136,15 @@ def score(
     model: Annotated[str, typer.Option(help="A model directory, a hub name, or tiny.")],
     ratio: Annotated[float, typer.Option(min=0, max=1, help="Share of the rows to select.")] = 0.1,
     center: Annotated[Literal["mean", "median"], typer.Option(help="Middle of the zone.")] = "mean",
+    normalise: Annotated[
+        Literal["none", "length"], typer.Option(help="Product of the target's token probabilities, or geometric mean.")
+    ] = "none",
     target: Annotated[
-        Literal["final_answer", "full_solution"], typer.Option(help="What of a label is scored.")
-    ] = "final_answer",
+        Literal["final_answer", "full_solution"] | None,
+        typer.Option(help="What of a label is scored; by default its work, if most labels have any."),
+    ] = None,
     prefix: Annotated[
-        str | None, typer.Option(help="Text between prompt and target; what template or system prompt ask for.")
+        str | None, typer.Option(help="Text between prompt and answer; by default what prompts or reward say.")
     ] = None,
     template: Annotated[str, typer.Option(help="As data.template: a name, or a text with {prompt}.")] = "plain",
     system: Annotated[str | None, typer.Option(help="System prompt, as data.system.")] = None,
@@ -153,13 +157,19 @@ def score(
     out: Annotated[Path, typer.Option(help="JSON Lines or Parquet file to write; a picture lies beside it.")] = Path(
         "scores.jsonl"
     ),
+    check: Annotated[
+        int | None, typer.Option(min=8, help="Roll out so many prompts, to see whether the score tells anything.")
+    ] = None,
+    reward: Annotated[str | None, typer.Option(help="As reward.kind: how outcomes are read.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of a rollout of --check.")] = 256,
 ) -> None:
     """Find the rows worth training on, one forward pass each: effrl score 'tasks:chain' --model tiny --prefix '#'."""
     from deploy.commands import score
 
     wish = score.Wish(
-        model, ratio, center, target, prefix, template, system, chat_template_kwargs, batch_tokens, workers, gpus, out
-    )
+        model, ratio, center, normalise, target, prefix, template, system, chat_template_kwargs, batch_tokens, workers,
+        gpus, out, check, reward, max_tokens,
+    )  # fmt: skip
     score.score(source, wish, console)
 
 

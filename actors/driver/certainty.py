@@ -1,14 +1,15 @@
-"""How sure the policy of the moment is of given answers: one forward pass each, and not a token generated."""
+"""How sure the policy of the moment is of given answers, by one forward pass each, or of what it sampled itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.wait import answer
+from effrl.config.select import Normalise, TargetForm
 from effrl.errors import RunError, UserError
 from effrl.protocols import Learner
 from effrl.select.ufo.zone import certainty
-from effrl.types import Continuation, Float32, Prompt
+from effrl.types import Continuation, Float32, Prompt, Rollout
 
 CHUNK = 1024
 """Prompts that are tokenised together: what a wait lasts for, and what a message may hold."""
@@ -21,20 +22,21 @@ class Aim:
     prompt: Prompt
     target: str
     source: str
-    """Where it comes from: ``gold`` or ``vote``."""
+    """Where it comes from: ``gold``, ``vote`` or ``sample``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certainty:
-    """What one forward pass found out."""
+    """What one forward pass, or one rollout, found out."""
 
     aim: Aim
+    normalise: Normalise
     value: float
     """In [0, 1] (:func:`effrl.select.ufo.zone.certainty`)."""
     tokens: int
     """Of the target."""
     forward_tokens: int
-    """Of prompt, prefix and target."""
+    """Of prompt, prefix and target; 0 where the target was sampled, which needs no pass."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -42,6 +44,7 @@ class Certainty:
         return {
             "prompt_id": self.aim.prompt.id,
             "certainty": self.value,
+            "normalise": self.normalise,
             "label_source": self.aim.source,
             "target_tokens": self.tokens,
         }
@@ -58,24 +61,30 @@ class CertaintyService:
     """Longest sequence, in tokens."""
     wait_s: float
 
-    async def __call__(self, aims: Sequence[Aim], prefix: str) -> tuple[int, list[Certainty]]:
+    async def __call__(self, aims: Sequence[Aim], form: TargetForm) -> tuple[int, list[Certainty]]:
         """The version that scored, and one certainty per aim, in order; what is longer than the context is left out."""
         texts: list[Continuation] = []
         for start in range(0, len(aims), CHUNK):
             asked = [(aim.prompt, aim.target) for aim in aims[start : start + CHUNK]]
-            tokenised = self.rollout_worker.target_ids.remote(asked, prefix)
+            tokenised = self.rollout_worker.target_ids.remote(asked, form.prefix)
             texts += await answer(tokenised, self.wait_s, "tokenised targets", "rollout")
         fitting = [(aim, text) for aim, text in zip(aims, texts, strict=True) if len(text.ids) <= self.context]
         version, logprobs = await self.learner.logprobs([text for _, text in fitting])
         return version, [
-            Certainty(aim, _certainty(aim, values), text.tokens, len(text.ids))
+            Certainty(aim, form.normalise, _certainty(aim, values, form), text.tokens, len(text.ids))
             for (aim, text), values in zip(fitting, logprobs, strict=True)
         ]
 
 
-def _certainty(aim: Aim, logprobs: Float32) -> float:
+def of_sample(prompt: Prompt, rollout: Rollout, form: TargetForm) -> Certainty:
+    """How probable a policy's own completion was when it was sampled, by the engine's log-probs."""
+    aim = Aim(prompt, rollout.text, "sample")
+    return Certainty(aim, form.normalise, _certainty(aim, rollout.logprobs, form), len(rollout.token_ids), 0)
+
+
+def _certainty(aim: Aim, logprobs: Float32, form: TargetForm) -> float:
     try:
-        return certainty(logprobs.tolist())
+        return certainty(logprobs.tolist(), form.normalise)
     except ValueError as error:
         raise RunError(f"prompt {aim.prompt.id} cannot be scored: {error}") from error
 

@@ -47,6 +47,7 @@ from effrl.run.recording import spans_of
 from effrl.run.resume import StartPoint
 from effrl.run.sinks import sinks
 from effrl.run.timeline import DRIVER, Timeline
+from effrl.select.build import form_of
 from effrl.select.ufo.records import ScoreRecords
 from effrl.stages import OneStage, TrainingStage
 from effrl.types import Prompt, Step
@@ -121,8 +122,9 @@ class Driver:
         reads_clusters, longest = config.label.reads_clusters, config.rollout.max_tokens
         rewards = RewardService(cluster.reward, clock, wait_s, config.reward, longest, reads_clusters)
         certainty = CertaintyService(learner, cluster.rollout["rollout-0"], self.preflight.context, wait_s)
+        form = form_of(config, self.preflight.train)
         records = ScoreRecords(self.directory.scores, self.preflight.model.path)
-        scout = Scout(cluster.data, sampler, rewards, oracle, config, clock, certainty, records)
+        scout = Scout(cluster.data, sampler, rewards, oracle, config, form, clock, certainty, records)
         self.rollouts = RolloutService(
             cluster.data, sampler, config, self.start.attempt, clock, scout, refills=self._refills_before()
         )

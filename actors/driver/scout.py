@@ -1,15 +1,15 @@
 """The scout: finds out what a selector asks about prompts, with the policy of the moment, before it chooses."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.driver.certainty import CHUNK, Aim, CertaintyService, nothing_scored
+from actors.driver.certainty import CHUNK, Aim, Certainty, CertaintyService, nothing_scored, of_sample
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampled, Sampler, SampleRequest
 from actors.wait import answer
 from effrl.config.schema import Config
-from effrl.config.select import Target
+from effrl.config.select import Target, TargetForm
 from effrl.protocols import LookAhead, Oracle
 from effrl.questions import Label, Question, Reply, Standing
 from effrl.run.metrics import Stopwatch
@@ -28,6 +28,8 @@ class Scout:
     rewards: RewardService
     oracle: Oracle
     config: Config
+    form: TargetForm
+    """What certainties are of."""
     clock: Stopwatch
     certainty: CertaintyService
     records: ScoreRecords
@@ -68,15 +70,15 @@ class Scout:
         """What looking ahead for a step cost; nothing where nothing was looked at."""
         return self._metrics.pop(step, {})
 
-    async def _sample(self, step: Step, prompts: Sequence[Prompt]) -> dict[str, Sampled]:
-        results = await self.sampler([self._request(step, prompt) for prompt in prompts])
+    async def _sample(self, step: Step, prompts: Sequence[Prompt], rollouts: int | None = None) -> dict[str, Sampled]:
+        """So many rollouts of each prompt, those of a group by default."""
+        count = rollouts or self.config.rollout.per_prompt
+        results = await self.sampler([self._request(step, prompt, count) for prompt in prompts])
         return {prompt.id: result for prompt, result in zip(prompts, results, strict=True)}
 
-    def _request(self, step: Step, prompt: Prompt) -> SampleRequest:
+    def _request(self, step: Step, prompt: Prompt, count: int) -> SampleRequest:
         rollout = self.config.rollout
-        seeds = tuple(
-            derive(self.config.run.seed, "scout", step.number, prompt.id, n) for n in range(rollout.per_prompt)
-        )
+        seeds = tuple(derive(self.config.run.seed, "scout", step.number, prompt.id, n) for n in range(count))
         return SampleRequest(prompt, seeds, rollout.max_tokens, rollout.temperature, rollout.stop)
 
     async def _pass_rates(self, step: Step, prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> dict[str, float]:
@@ -103,10 +105,14 @@ class Scout:
         Returns:
             What was sampled to find targets, and metrics of what the rest cost.
         """
-        select = self.config.certainty
-        aims, sampled = await self._aims(step, prompts, select.target)
-        version, found = await self.certainty(aims, select.prefix)
-        without_target, too_long = len(prompts) - len(aims), len(aims) - len(found)
+        if self.form.target == "own_sample":
+            sampled = await self._in_chunks(step, prompts, 1)
+            version, found = _own(prompts, sampled, self.form)
+            without_target, too_long = len(prompts) - len(found), 0
+        else:
+            aims, sampled = await self._aims(step, prompts, self.form.target)
+            version, found = await self.certainty(aims, self.form)
+            without_target, too_long = len(prompts) - len(aims), len(aims) - len(found)
         if not found:
             raise nothing_scored(len(prompts), without_target, too_long)
         reasons = await self._tell(step, {entry.aim.prompt.id: entry.value for entry in found})
@@ -114,7 +120,7 @@ class Scout:
         return sampled, {
             "scout/without_target": without_target,
             "scout/too_long": too_long,
-            "scout/forwards": len(found),
+            "scout/forwards": sum(entry.forward_tokens > 0 for entry in found),
             "scout/forward_tokens": sum(entry.forward_tokens for entry in found),
         }
 
@@ -146,20 +152,37 @@ class Scout:
         return _labels(replies)
 
     async def _polled(self, step: Step, prompts: Sequence[Prompt]) -> tuple[list[ReadGroup], dict[str, Sampled]]:
-        """Rollouts of prompts and their answers, so many prompts at a time that no wait lasts for a whole pool."""
+        """Rollouts of prompts and their answers."""
+        sampled = await self._in_chunks(step, prompts)
         read: list[ReadGroup] = []
-        sampled: dict[str, Sampled] = {}
-        for start in range(0, len(prompts), CHUNK):
-            part = prompts[start : start + CHUNK]
-            results = await self._sample(step, part)
-            read += await self.rewards.answers(_groups(part, list(results.values())))
-            sampled |= results
+        for part in _chunks(prompts):
+            read += await self.rewards.answers(_groups(part, [sampled[prompt.id] for prompt in part]))
         return read, sampled
+
+    async def _in_chunks(
+        self, step: Step, prompts: Sequence[Prompt], rollouts: int | None = None
+    ) -> dict[str, Sampled]:
+        """Rollouts of so many prompts at a time that no wait lasts for a whole pool."""
+        sampled: dict[str, Sampled] = {}
+        for part in _chunks(prompts):
+            sampled |= await self._sample(step, part, rollouts)
+        return sampled
 
     async def _tell(self, step: Step, found: Mapping[str, float]) -> Mapping[str, Mapping[str, float | bool]]:
         """Tell the selector; what it makes of each prompt comes back, if it says so."""
         wait_s = self.config.cluster.wait_s
         return await answer(self.data.receive.remote(step.number, found), wait_s, "what the scout found", "data")
+
+
+def _chunks(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
+    return (prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK))
+
+
+def _own(prompts: Sequence[Prompt], sampled: Mapping[str, Sampled], form: TargetForm) -> tuple[int, list[Certainty]]:
+    """The version that sampled, and one certainty per prompt; those that the engine failed are left out."""
+    drawn = [(prompt, rollout) for prompt in prompts for rollout in sampled[prompt.id].rollouts if not rollout.failed]
+    version = max((rollout.version_max for _, rollout in drawn), default=0)
+    return version, [of_sample(prompt, rollout, form) for prompt, rollout in drawn]
 
 
 def _groups(prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> list[Group]:

@@ -14,16 +14,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 import effrl
+from deploy.commands.score_check import ROLLOUTS, check_scores
 from effrl.config import load
 from effrl.config.data import DataConfig
-from effrl.config.select import Center, Target, prefix_of
+from effrl.config.schema import Config
+from effrl.config.select import Center, Normalise, Target, target_or_default
 from effrl.config.template import ChatArgument
 from effrl.data.reader import read
 from effrl.data.render import Renderer
 from effrl.data.samples import Conversations
+from effrl.data.survey import survey
 from effrl.data.tokenizer import load_tokenizer
 from effrl.errors import Malformed, UserError
 from effrl.models import ModelFacts, find_model, fingerprint
+from effrl.select.ufo.build import prefix_of, worked
 from effrl.select.ufo.cache import ScoreCache, ScoredPrompt, ScoringKey, digest_of
 from effrl.select.ufo.picture import draw
 from effrl.select.ufo.target import target_of
@@ -40,9 +44,11 @@ class Wish:
     model: str
     ratio: float
     center: Center
-    target: Target
+    normalise: Normalise
+    target: Target | None
+    """By default full_solution where most labels are worked out, else final_answer."""
     prefix: str | None
-    """By default what template or system prompt ask for."""
+    """By default what template, system prompt or reward say."""
     template: str
     system: str | None
     chat_template_kwargs: str
@@ -51,15 +57,28 @@ class Wish:
     workers: int
     gpus: float
     out: Path
+    check: int | None
+    """Prompts to roll out, to see whether the score tells anything."""
+    reward: str | None
+    """Kind of the reward that reads their outcomes, and the form of an answer."""
+    max_tokens: int
+    """Of such a rollout."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetedRow:
     """A row with a target."""
 
-    id: str
-    content: str | tuple[Message, ...]
+    prompt: Prompt
     target: str
+
+    @property
+    def id(self) -> str:
+        return self.prompt.id
+
+    @property
+    def content(self) -> str | tuple[Message, ...]:
+        return self.prompt.content
 
     @property
     def digest(self) -> str:
@@ -76,30 +95,56 @@ def score(source: str, wish: Wish, console: Console) -> None:
         RunError: a worker failed.
     """
     _check_out(wish.out)
-    settings = load.validate(
-        {
-            "model": {"path": wish.model, "chat_template_kwargs": _mapping(wish.chat_template_kwargs)},
-            "data": {"train": source, "template": wish.template, "system": wish.system},
-        },
-        "effrl score",
-    )
+    settings = _settings(source, wish)
     config, arguments = settings.data, settings.model.chat_template_kwargs
-    prefix = prefix_of(wish.target, wish.prefix, config.form)
+    target, why = _target(config, wish)
+    prefix = prefix_of(target, wish.prefix, settings)
     if prefix is None:
         raise UserError(
-            "neither --template nor --system says how an answer begins: set --prefix to what the model writes before"
-            " it, such as '#', or to '' where it begins with the answer"
+            "neither --template, --system nor --reward says how an answer begins: set --prefix to what the model writes"
+            " before it, such as '#', or to '' where it begins with the answer"
         )
     model = find_model(wish.model)
-    candidates, without = _candidates(config, wish)
+    candidates, without = _candidates(config, target)
     _check_model(model, arguments, candidates)
-    key = ScoringKey(fingerprint(model.path), wish.target, prefix, config.template, config.system, arguments)
+    key = ScoringKey(fingerprint(model.path), target, prefix, config.template, config.system, arguments)
     cache = ScoreCache(cache_of(wish.out), key)
     missing = {candidate.digest: candidate for candidate in candidates if candidate.digest not in cache.known}
     console.print(_headline(source, wish, candidates, missing), highlight=False, soft_wrap=True)
+    console.print(f"scored: {target}{why}, {_before(prefix)}", highlight=False, soft_wrap=True, markup=False)
     if missing:
         _score(list(missing.values()), model, key, wish, cache, console)
     _conclude(candidates, without, cache.known, wish, console)
+    if wish.check:
+        scored = [(row.prompt, entry) for row in candidates if (entry := cache.known[row.digest]).certainty is not None]
+        prompts, entries = zip(*scored, strict=True)
+        check_scores(settings, prompts, entries, wish.ratio, wish.check, console)
+
+
+def _settings(source: str, wish: Wish) -> Config:
+    """The config that the options amount to."""
+    return load.validate(
+        {
+            "model": {"path": wish.model, "chat_template_kwargs": _mapping(wish.chat_template_kwargs)},
+            "data": {"train": source, "eval": source, "template": wish.template, "system": wish.system},
+            "rollout": {"max_tokens": wish.max_tokens},
+            "eval": {"per_prompt": ROLLOUTS},
+            **({"reward": {"kind": wish.reward}} if wish.reward else {}),
+        },
+        "effrl score",
+    )
+
+
+def _target(config: DataConfig, wish: Wish) -> tuple[Target, str]:
+    """What is scored, and why, where nobody said it."""
+    if wish.target is not None:
+        return wish.target, ""
+    found = survey(config.train, config.form)
+    return target_or_default(None, found.mostly_worked), f" ({worked(found.worked, found.labelled)})"
+
+
+def _before(prefix: str) -> str:
+    return f"after {prefix!r}" if prefix else "right after the prompt"
 
 
 def cache_of(out: Path) -> Path:
@@ -116,14 +161,14 @@ def _check_out(out: Path) -> None:
         raise UserError(f"{out} exists, and not from this command: choose another --out, or delete it")
 
 
-def _candidates(config: DataConfig, wish: Wish) -> tuple[list[TargetedRow], int]:
+def _candidates(config: DataConfig, kind: Target) -> tuple[list[TargetedRow], int]:
     """Rows with a target, and the number of those without."""
     found, without = [], 0
     for row in read(config.train, config.form):
-        target = target_of(wish.target, row.label, None)
+        target = target_of(kind, row.label, None)
         without += target is None
         if target is not None:
-            found.append(TargetedRow(row.prompt.id, row.prompt.content, target))
+            found.append(TargetedRow(row.prompt, target))
     if not found:
         raise UserError(
             "no row has a label to score: name their key, for example effrl score 'rows.jsonl?label=answer'"
@@ -152,7 +197,7 @@ def _check_model(model: ModelFacts, arguments: Mapping[str, ChatArgument], candi
         raise UserError(f"{model.path} has no fast tokenizer, and no other tells where tokens are: use another model")
     tried = Conversations()
     for candidate in candidates:
-        tried.add(Prompt(candidate.id, candidate.content))
+        tried.add(candidate.prompt)
     for prompt in tried.kept:
         try:
             renderer.text(prompt.content)
@@ -206,7 +251,9 @@ def _conclude(
     """Choose the zone, write everything, and say it."""
     found = [(candidate, known[candidate.digest]) for candidate in candidates]
     scored = [
-        (candidate.id, entry.certainty, entry.tokens) for candidate, entry in found if entry.certainty is not None
+        (candidate.id, entry.normalised(wish.normalise), entry.tokens)
+        for candidate, entry in found
+        if entry.certainty is not None
     ]
     if not scored:
         raise UserError(f"every row is longer than the context of {wish.model} with its target: nothing is scored")

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from effrl.config.section import LocalPath, PositiveFloat, PositiveInt, Section, expanded
-from effrl.config.template import Form, Template, check_system, check_template
+from effrl.config.template import PLAIN, Form, Template, check_system, check_template
 from effrl.tasks import gym
 from effrl.tasks.source import FAMILIES, Split, level_range
 
@@ -144,12 +144,14 @@ class TaskSource(Section):
     """First and last level, such as ``0-2``, or one level; all by default."""
     kinds: str | None = None
     """Kinds to draw, such as ``abc``; one that stands there twice is drawn twice as often. All by default."""
+    labels: Literal["answers", "solutions"] = "answers"
+    """What a label is: the bare answer, or the worked solution that ends in it, as the tiny models write one."""
 
     @model_validator(mode="after")
     def _of_the_family(self) -> "TaskSource":
         if self.name in gym.NAMES:
-            if self.levels or self.kinds:
-                raise ValueError(f"tasks:{self.name} has no levels and no kinds: leave them out")
+            if self.levels or self.kinds or self.labels == "solutions":
+                raise ValueError(f"tasks:{self.name} has no levels, no kinds and no solutions: leave them out")
             return self
         family = FAMILIES[self.name]
         level_range(self.name, self.levels)
@@ -237,6 +239,13 @@ class DataConfig(Section):
     def form(self) -> Form:
         """What :func:`effrl.data.reader.read` makes of each row's prompt."""
         return Form(self.template, self.system)
+
+    @property
+    def mark(self) -> str | None:
+        """``#``, which the built-in models write before an answer, where prompts are put as they know them."""
+        parts = [part.source for part in self.train.parts] if isinstance(self.train, MixSource) else [self.train]
+        ours = all(isinstance(part, TaskSource) and part.name in FAMILIES for part in parts)
+        return "#" if ours and self.form == PLAIN else None
 
     @property
     def held_out(self) -> dict[str, Source]:

@@ -59,6 +59,11 @@ class VerifierConfig(Section):
         """Whether it finds an answer in the usual marks: a box, ``####``, ``<answer>``, ``Answer:``."""
         return False
 
+    @property
+    def opening(self) -> str | None:
+        """What a completion writes right before its answer; None where several forms are read."""
+        return None
+
 
 class FinalAnswerVerifier(VerifierConfig):
     """Compares the final answer of a completion (:mod:`effrl.reward.extract`) with the label's."""
@@ -121,6 +126,10 @@ class ChoiceVerifier(VerifierConfig):
     def reads_marks(self) -> bool:
         return True
 
+    @property
+    def opening(self) -> str | None:
+        return "Answer: "
+
 
 class RegexVerifier(VerifierConfig):
     kind: Literal["regex"] = "regex"
@@ -129,6 +138,12 @@ class RegexVerifier(VerifierConfig):
     """Regular expression with one group, the answer; of several matches the last one counts."""
     normalise: bool = False
     """Compare without regard to case, to how many spaces there are, and to a full stop at the end."""
+
+    @property
+    def opening(self) -> str | None:
+        """The text before the group, where it is plain: ``Answer: `` of ``Answer:\\s*(.+)``."""
+        before = re.sub(r"\\s[*+]?$", " ", self.pattern.partition("(")[0])
+        return re.sub(r"\\(\W)", r"\1", before) if re.fullmatch(r"(?:[^\\.^$*+?{}\[\]|]|\\\W)+", before) else None
 
 
 class PluginVerifier(VerifierConfig):

@@ -19,7 +19,7 @@ from effrl.config.process import AnyProcess, ImplicitPrm
 from effrl.config.replay import ReplayConfig, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
 from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, Share
-from effrl.config.select import AnySelect, TargetForm, UfoSelect, UniformSelect, prefix_of
+from effrl.config.select import AnySelect, UniformSelect
 from effrl.config.template import ChatArgument, check_chat_arguments
 
 SinkName = Literal["tensorboard", "wandb", "mlflow"]
@@ -194,12 +194,15 @@ class Config(Section):
         return 1 if self.cluster.colocate else sum(kind.per_node * kind.gpus for kind in kinds)
 
     @property
-    def certainty(self) -> TargetForm:
-        """What certainties are of; for a selector of the user's own, labels where all are bought, else votes."""
-        form, select = self.data.form, self.select
-        if isinstance(select, UfoSelect):
-            return TargetForm(select.target, prefix_of(select.target, select.prefix, form) or "")
-        return TargetForm("final_answer" if self.label.buys_all else "pseudo_answer", form.opening or "")
+    def opening(self) -> str | None:
+        """What a completion writes right before its answer: what the prompt asks for, or what the reward reads.
+
+        None where neither says.
+        """
+        verifier = answering(self.reward)
+        if (asked := self.data.form.opening) is not None or verifier is None:
+            return asked
+        return (self.data.mark if verifier.reads_marks else None) or verifier.opening
 
     @property
     def pass_tokens(self) -> int:
@@ -302,23 +305,13 @@ class Config(Section):
     def _can_be_scored(self) -> "Config":
         if self.select.buys_labels and not self.label.buys_all:
             raise ValueError(
-                f"select.target={self.certainty.target} reads the true label of every prompt, which label.kind="
-                f"{self.label.kind} does not buy: set select.target=pseudo_answer, or label.kind=gold"
+                f"select.kind={self.select.kind} reads the true label of every prompt, which label.kind="
+                f"{self.label.kind} does not buy: set select.target=pseudo_answer or own_sample, or label.kind=gold"
             )
         if self.select.votes and answering(self.reward) is None:
             raise ValueError(
                 f"select.target=pseudo_answer votes on answers, which your own reward {self.reward.kind} does not tell:"
                 " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _knows_how_answers_begin(self) -> "Config":
-        select = self.select
-        if isinstance(select, UfoSelect) and prefix_of(select.target, select.prefix, self.data.form) is None:
-            raise ValueError(
-                "neither data.template nor data.system says how an answer begins: set select.prefix to what the policy"
-                " writes before it, such as '#', or to '' where it begins with the answer"
             )
         return self
 

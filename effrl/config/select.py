@@ -12,18 +12,21 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from effrl.config.section import ImportPath, LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, Share
 from effrl.config.section import kind_or as _kind
-from effrl.config.template import Form
 
-Target = Literal["final_answer", "full_solution", "pseudo_answer"]
-"""The label's final answer (the paper's); the whole label, where it is a solution; or the policy's majority answer."""
+Target = Literal["final_answer", "full_solution", "pseudo_answer", "own_sample"]
+"""The label's final answer (the paper's); the whole label, where it is a solution; the policy's majority answer; or one
+completion that the policy samples."""
+Normalise = Literal["length", "none"]
+"""The geometric mean of the target's token probabilities (the paper's), or their plain product."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetForm:
-    """What is scored of a prompt, and what stands before it: ``TargetForm("final_answer", "#")``."""
+    """What is scored of a prompt, what stands before it, and how: ``TargetForm("final_answer", "#", "length")``."""
 
     target: Target
     prefix: str
+    normalise: Normalise = "none"
 
 
 Center = Literal["mean", "median"]
@@ -108,19 +111,24 @@ class UfoSelect(ZoneSelect):
     (UFO-RL, arXiv 2505.12457)."""
     ratio: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the scored prompts to train on, rounded down; the paper's."""
-    center: Center = "mean"
-    """Middle of the zone: the certainties' mean, the paper's, or their median, for those that gather near 0 or 1."""
-    target: Target = "final_answer"
-    """What is scored: final_answer (the paper's) or full_solution of the label, or pseudo_answer, a group's vote."""
+    center: Literal["mean", "median", "calibrated"] = "mean"
+    """Middle of the zone: the certainties' mean, the paper's, their median, for those that gather near 0 or 1, or
+    where the pass rates of the run's own groups are one half (``select.kind=calibrated``, with certainties)."""
+    normalise: Normalise = "none"
+    """Whether the length of a target counts: none takes the product of its token probabilities, which tells more on
+    our bench; length the geometric mean, the paper's, which lifts long targets that are mostly copied."""
+    target: Target | None = None
+    """What is scored: final_answer (the paper's) or full_solution of the label, pseudo_answer, a group's vote, or
+    own_sample, one completion. By default full_solution where most labels are worked out, else final_answer."""
     prefix: str | None = None
-    """Text between prompt and target, as the policy opens an answer; nothing before a full_solution. By default what
-    ``data.template`` or ``data.system`` ask for, if they do: ``\\boxed{``, ``#### ``, or the paper's ``<answer> ``."""
+    """Text between prompt and answer, as the policy opens one. By default what ``data.template`` or ``data.system`` ask
+    for, or what the reward reads: ``\\boxed{``, ``#### ``, ``#``, or the paper's ``<answer> ``; else it must be set."""
     rescore_every: PositiveInt | None = None
     """Steps after which the pool is scored anew, since the policy moves; never by default, as in the paper."""
 
     @property
     def buys_labels(self) -> bool:
-        return self.target != "pseudo_answer"
+        return self.target not in ("pseudo_answer", "own_sample")
 
     @property
     def votes(self) -> bool:
@@ -202,8 +210,6 @@ class CalibratedSelect(ZoneSelect):
     """Draws for which a prompt is not drawn again."""
     candidates: PositiveInt = 8192
     """Prompts of the pool, drawn at random, that one draw predicts and ranks: what it costs does not grow beyond."""
-    certainties: bool = False
-    """Score every prompt's answer in one forward pass, too (as ``ufo`` does), and go by that where it tells more."""
     embeddings: PathOrName | None = None
     """Model whose frozen hidden states stand for prompts: a directory or a hub's name; ``model.path`` by default."""
     pool: PositiveInt | None = None
@@ -228,8 +234,6 @@ AnySelect = Annotated[
 ]
 
 
-def prefix_of(target: Target, given: str | None, form: Form) -> str | None:
-    """What stands between prompt and target: what is given, else what the prompt asks for; None where nothing says."""
-    if given is not None:
-        return given
-    return "" if target == "full_solution" else form.opening
+def target_or_default(given: Target | None, worked: bool) -> Target:
+    """What is scored: what is given, else what suits labels that are, or are not, worked solutions."""
+    return given or ("full_solution" if worked else "final_answer")

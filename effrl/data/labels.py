@@ -1,16 +1,35 @@
 """Labels: one answer or a list of acceptable ones, bare or inside of an object, as texts or numbers."""
 
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
-from effrl.acceptable import SEPARATOR, joined
+from effrl.acceptable import SEPARATOR, alternatives, joined
 from effrl.data.messages import is_message, message_of
 from effrl.data.text import checked_text, kind_of, short
 from effrl.errors import Malformed
+from effrl.reward.extract import final_answer
 
 _INSIDE = ("target", "ground_truth")
 """Where an object holds the answer; what else it holds (the numbers of a countdown, say) stays in the row."""
+
+_OPENING = re.compile(
+    r"(?:\\(?:boxed|fbox)\s*\{?|#+|</?answer>|(?:(?:so|the|my|final)\s+)*answer(?:\s+is)?\s*:?|[\s$*:])*", re.IGNORECASE
+)
+"""What may stand around the mark of an answer and is no work yet: ``The answer is $\\boxed{``."""
+
+
+def has_work(label: str) -> bool:
+    """Whether a label is a worked solution: its final answer is marked, and something stands before the mark.
+
+    Of several acceptable answers the first one is looked at.
+
+    Example: ``has_work("5+13=18 eggs.\\n#### 18")``, and not ``has_work("#### 18")``.
+    """
+    first = alternatives(label)[0]
+    answer = final_answer(first)
+    return answer is not None and not _OPENING.fullmatch(first[: first.rfind(answer)])
 
 
 def take(holder: Any, key: str | int) -> Any:

@@ -128,15 +128,15 @@ def _formed(row: Row | Malformed, prefix: str, form: Form) -> Row | Malformed:
 
 def _read_tasks(source: TaskSource) -> Iterator[Row]:
     try:
-        for text, meta, answer in _task_rows(source):
+        for text, meta, label in _task_rows(source):
             digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-            yield Row(Prompt(f"{source.name}/{digest}", text, {"family": source.name, **meta}), answer)
+            yield Row(Prompt(f"{source.name}/{digest}", text, {"family": source.name, **meta}), label)
     except ValueError as error:
         raise UserError(f"{error}; lower size") from None
 
 
 def _task_rows(source: TaskSource) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Text, public meta and answer of each problem."""
+    """Text, public meta and label of each problem."""
     name, split, size, seed = source.name, source.split, source.size, source.seed
     if name in gym.NAMES:
         for item in gym.problems(name, split, size, seed):
@@ -144,7 +144,8 @@ def _task_rows(source: TaskSource) -> Iterator[tuple[str, Mapping[str, Any], str
         return
     kinds = source.kinds or FAMILIES[name].KINDS
     for problem in problems(name, split, size, seed, level_range(name, source.levels), kinds):
-        yield problem.prompt, {"level": problem.level, "kind": problem.kind}, problem.answer
+        label = problem.answer if source.labels == "answers" else problem.right.text
+        yield problem.prompt, {"level": problem.level, "kind": problem.kind}, label
 
 
 def _scan_file(source: FileSource) -> Iterator[Entry]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from effrl.config.data import Source, location
 from effrl.config.template import PLAIN, Form
 from effrl.data import doubts
+from effrl.data.labels import has_work
 from effrl.data.reader import Pool, pools, read_pool, with_label
 from effrl.data.rows import likely_label
 from effrl.data.samples import Conversations
@@ -35,6 +36,13 @@ class Survey:
     """Rows whose label is a word for no label."""
     label_hint: str = EXAMPLE
     """Where labels are missing: the source with the key that may be theirs, or an example."""
+    worked: int = 0
+    """Rows whose label is a worked solution (:func:`effrl.data.labels.has_work`)."""
+
+    @property
+    def mostly_worked(self) -> bool:
+        """Whether more than half of the labels are worked solutions."""
+        return 2 * self.worked > self.labelled
 
     def notes(self, name: str) -> list[str]:
         """What is legal and probably not meant, a line each; ``name`` is the source's."""
@@ -67,6 +75,7 @@ def survey(source: Source, form: Form = PLAIN) -> Survey:
         prefilled=sum(part.prefilled for part in found),
         doubtful=sum(part.doubtful for part in found),
         label_hint=next((part.label_hint for part in found if part.label_hint != EXAMPLE), EXAMPLE),
+        worked=sum(part.worked for part in found),
     )
 
 
@@ -77,11 +86,12 @@ def size_of(prompt: Prompt) -> int:
 
 
 def _survey(pool: Pool, form: Form) -> Survey:
-    rows = labelled = prefilled = doubtful = 0
+    rows = labelled = prefilled = doubtful = worked = 0
     conversations, longest, likely = Conversations(), (-1, ""), None
     for row in read_pool(pool, form):
         rows += 1
         labelled += row.label is not None
+        worked += row.label is not None and has_work(row.label)
         conversations.add(row.prompt)
         prefilled += doubts.prefilled(row)
         doubtful += doubts.doubtful(row)
@@ -99,4 +109,5 @@ def _survey(pool: Pool, form: Form) -> Survey:
         prefilled,
         doubtful,
         EXAMPLE if likely is None else with_label(pool.source, likely),
+        worked,
     )

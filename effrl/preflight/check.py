@@ -13,6 +13,7 @@ from effrl.models import ModelFacts, find_model
 from effrl.preflight.model import check_trainable
 from effrl.preflight.prompts import Limit, PromptCheck
 from effrl.select.build import check as check_select
+from effrl.select.build import notes as select_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Measurable:
     held_out: Mapping[str, Survey]
     """The evaluation sets by name."""
     notes: tuple[str, ...]
-    """What is legal and probably not meant, a line each."""
+    """What the data decided, and what is legal and probably not meant, a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ def check(config: Config) -> Preflight:
     prompts = PromptCheck(config, model)
     prompts.check("data.train", config.data.train, train, limit)
     held_out = _check_held_out(config, prompts, context)
-    return Preflight(model, context, held_out, prompts.notes(), train, _judge(config, model))
+    notes = (*select_notes(config, train), *prompts.notes())
+    return Preflight(model, context, held_out, notes, train, _judge(config, model))
 
 
 def check_evaluation(config: Config) -> Measurable:

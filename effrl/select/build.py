@@ -10,24 +10,22 @@ from effrl.config.select import (
     CurriculumSelect,
     DotsSelect,
     PluginSelect,
+    TargetForm,
     ThompsonSelect,
     UfoSelect,
     UniformSelect,
 )
 from effrl.data.survey import Survey
-from effrl.difficulty.calibrated import CalibratedPredictor
-from effrl.models import ModelFacts, locate
+from effrl.models import ModelFacts
 from effrl.protocols import Selector
-from effrl.seeds import derive
 from effrl.select.band import BandSelector
-from effrl.select.calibrated import CalibratedSelector, NearTarget
-from effrl.select.control import ControlledSelector
+from effrl.select.calibration import calibrated, calibrated_ufo
 from effrl.select.curriculum import CurriculumSelector, check_curriculum
 from effrl.select.dots.build import check_dots, dots
-from effrl.select.embedded import Note, embedded_pool
+from effrl.select.embedded import Note
 from effrl.select.mixed import Make, Pools, mixed, uniform
 from effrl.select.thompson import ThompsonSelector
-from effrl.select.ufo.build import check_ufo, ufo
+from effrl.select.ufo.build import check_ufo, told, ufo, ufo_form
 from effrl.types import Prompt
 
 
@@ -48,12 +46,14 @@ def selector(config: Config, pools: Pools, note: Note) -> Selector:
             return mixed(pools, seed, _curriculum(curriculum, draws))
         case ThompsonSelect() as thompson:
             return mixed(pools, seed, _thompson(thompson))
+        case UfoSelect(center="calibrated") as section:
+            return mixed(pools, seed, calibrated(config, calibrated_ufo(section), note, certainties=True))
         case UfoSelect() as section:
             return mixed(pools, seed, ufo(section))
         case DotsSelect() as section:
             return mixed(pools, seed, dots(config, section, note))
         case CalibratedSelect() as section:
-            return mixed(pools, seed, _calibrated(config, section, note))
+            return mixed(pools, seed, calibrated(config, section, note))
         case PluginSelect(kind=kind):
             prompts = [prompt for _, part in pools for prompt in part]
             made: Selector = plugins.load("select.kind", kind)(prompts, seed)
@@ -75,6 +75,23 @@ def check(config: Config, train: Survey, model: ModelFacts) -> None:
             check_dots(select, train.labelled if config.label.buys_all else train.rows, model)
 
 
+def notes(config: Config, train: Survey) -> tuple[str, ...]:
+    """What the selector makes of the data where the config leaves it open, a line each."""
+    line = told(config, config.select, train) if isinstance(config.select, UfoSelect) else None
+    return (line,) if line else ()
+
+
+def form_of(config: Config, train: Survey) -> TargetForm:
+    """What certainties of a run are of; raises as :func:`effrl.select.ufo.build.ufo_form`.
+
+    A selector of the user's own that asks for certainties gets those of final answers, where all labels are bought, and
+    of votes elsewhere.
+    """
+    if isinstance(config.select, UfoSelect):
+        return ufo_form(config, config.select, train)
+    return TargetForm("final_answer" if config.label.buys_all else "pseudo_answer", config.opening or "")
+
+
 def _band(config: BandSelect) -> Make:
     def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
         return BandSelector(prompts, seed, config.low, config.high, config.rest)
@@ -85,27 +102,6 @@ def _band(config: BandSelect) -> Make:
 def _curriculum(config: CurriculumSelect, draws: int) -> Make:
     def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
         return CurriculumSelector(prompts, seed, config.column, max(1, round(config.grow * draws * share)))
-
-    return make
-
-
-def _calibrated(config: Config, select: CalibratedSelect, note: Note) -> Make:
-    model = locate(select.embeddings or config.model.path)
-
-    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
-        limit = select.pool and max(1, round(select.pool * share))
-        pool = embedded_pool(prompts, limit, model, "layers", seed, note)
-        aim = NearTarget(
-            reference=max(2, round(select.reference * share)),
-            target=select.target,
-            temperature=select.temperature,
-            keep=select.keep,
-            rest=select.rest,
-            candidates=select.candidates,
-            quota=select.quota,
-        )
-        zone = CalibratedSelector(pool.prompts, seed, CalibratedPredictor(pool.rows), aim, select.certainties)
-        return ControlledSelector(pool.prompts, derive(seed, "control"), zone, select.control)
 
     return make
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import SMALL, Here, groups, rows
@@ -14,7 +15,7 @@ from effrl.data.reader import read
 def test_three_steps_draw_from_the_zone(here: Here, tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings = (*SMALL, "data.train=tasks:strings?size=60", "select.ratio=0.2", "run.steps=3", f"run.dir={run}")
-    here("train", "ufo_rl", *settings)
+    here("train", "ufo_rl_paper", *settings)
     _, first, *later = rows(run)
     assert first["scout/forwards"] == first["scout/prompts"] == 60
     assert first["scout/rollouts"] == first["scout/tokens"] == 0, "not a token is generated"
@@ -47,3 +48,15 @@ def test_a_data_set_is_scored_once(here: Here, tmp_path: Path) -> None:
     halved = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert sum(row["selected"] for row in halved) == 30
     assert [row["certainty"] for row in halved] == pytest.approx([row["certainty"] for row in found], abs=0)
+
+
+@pytest.mark.slow
+def test_a_score_is_checked_against_rollouts(effrl: Any) -> None:
+    """Engines of its own roll out a few prompts; on chain the work of a solution tells nearly everything."""
+    source = "tasks:chain?size=200&labels=solutions"
+    options = ("--model", "tiny", "--ratio", "0.2", "--check", "24", "--reward", "task", "--max-tokens", "48")
+    told = effrl("score", source, *options)
+    assert told.end(300) == 0, told.output()
+    assert "full_solution (200 of 200 labels are worked solutions)" in told.output()
+    assert "tells most" in told.output() and "Traceback" not in told.output()
+    assert told.orphans() == []

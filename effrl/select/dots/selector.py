@@ -114,10 +114,12 @@ class DotsSelector(RankedSelector):
 
     def metrics(self) -> Mapping[str, float]:
         """How well the round before predicted this one's references, and how hard what was drawn should be."""
-        if not self._drawn:
-            return dict(self._compared)
-        expected = float(self.difficulty[[*self._drawn]].mean())
-        return {**self._compared, "select/difficulty_expected": expected, "select/fitted": float(self._fitted)}
+        if self._round is None:
+            return {}
+        told = {**self._compared, "select/fitted": float(self._fitted)}
+        if self._drawn:
+            told["select/difficulty_expected"] = float(self.difficulty[[*self._drawn]].mean())
+        return told
 
     @property
     def difficulty(self) -> Float64:

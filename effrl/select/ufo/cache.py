@@ -8,20 +8,27 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from effrl.config.select import Target
+from effrl.config.select import Normalise, Target
 from effrl.config.template import ChatArgument, Template
 from effrl.errors import UserError
+from effrl.select.ufo.zone import normalised
 from effrl.types import Message
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredPrompt:
-    """One forward pass: ``Scored(0.62, 2)``."""
+    """One forward pass: ``ScoredPrompt(0.62, 2)``. It serves both normalisations."""
 
     certainty: float | None
-    """None where prompt and target are longer than the model's context."""
+    """Geometric mean of the target's token probabilities; None where prompt and target are longer than the model's
+    context."""
     tokens: int
     """Of the target. Certainty depends on the form of an answer, and its length shows how much."""
+
+    def normalised(self, normalise: Normalise) -> float:
+        """The certainty, as it is asked for; a prompt that did not fit has none."""
+        assert self.certainty is not None, "it was scored"
+        return normalised(self.certainty, self.tokens, normalise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def target_of(kind: Target, label: str | None, voted: str | None) -> str | None:
     """The text to score, without blanks around it; None where there is none.
 
     Args:
-        kind: what to score.
+        kind: what to score; of an ``own_sample`` there is no text before it is sampled.
         label: the prompt's label, which must be owned; ``pseudo_answer`` does not look at it. Of several acceptable
             answers it is the first one.
         voted: the majority's answer in a group of rollouts; only ``pseudo_answer`` looks at it.

@@ -1,8 +1,8 @@
 """UFO-RL: one forward pass per prompt scores it; train on the prompts whose certainty is nearest the pool's mean.
 
-No rollouts. A prompt's certainty is the geometric mean of its target's token probabilities; the prompts whose
-certainty is nearest to the pool's mean are its zone of proximal development, and RL runs on them alone. Certainties
-belong to one model: what another model is unsure of is another zone.
+No rollouts. A prompt's certainty is the product of its target's token probabilities, or their geometric mean (the
+paper's); the prompts whose certainty is nearest to the pool's mean are its zone of proximal development, and RL runs on
+them alone. Certainties belong to one model: what another model is unsure of is another zone.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,19 @@ from math import exp, floor, fsum, isnan
 
 import numpy as np
 
-from effrl.config.select import Center
+from effrl.config.select import Center, Normalise
 from effrl.difficulty.metrics import pearson, spearman
 from effrl.types import Float64
 
 
-def certainty(logprobs: Sequence[float]) -> float:
-    """Geometric mean of the target's token probabilities, in [0, 1]; it does not depend on their number as such.
+def certainty(logprobs: Sequence[float], normalise: Normalise = "length") -> float:
+    """How probable a target is, in [0, 1].
 
     Args:
         logprobs: of the target's tokens, in nats. The log-softmax is taken in float32 or wider: -inf, a token that is
             impossible, makes the certainty 0.
+        normalise: ``length`` is the geometric mean of the token probabilities, which does not depend on their number as
+            such (UFO-RL's Conf); ``none`` their product, the probability of the target as a whole.
 
     Raises:
         ValueError: there are no tokens, or a log-prob is not a number.
@@ -30,7 +32,13 @@ def certainty(logprobs: Sequence[float]) -> float:
         raise ValueError("a target without tokens has no certainty")
     if any(map(isnan, logprobs)):
         raise ValueError("a log-prob of the target is not a number")
-    return min(1.0, exp(fsum(logprobs) / len(logprobs)))  # rounding may leave a sure token's log-prob above 0
+    total = fsum(logprobs) / (len(logprobs) if normalise == "length" else 1)
+    return min(1.0, exp(total))  # rounding may leave a sure token's log-prob above 0
+
+
+def normalised(mean: float, tokens: int, normalise: Normalise) -> float:
+    """The certainty of a target of which the geometric mean is known, as ``effrl score`` keeps it."""
+    return mean if normalise == "length" else mean**tokens
 
 
 def middle(certainties: Float64, center: Center) -> float:

@@ -154,7 +154,7 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint, di
     learner = {"learner-0": Handle(rank)}
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, usage=no_usage)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
-    found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model))
+    found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model), train=None)
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
     services = driver._build()
     driver.labeller.labeller = Mortal(driver.labeller.labeller, dies_at)

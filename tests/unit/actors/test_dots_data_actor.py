@@ -55,4 +55,4 @@ def test_it_says_what_took_time_and_how_well_it_predicts(data: Callable[[], Data
     assert [found["select/fitted"] for found in metrics] == [0, 0, 1, 1, 1, 1]
     assert ["select/pearson" in found for found in metrics] == [False, False, False, False, True, True]
     assert metrics[4]["select/pearson"] == metrics[5]["select/pearson"], "until the next references are measured"
-    assert all(0 <= found["select/difficulty_expected"] <= 1 for found in metrics)
+    assert all(0 <= found["select/difficulty_expected"] <= 1 for found in metrics[2:])

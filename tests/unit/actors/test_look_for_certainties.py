@@ -18,11 +18,13 @@ from actors.driver.scout import Scout
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
 from effrl.config.schema import Config
+from effrl.data.survey import Survey
 from effrl.errors import RunError, UserError
 from effrl.learn.packing import MicroBatch
 from effrl.models import TINY, fingerprint
 from effrl.questions import Label, Question, Reply, Standing
 from effrl.run.metrics import Stopwatch
+from effrl.select.build import form_of
 from effrl.select.ufo.records import ScoreRecords, certainties
 from effrl.select.ufo.selector import UfoSelector
 from effrl.types import Continuation, Float32, Prompt, Step
@@ -105,7 +107,8 @@ class Run:
     """Everything around one scout."""
 
     def __init__(self, path: Path, oracle: Oracle, ranks: int = 2, context: int = 100, **sections: Any) -> None:
-        given = {"select": {"kind": "ufo", "prefix": "#"}, "label": {"kind": "gold"}, **sections}
+        select = {"kind": "ufo", "target": "final_answer", "normalise": "length", "prefix": "#"}
+        given = {"select": select, "label": {"kind": "gold"}, **sections}
         rollout = {"prompts": 2, "per_prompt": 4, "refill": 0, "max_tokens": 8}
         learn = {"micro_batch_tokens": 12}
         self.config = Config.model_validate(
@@ -122,6 +125,7 @@ class Run:
             Rewards(),  # type: ignore[arg-type]
             oracle,  # type: ignore[arg-type]
             self.config,
+            form_of(self.config, Survey(6, 6, 9, "p")),
             Stopwatch(),
             CertaintyService(learner, self.tokeniser, context, 5.0),
             ScoreRecords(self.path, TINY),

@@ -54,7 +54,7 @@ def service(engine: Engine, max_staleness: int) -> RolloutService:
         }
     )
     sampler = Sampler({"rollout-0": engine}, 5.0)
-    scout = Scout(engine, sampler, None, None, config, Stopwatch(), None, None)  # type: ignore[arg-type]
+    scout = Scout(engine, sampler, None, None, config, None, Stopwatch(), None, None)  # type: ignore[arg-type]
     return RolloutService(engine, sampler, config, 1, Stopwatch(), scout)
 
 

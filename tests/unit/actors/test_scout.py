@@ -89,7 +89,7 @@ def scout(label: dict[str, Any], oracle: Oracle) -> tuple[Scout, Data, Sampling]
         }
     )
     data, sampling = Data(), Sampling()
-    return Scout(data, sampling, Rewards(), oracle, config, Stopwatch(), None, None), data, sampling  # type: ignore[arg-type]
+    return Scout(data, sampling, Rewards(), oracle, config, None, Stopwatch(), None, None), data, sampling  # type: ignore[arg-type]
 
 
 def test_with_gold_labels_every_label_is_bought_and_rates_leave_out_what_could_not_be_scored() -> None:

@@ -6,6 +6,13 @@ import pytest
 
 from effrl.config.load import load, recipes
 from effrl.config.schema import Config
+from effrl.config.select import TargetForm
+from effrl.data.survey import Survey
+from effrl.errors import UserError
+from effrl.select.build import form_of
+
+BARE = Survey(100, 100, 9, "train:1")
+WORKED = Survey(100, 100, 9, "train:1", worked=60)
 
 
 def config(**sections: Any) -> Config:
@@ -147,21 +154,39 @@ def test_an_answer_is_scored_behind_what_the_prompt_asks_for(data: dict[str, Any
     """The paper's ``<answer> `` belongs to a system prompt that no other run has: the policy would not write it."""
 
     def scored(**select: Any) -> str:
-        data_section = {"train": "tasks:chain", **data}
-        return Config.model_validate({"data": data_section, "select": {"kind": "ufo", **select}}).certainty.prefix
+        found = config(data={"train": "rows.jsonl", **data}, select={"kind": "ufo", **select})
+        return form_of(found, BARE).prefix
 
     if prefix is None:
-        with pytest.raises(ValueError, match=r"says how an answer begins: set select\.prefix"):
+        with pytest.raises(UserError, match=r"says how an answer begins: set select\.prefix"):
             scored()
     else:
         assert scored() == prefix
     assert (scored(prefix="<answer> "), scored(target="full_solution")) == ("<answer> ", "")
 
 
+def test_an_answer_is_scored_behind_what_the_reward_reads() -> None:
+    ufo = {"kind": "ufo"}
+    assert form_of(config(data={"train": "tasks:chain"}, select=ufo), BARE).prefix == "#"
+    assert (
+        form_of(config(data={"train": "rows.jsonl"}, reward={"kind": "choice"}, select=ufo), BARE).prefix == "Answer: "
+    )
+    regex = {"kind": "regex", "pattern": r"Result:\s*(\d+)"}
+    assert form_of(config(data={"train": "rows.jsonl"}, reward=regex, select=ufo), BARE).prefix == "Result: "
+
+
+def test_solutions_are_scored_where_most_labels_have_work() -> None:
+    found = config(data={"train": "tasks:chain"}, select={"kind": "ufo"})
+    assert form_of(found, WORKED) == TargetForm("full_solution", "", "none")
+    assert form_of(found, BARE) == TargetForm("final_answer", "#", "none")
+    given = config(data={"train": "tasks:chain"}, select={"kind": "ufo", "target": "final_answer"})
+    assert form_of(given, WORKED).target == "final_answer"
+
+
 def test_certainties_are_of_labels_where_all_are_bought() -> None:
     own = {"kind": "my.module:selector"}
-    assert config(select=own).certainty.target == "final_answer"
-    assert config(select=own, label={"kind": "vote"}).certainty.target == "pseudo_answer"
+    assert form_of(config(select=own), BARE).target == "final_answer"
+    assert form_of(config(select=own, label={"kind": "vote"}), BARE).target == "pseudo_answer"
 
 
 def test_the_user_s_own_code_is_named_by_its_field() -> None:

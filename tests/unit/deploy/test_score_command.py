@@ -45,7 +45,7 @@ def test_mistakes_are_one_line_each(command_line: Command, tmp_path: Path) -> No
 
 
 def test_nothing_says_how_an_answer_begins(command_line: Command) -> None:
-    code, _, err = command_line("score", "tasks:strings?size=8", "--model", "tiny")
+    code, _, err = command_line("score", "tasks:strings?size=8", "--model", "tiny", "--template", "question")
     assert code == 2 and "set --prefix to what the model writes before it" in err and err.count("\n") == 1
 
 

@@ -173,7 +173,10 @@ def write(path: Path, *rows: Any) -> Path:
         ("data.train=tasks:chian", ["data.train.name", "'chain'", "'chian'"]),
         ("data.train=tasks:chain?levels=3-9", ["levels of tasks:chain are 0-4"]),
         ("data.train=tasks:chain?kinds=axy", ["kinds of tasks:chain are abcdefgh, not xy"]),
-        ("data.train=tasks:countdown?kinds=a", ["tasks:countdown has no levels and no kinds", "leave them out"]),
+        (
+            "data.train=tasks:countdown?kinds=a",
+            ["tasks:countdown has no levels, no kinds and no solutions", "leave them out"],
+        ),
         ("label={kind: random}", ["rollout.refill (0.5)", "set rollout.refill=0 with label.kind=random"]),
         ("label.kind=vot", ["label.kind=vot", "did you mean 'vote'?"]),
         ("label.budget.per_step=0.1", ["unknown key 'label.budget.per_step'"]),
@@ -183,9 +186,8 @@ def write(path: Path, *rows: Any) -> Path:
         ("select={kind: band, hihg: 1}", ["unknown key 'select.hihg'", "did you mean 'select.high'?"]),
         ("select={kind: curriculum, column: hops}", ["'hops' of prompt chain/", "is not there", "level"]),
         ("select={kind: ufo, prfix: x}", ["unknown key 'select.prfix'", "did you mean 'select.prefix'?"]),
-        ("select={kind: ufo, center: mode}", ["select.center", "'mean' or 'median'", "'mode'"]),
+        ("select={kind: ufo, center: mode}", ["select.center", "'mean', 'median' or 'calibrated'", "'mode'"]),
         ("select={kind: ufo, ratio: 0}", ["select.ratio", "greater than 0"]),
-        ("select={kind: ufo}", ["says how an answer begins", "set select.prefix", "to '' where it begins"]),
         (
             "select={kind: ufo, prefix: '#'}",
             ["select.ratio=0.1 keeps 1 of the 16 prompts", "rollout.prompts=32", "raise select.ratio"],
@@ -261,7 +263,7 @@ def test_a_config_that_is_not_there(effrl: Command) -> None:
     effrl("train", "mine.yaml").says(
         "mine.yaml",
         "recipes: care, care_human, dapo, dots_rr, dr_grpo, grpo, gsm8k-qwen2.5-0.5b, ppo, prime, pure",
-        "quickstart, rloo, trapo, ttrl, ufo_rl",
+        "quickstart, rloo, trapo, ttrl, ufo_rl, ufo_rl_paper",
     )
 
 

@@ -71,7 +71,9 @@ def test_new_references_are_compared_with_what_was_expected_of_them() -> None:
     dots = selector(tries=4)
     first = rates(dots, 1)
     dots.receive(1, first)
-    assert dots.metrics() == {}, "nothing was expected before the first round, and nothing is drawn yet"
+    assert dots.metrics() == {"select/fitted": 0.0}, (
+        "nothing was expected before the first round, and nothing is drawn yet"
+    )
     second = {prompt_id: (7 * n % 5) / 4 for n, prompt_id in enumerate(rates(dots, 3))}
     expected = {prompt_id: half([], [])[dots.index[prompt_id]] for prompt_id in second}
     dots.receive(3, second)
