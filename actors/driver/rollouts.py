@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from actors.driver.scout import Scout
+from actors.driver.screen import Screen
 from actors.rollout.sampling import Sampled, Sampler, SampleRequest
 from actors.wait import answer
 from effrl.config.schema import Config
@@ -23,13 +24,14 @@ RequestKey = tuple[str, tuple[int, ...]]
 class RolloutService:
     """Selects prompts and rolls them out; with ``max_staleness``, the next step's while this one is learned.
 
-    A publication waits in each engine until what runs there is finished. So what was sampled ahead is of one version,
-    and when it is learned, the policy has moved on by at most one.
+    A publication waits in each engine until what runs there is finished. So what was sampled ahead is of one version
+    (with ``screen``, the rest of a group may be of the next), and when it is learned, the policy has moved on by at
+    most one.
 
     Without staleness, the engine samples beside a step's first draw what its refills are likely to be: the next prompts
     of the selector, as many as the step before had refills. A refill that turns out to be another is sampled as ever,
     so this changes no decision; but most of them need no decode of their own, which takes as long for a few groups as
-    for many.
+    for many. With ``screen`` nothing is: most of what it would save are rollouts of groups without signal.
     """
 
     data: Any
@@ -46,8 +48,12 @@ class RolloutService:
     """What was sampled for refills, and was not asked for yet."""
     _ahead: dict[int, asyncio.Task[list[Group]]] = field(default_factory=dict)
     _serial: Any = field(default_factory=count)
+    _screen: Screen = field(init=False)
     _sampled: Counter[tuple[int, str]] = field(default_factory=Counter)
     """Rollouts that a step has asked for of a prompt: a refill that draws it again gets others."""
+
+    def __post_init__(self) -> None:
+        self._screen = Screen(self.sampler, self.scout, self.config.rollout.screen)
 
     async def take(self, step: Step, count: int) -> list[Group]:
         with self.clock.stage("rollout"):
@@ -79,7 +85,7 @@ class RolloutService:
         """Close a step; what looking ahead for it cost, and what was sampled for refills that did not come."""
         unused = sum(len(rollout.token_ids) for sampled in self._spare.values() for rollout in sampled.rollouts)
         self.refills, self._draws, self._spare = sum(self._draws[1:]), [], {}
-        return {**self.scout.metrics(step), "rollout/unused_tokens": unused}
+        return {**self.scout.metrics(step), **self._screen.metrics(step), "rollout/unused_tokens": unused}
 
     async def _draw(self, step: Step, count: int) -> list[Group]:
         scouted = await self.scout(step)
@@ -87,14 +93,15 @@ class RolloutService:
         requests = [self._claimed(step, pick) for pick in picks if not _known(pick, scouted)]
         spare = [self._request(step, pick) for pick in await self._likely_refills() if not _known(pick, scouted)]
         self._draws.append(count)
-        new = iter(await self._sample(requests, spare))
+        new = iter(await self._sample(step, requests, spare))
         sampled = [scouted[pick.prompt.id] if _known(pick, scouted) else next(new) for pick in picks]
         if scouted:
             self.scout.reused(step.number, [scouted[pick.prompt.id] for pick in picks if _known(pick, scouted)])
         return [self._group(step, *entry) for entry in zip(picks, sampled, strict=True)]
 
     async def _likely_refills(self) -> list[Pick]:
-        if self._draws or not self.refills or self.config.rollout.max_staleness:
+        rollout = self.config.rollout
+        if self._draws or not self.refills or rollout.max_staleness or rollout.screen:
             return []
         return await self._ask("upcoming", self.refills)
 
@@ -104,10 +111,12 @@ class RolloutService:
         )
         return picks
 
-    async def _sample(self, requests: Sequence[SampleRequest], spare: Sequence[SampleRequest]) -> list[Sampled]:
+    async def _sample(
+        self, step: Step, requests: Sequence[SampleRequest], spare: Sequence[SampleRequest]
+    ) -> list[Sampled]:
         """What was asked for, sampled now or before; ``spare`` is sampled besides and kept."""
         asked = [request for request in requests if _key(request) not in self._spare]
-        results = await self.sampler([*asked, *spare])
+        results = await self._screen(step, [*asked, *spare])
         self._spare |= {_key(request): found for request, found in zip([*asked, *spare], results, strict=True)}
         return [self._spare.pop(_key(request)) for request in requests]
 

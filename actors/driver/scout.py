@@ -52,7 +52,9 @@ class Scout:
                 sampled, cost = await self._look_for_certainties(step, request.prompts)
             else:
                 sampled, cost = await self._sample(step, request.prompts), {}
-                await self._tell(step, await self._pass_rates(step, request.prompts, list(sampled.values())))
+                rates = await self.pass_rates(step, _groups(request.prompts, list(sampled.values())))
+                found = zip(sampled, rates, strict=True)
+                await self._tell(step, {name: rate for name, rate in found if rate is not None})
         rollouts, tokens = _size(sampled.values())
         counted = {"scout/prompts": len(request.prompts), "scout/rollouts": rollouts, "scout/tokens": tokens}
         self._metrics[step.number] = {**cost, **counted, "scout/reused": 0}
@@ -81,21 +83,22 @@ class Scout:
         seeds = tuple(derive(self.config.run.seed, "scout", step.number, prompt.id, n) for n in range(count))
         return SampleRequest(prompt, seeds, rollout.max_tokens, rollout.temperature, rollout.stop)
 
-    async def _pass_rates(self, step: Step, prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> dict[str, float]:
-        """By prompt id: the mean outcome against a label that is owned; the vote's share where none is.
+    async def pass_rates(self, step: Step, groups: Sequence[Group]) -> list[float | None]:
+        """Of each group: the mean outcome against a label that is owned; the vote's share where none is; None where no
+        rollout could be scored.
 
         With ``label.kind: gold`` every label is bought, as it is for training. All other labellers have better uses
         for their budget than references.
         """
-        groups = _groups(prompts, sampled)
-        ids = [prompt.id for prompt in prompts]
+        prompts = {group.prompt.id: group.prompt for group in groups}
         buys = self.config.label.buys_all
-        labels = await (self._buy(step, prompts) if buys else self._owned(step, ids))
-        graded = [(group, label) for group, label in zip(groups, labels, strict=True) if label is not None]
-        voted = [group for group, label in zip(groups, labels, strict=True) if label is None]
-        scores = zip((group.prompt.id for group, _ in graded), await self.rewards.score(graded), strict=True)
-        rates = {name: rate for name, group in scores if (rate := mean_outcome(group)) is not None}
-        return {**rates, **{read.group.prompt.id: vote_share(read) for read in await self.rewards.answers(voted)}}
+        replies = await (self._buy(step, [*prompts.values()]) if buys else self._owned(step, [*prompts]))
+        known = dict(zip(prompts, replies, strict=True))
+        labels = [known[group.prompt.id] for group in groups]
+        pairs = list(zip(groups, labels, strict=True))
+        scores = iter(await self.rewards.score([(group, label) for group, label in pairs if label is not None]))
+        read = iter(await self.rewards.answers([group for group, label in pairs if label is None]))
+        return [vote_share(next(read)) if label is None else mean_outcome(next(scores)) for label in labels]
 
     async def _look_for_certainties(
         self, step: Step, prompts: Sequence[Prompt]

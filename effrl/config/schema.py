@@ -85,6 +85,9 @@ class RolloutConfig(Section):
     filter: PassBand | None = None
     """Learn only from groups whose share of right rollouts lies in a band, {low: 0.2, high: 0.8} in PRIME (arXiv
     2502.01456, section 4.2); others are replaced as far as ``refill`` lasts. All with a signal, by default."""
+    screen: Annotated[int, Field(ge=2)] | None = None
+    """Rollouts of each group that are looked at before the others are sampled: a group that is all right or all wrong
+    so far is stopped (SPEED-RL, arXiv 2506.09016). Off by default."""
     kv_cache_gb: PositiveFloat = 1.0
     """Memory for the key-value cache of one engine on a CPU, in GiB."""
     gpu_memory: Share = 0.9
@@ -255,6 +258,28 @@ class Config(Section):
             raise ValueError(
                 f"label.kappa ({self.label.least_rollouts}) asks for more votes than a group has rollouts,"
                 f" rollout.per_prompt ({self.rollout.per_prompt}), and all would be penalised: lower it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_screened(self) -> "Config":
+        screen, least = self.rollout.screen, self.label.least_rollouts
+        if screen is None:
+            return self
+        if not least <= screen < self.rollout.per_prompt:
+            raise ValueError(
+                f"rollout.screen ({screen}) looks at a group's first rollouts, fewer than rollout.per_prompt"
+                f" ({self.rollout.per_prompt}) and as many as the labeller needs ({least}): set it between them"
+            )
+        if not self.advantage.needs_contrast:
+            raise ValueError(
+                f"rollout.screen stops groups of equal outcomes, and advantage.kind={self.advantage.kind} needs them:"
+                " set rollout.screen=null"
+            )
+        if not self.label.buys_all and answering(self.reward) is None:
+            raise ValueError(
+                f"rollout.screen votes where no label is owned, and your own reward {self.reward.kind} does not tell"
+                " answers: set rollout.screen=null, or label.kind=gold"
             )
         return self
 

@@ -132,8 +132,8 @@ def own_what_comes_later(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     if who == "replay":
         monkeypatch.setattr(service, "rescored", lambda step, *rest: rescored(replace(step, number=99), *rest))
     elif who == "look ahead":
-        rates = Scout._pass_rates
-        monkeypatch.setattr(Scout, "_pass_rates", lambda scout, step, *r: rates(scout, replace(step, number=99), *r))
+        rates = Scout.pass_rates
+        monkeypatch.setattr(Scout, "pass_rates", lambda scout, step, *r: rates(scout, replace(step, number=99), *r))
     else:
         owned = Ledger.owned
         monkeypatch.setattr(Ledger, "owned", lambda ledger, names, step: owned(ledger, names))
