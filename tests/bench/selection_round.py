@@ -13,10 +13,12 @@ import numpy as np
 import torch
 import typer
 
+from effrl.difficulty.calibrated import CalibratedPredictor
 from effrl.difficulty.network import DifficultyNetwork
 from effrl.difficulty.predictor import DifficultyPredictor
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
+from effrl.select.calibrated import CalibratedSelector, NearTarget
 from effrl.select.curriculum import CurriculumSelector
 from effrl.select.dots.selector import DotsSelector
 from effrl.select.thompson import ThompsonSelector
@@ -30,6 +32,7 @@ def main(
     pool = [Prompt(f"p/{number}", "?", {"level": number % 8}) for number in range(prompts)]
     print(f"{prompts:,} prompts, draws of {draw}, {torch.get_num_threads()} thread(s)")
     dots(pool, dimension, hidden, reference, draw)
+    calibrated(pool, dimension, draw)
     others: dict[str, Callable[[], Selector]] = {
         "band": lambda: BandSelector(pool, 1, 0.125, 0.875, 4),
         "curriculum": lambda: CurriculumSelector(pool, 1, "level", prompts),
@@ -39,6 +42,19 @@ def main(
         selector = make()
         with clock(f"{name}: select and observe"):
             selector.observe([Observation(prompt, 4.0, 8) for prompt in selector.select(draw)])
+
+
+def calibrated(pool: list[Prompt], dimension: int, draw: int) -> None:
+    """One round: a fit to as many groups as are kept, predictions of the candidates, and a draw."""
+    with embeddings(len(pool), 3 * dimension) as mapped:
+        with clock("calibrated: begin"):
+            predictor = CalibratedPredictor(mapped)
+            selector = CalibratedSelector(pool, 1, predictor, NearTarget())
+        passes = np.random.default_rng(1).binomial(8, 0.5, 512)
+        for step in range(2):
+            selector.observe([Observation(pool[index], float(passes[index]), 8) for index in range(512)])
+            with clock(f"calibrated: fit, predict and draw, step {step + 1}"):
+                selector.draw(draw)
 
 
 def dots(pool: list[Prompt], dimension: int, hidden: int, reference: int, draw: int) -> None:
