@@ -50,8 +50,11 @@ def sample(scored: Sequence[ScoredPrompt], ratio: float, count: int, seed: int) 
     """``count`` prompts at random, and as many of each setting's zone, or all of a smaller one."""
     random = np.random.default_rng(derive(seed, "trial"))
 
+    # One order for all: what several zones have in common is rolled out once, and compared on the same rollouts.
+    turn = np.argsort(random.permutation(len(scored)))
+
     def some(places: Sequence[int]) -> tuple[int, ...]:
-        return tuple(sorted(random.permutation(places)[:count].tolist()))
+        return tuple(sorted(sorted(places, key=lambda place: turn[place])[:count]))
 
     zones = {setting: some(zone(setting.certainties(scored), ratio, setting.center)) for setting in SETTINGS}
     return TrialSample(some(range(len(scored))), zones)
@@ -66,8 +69,9 @@ class SignalShare:
 
     @property
     def error(self) -> float:
-        """Standard error."""
-        return sqrt(self.value * (1 - self.value) / self.groups)
+        """Standard error, of the share with one group more of either kind: a few groups that agree are no certainty."""
+        rate = (self.value * self.groups + 1) / (self.groups + 2)
+        return sqrt(rate * (1 - rate) / self.groups)
 
 
 @dataclass(frozen=True, slots=True)

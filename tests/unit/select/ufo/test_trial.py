@@ -45,6 +45,23 @@ def test_a_score_that_tells_nothing_does_not() -> None:
     assert not any(verdict.pays for verdict in verdicts(blind, chosen, measured(chosen.places)))
 
 
+def test_a_tiny_zone_is_no_proof() -> None:
+    """By chance three groups of three have signal, where half of all have; that is told as a gain too often else."""
+    alarms = 0
+    for seed in range(60):
+        random = np.random.default_rng([seed])
+        blind = [ScoredPrompt(float(value), 2) for value in random.random(60)]
+        chosen = sample(blind, 0.05, 64, seed)
+        rates = {place: 0.5 * float(random.random() < 0.53) for place in chosen.places}
+        alarms += verdicts(blind, chosen, rates)[0].pays
+    assert alarms <= 9
+
+
+def test_zones_share_rollouts() -> None:
+    chosen = sample(TELLING, 1.0, 20, 1)
+    assert len({places for places in chosen.zones.values()}) == 1 and chosen.places == list(chosen.random)
+
+
 def test_prompts_that_could_not_be_scored_are_left_out() -> None:
     chosen = sample(TELLING, 0.1, 16, 1)
     rates = measured(chosen.places)
@@ -54,6 +71,7 @@ def test_prompts_that_could_not_be_scored_are_left_out() -> None:
 
 
 def test_errors() -> None:
-    assert SignalShare(0.25, 12).error == pytest.approx(sqrt(0.25 * 0.75 / 12))
+    assert SignalShare(0.25, 12).error == pytest.approx(sqrt(4 / 14 * 10 / 14 / 12))
+    assert SignalShare(1.0, 3).error == pytest.approx(sqrt(0.8 * 0.2 / 3))
     assert ZoneSetting("none", "mean").certainties([ScoredPrompt(0.5, 3)]).tolist() == [0.125]
     assert ZoneSetting("length", "mean").certainties([ScoredPrompt(0.5, 3)]).tolist() == [0.5]
