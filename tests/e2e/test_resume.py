@@ -19,8 +19,10 @@ SETTINGS = (
     "loss.kl=0.01",
     "advantage.kind=reinforce_pp",
     "reward.terms.overlong.buffer=20",
+    "select={kind: calibrated, reference: 8}",
 )
-"""With what a resume could get wrong: the place in the schedule, the reference model, updates after the first."""
+"""With what a resume could get wrong: the place in the schedule, the reference model, updates after the first, and a
+selector that is fitted anew in each step."""
 
 
 def bought(run: Path, step: int) -> int:

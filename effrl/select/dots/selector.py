@@ -116,10 +116,10 @@ class DotsSelector(RankedSelector):
         """How well the round before predicted this one's references, and how hard what was drawn should be."""
         if self._round is None:
             return {}
-        told = {**self._compared, "select/fitted": float(self._fitted)}
-        if self._drawn:
+        told = dict(self._compared)
+        if self._drawn:  # first: whether anything is fitted is known once something was predicted
             told["select/difficulty_expected"] = float(self.difficulty[[*self._drawn]].mean())
-        return told
+        return {**told, "select/fitted": float(self._fitted)}
 
     @property
     def difficulty(self) -> Float64:
