@@ -70,12 +70,15 @@ class DataActor(Role):
         return picks
 
     def upcoming(self, count: int) -> list[Pick]:
-        """What :meth:`select` would hand out next, as far as it can be told now; nothing is handed out."""
+        """What :meth:`select` would hand out next, as far as it can be told now; nothing is handed out.
+
+        A selector's own numbers of rollouts may depend on how many prompts are asked for: they are left out.
+        """
         before = self.selector.state()
         chosen = self.selector.select(count)
         self.selector.restore(before)
         back = [Pick(self.prompts[name], rollouts) for name, rollouts in self.returned]
-        return [*back, *map(self._pick, chosen)][:count]
+        return [*back, *(self._pick(prompt) for prompt in chosen if isinstance(prompt, Prompt))][:count]
 
     def _pick(self, chosen: Prompt | Pick) -> Pick:
         return chosen if isinstance(chosen, Pick) else Pick(chosen, self.per_prompt)

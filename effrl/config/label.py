@@ -61,6 +61,10 @@ class ActiveLabel(LabelConfig):
         return True
 
     @property
+    def equal_groups(self) -> bool:
+        return isinstance(self.buy, CareBuy) or isinstance(self.rest, GateRest)
+
+    @property
     def pays_per_visit(self) -> bool:
         return self.charge == "per_visit"
 

@@ -93,6 +93,11 @@ class LabelConfig(Section):
         return 0
 
     @property
+    def equal_groups(self) -> bool:
+        """Whether all groups must have ``rollout.per_prompt`` rollouts."""
+        return False
+
+    @property
     def pays_per_visit(self) -> bool:
         """Whether a label is charged in every step that wants it, and not just the first time."""
         return False

@@ -94,6 +94,47 @@ class ThompsonSelect(SelectConfig):
     """Share of what was known of a prompt that outlives a new observation of it; 1 forgets nothing."""
 
 
+class GresoSelect(SelectConfig):
+    kind: Literal["greso"] = "greso"
+    """Every prompt once per epoch, but for those that are skipped since their last groups had no signal (GRESO, arXiv
+    2506.02177)."""
+    p: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A prompt with z groups in a row without signal is drawn with the chance p^z, but at least 0.01, when its turn
+    comes; this is p at first, for groups that are all right and for those that are all wrong (released code)."""
+    step: Share = 0.01
+    """What each p moves by after a step, from the second epoch on: down where the waste of its kind reaches its share,
+    else up (released code)."""
+    bounds: tuple[Share, Share] = (0.05, 0.95)
+    """Least and largest p (released code)."""
+    easy: Share = 1 / 12
+    """Share of a step's groups that may be all right: a third of the paper's 0.25."""
+    hard: Share = 1 / 6
+    """Share of a step's groups that may be all wrong: two thirds of the paper's 0.25."""
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> "GresoSelect":
+        low, high = self.bounds
+        if not low <= self.p <= high:
+            raise ValueError(f"select.p ({self.p}) must lie within select.bounds ({low}, {high}): change one of them")
+        return self
+
+
+class CuresSelect(SelectConfig):
+    kind: Literal["cures"] = "cures"
+    """Prompts in proportion to exp(s / tau), where s = sqrt(p (1 - p)) and p is the posterior mean of the pass rate;
+    and rollouts in proportion to s, ``rollout.per_prompt`` of each on average (CurES, arXiv 2510.01037)."""
+    tau: PositiveFloat = 0.1
+    """Temperature of the draw of prompts, in units of s; the paper gives none. Our choice: of four rollouts, one half
+    is then drawn three and a half times as often as none or all."""
+    least: Annotated[int, Field(ge=2)] = 2
+    """Fewest rollouts of a group. Our choice: one alone has no relative advantage."""
+    most: Annotated[float, Field(ge=1)] = 4.0
+    """Most rollouts of a group, in multiples of ``rollout.per_prompt``. Our choice."""
+    memory: Share = 0.5
+    """Share of what was known of a prompt that outlives a new observation of it; our choice in place of the paper's
+    phases, each of which begins with four rollouts of every prompt."""
+
+
 class ZoneSelect(SelectConfig):
     """What all selectors have that look for a part of the pool in which groups teach more."""
 
@@ -226,6 +267,8 @@ AnySelect = Annotated[
     | Annotated[BandSelect, Tag("band")]
     | Annotated[CurriculumSelect, Tag("curriculum")]
     | Annotated[ThompsonSelect, Tag("thompson")]
+    | Annotated[GresoSelect, Tag("greso")]
+    | Annotated[CuresSelect, Tag("cures")]
     | Annotated[UfoSelect, Tag("ufo")]
     | Annotated[DotsSelect, Tag("dots")]
     | Annotated[CalibratedSelect, Tag("calibrated")]

@@ -7,8 +7,10 @@ from effrl.config.schema import Config
 from effrl.config.select import (
     BandSelect,
     CalibratedSelect,
+    CuresSelect,
     CurriculumSelect,
     DotsSelect,
+    GresoSelect,
     PluginSelect,
     TargetForm,
     ThompsonSelect,
@@ -16,13 +18,16 @@ from effrl.config.select import (
     UniformSelect,
 )
 from effrl.data.survey import Survey
+from effrl.errors import UserError
 from effrl.models import ModelFacts
 from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.calibration import calibrated, calibrated_ufo
+from effrl.select.cures import Allocation, CuresSelector
 from effrl.select.curriculum import CurriculumSelector, check_curriculum
 from effrl.select.dots.build import check_dots, dots
 from effrl.select.embedded import Note
+from effrl.select.greso import GresoSelector
 from effrl.select.mixed import Make, Pools, mixed, uniform
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.ufo.build import check_ufo, told, ufo, ufo_form
@@ -46,6 +51,10 @@ def selector(config: Config, pools: Pools, note: Note) -> Selector:
             return mixed(pools, seed, _curriculum(curriculum, draws))
         case ThompsonSelect() as thompson:
             return mixed(pools, seed, _thompson(thompson))
+        case GresoSelect() as greso:
+            return mixed(pools, seed, _greso(greso))
+        case CuresSelect() as cures:
+            return mixed(pools, seed, _cures(cures, config.rollout.per_prompt))
         case UfoSelect(center="calibrated") as section:
             return mixed(pools, seed, calibrated(config, calibrated_ufo(section), note, certainties=True))
         case UfoSelect() as section:
@@ -69,6 +78,8 @@ def check(config: Config, train: Survey, model: ModelFacts) -> None:
     match config.select:
         case CurriculumSelect(column=column):
             check_curriculum(config.data, column)
+        case CuresSelect(least=least):
+            _check_sizes(config, least)
         case UfoSelect() as select:
             check_ufo(config, select, train)
         case DotsSelect() as select:
@@ -104,6 +115,37 @@ def _curriculum(config: CurriculumSelect, draws: int) -> Make:
         return CurriculumSelector(prompts, seed, config.column, max(1, round(config.grow * draws * share)))
 
     return make
+
+
+def _greso(config: GresoSelect) -> Make:
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        return GresoSelector(prompts, seed, config.p, config.step, config.bounds, config.easy, config.hard)
+
+    return make
+
+
+def _cures(config: CuresSelect, mean: int) -> Make:
+    allocation = Allocation(mean, config.least, config.most)
+
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        return CuresSelector(prompts, seed, config.tau, config.memory, allocation)
+
+    return make
+
+
+def _check_sizes(config: Config, least: int) -> None:
+    """Groups of unequal sizes must suit the labeller, and leave something to share out."""
+    needed, mean = config.label.least_rollouts, config.rollout.per_prompt
+    if config.label.equal_groups:
+        raise UserError(
+            "select.kind=cures gives groups numbers of rollouts of their own, and label.buy.kind=care and"
+            " label.rest.kind=gate know groups of rollout.per_prompt: take another selector"
+        )
+    if not needed <= least <= mean:
+        raise UserError(
+            f"select.least ({least}) is the smallest group: it must be at most rollout.per_prompt ({mean}), the mean,"
+            f" and at least what the labeller needs ({needed})"
+        )
 
 
 def _thompson(config: ThompsonSelect) -> Make:

@@ -1,19 +1,18 @@
 """Posterior sampling: the pass rate of each prompt has a Beta posterior, and a draw from it ranks the prompt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from effrl.select.ranked import RankedSelector
-from effrl.types import Float64, Observation, Prompt
+from effrl.select.posterior import PosteriorSelector
+from effrl.types import Float64, Prompt
 
 
-class ThompsonSelector(RankedSelector):
+class ThompsonSelector(PosteriorSelector):
     """Draws one pass rate from each prompt's posterior, and takes the prompts whose draw is nearest to ``target``.
 
-    Model predictive prompt selection (MoPPS, arXiv 2507.04632): the prior is Beta(prior, prior); an observation fades
-    what was known towards the prior, since the policy moves, and adds its passes and failures. What is uncertain
-    spreads widely, so it is explored; a prompt that is surely solved is left alone.
+    Model predictive prompt selection (MoPPS, arXiv 2507.04632). What is uncertain spreads widely, so it is explored; a
+    prompt that is surely solved is left alone.
     """
 
     def __init__(self, prompts: Sequence[Prompt], seed: int, target: float, prior: float, memory: float) -> None:
@@ -27,24 +26,9 @@ class ThompsonSelector(RankedSelector):
         Raises:
             ValueError: there are no prompts, or two of them share an id.
         """
-        super().__init__(prompts, seed)
-        self._target, self._prior, self._memory = target, prior, memory
-        self._posterior = np.full((len(prompts), 2), prior)
+        super().__init__(prompts, seed, prior, memory)
+        self._target = target
 
     def keys(self, random: np.random.Generator) -> Float64:
         rates = random.beta(self._posterior[:, 0], self._posterior[:, 1])
         return np.asarray(np.abs(rates - self._target))
-
-    def learn(self, index: int, seen: Observation) -> None:
-        counts = np.array([seen.passes, seen.tries - seen.passes])
-        faded = self._memory * self._posterior[index] + (1 - self._memory) * self._prior
-        self._posterior[index] = faded + counts
-
-    def known(self) -> dict[str, list[float]]:
-        told = np.flatnonzero((self._posterior != self._prior).any(1))
-        return {self.prompts[index].id: self._posterior[index].tolist() for index in told}
-
-    def recall(self, known: Mapping[str, Sequence[float]]) -> None:
-        self._posterior[:] = self._prior
-        for prompt_id, counts in known.items():
-            self._posterior[self.index[prompt_id]] = counts

@@ -1,7 +1,9 @@
 """Uniform selection: every prompt once per epoch, in a seeded order. The baseline that every selector must beat."""
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
 from typing import Any
 
 from effrl.seeds import stream
@@ -48,16 +50,31 @@ class UniformSelector(PoolSelector):
 
         What is passed over is drawn by the next call that may.
         """
-        chosen: dict[int, None] = {}
+        with closing(self.walk(but)) as offers:
+            return list(islice(offers, count))
+
+    def walk(self, but: Collection[int] = ()) -> Generator[int]:
+        """Different prompts, none of those in ``but``, in order and from one epoch into the next.
+
+        It ends once every prompt was offered. Close it: then what was passed over is kept for the next walk.
+        """
+        offered: set[int] = set()
         waiting, self._deferred = self._deferred, deque()
-        while len(chosen) < count:
-            candidate = waiting.popleft() if waiting else self._next()
-            if candidate in chosen or candidate in but:
-                self._deferred.append(candidate)
-            else:
-                chosen[candidate] = None
-        self._deferred.extend(waiting)
-        return list(chosen)
+        try:
+            while len(offered) < len(self.prompts) - len(but):
+                candidate = waiting.popleft() if waiting else self._next()
+                if candidate in offered or candidate in but:
+                    self._deferred.append(candidate)
+                else:
+                    offered.add(candidate)
+                    yield candidate
+        finally:
+            self._deferred.extend(waiting)
+
+    @property
+    def epoch(self) -> int:
+        """Of the prompt that comes next, but for one that was passed over; from 0."""
+        return self._epoch
 
     def _next(self) -> int:
         if self._position == len(self._order):

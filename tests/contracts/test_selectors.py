@@ -11,8 +11,10 @@ from effrl.protocols import Selector
 from effrl.select.band import BandSelector
 from effrl.select.calibrated import CalibratedSelector, NearTarget
 from effrl.select.control import ControlledSelector
+from effrl.select.cures import Allocation, CuresSelector
 from effrl.select.curriculum import CurriculumSelector
 from effrl.select.dots.selector import DotsSelector, Predict
+from effrl.select.greso import GresoSelector
 from effrl.select.mixed import mixed, uniform
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.ufo.selector import UfoSelector
@@ -46,6 +48,16 @@ class TestCurriculum(SelectorContract):
 class TestThompson(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         return ThompsonSelector(prompts, seed, target=0.5, prior=1.0, memory=0.5)
+
+
+class TestGreso(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return GresoSelector(prompts, seed, 0.5, 0.01, (0.05, 0.95), 1 / 12, 1 / 6)
+
+
+class TestCures(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return CuresSelector(prompts, seed, 0.1, 0.5, Allocation(8, 2, 4.0))
 
 
 class TestCalibrated(SelectorContract):

@@ -81,7 +81,9 @@ def test_new_references_are_compared_with_what_was_expected_of_them() -> None:
     predicted, measured = (np.array([part[prompt_id] for prompt_id in new]) for part in (expected, second))
     found = evaluate(predicted, measured)
     ceiling = {"select/noise_ceiling": noise_ceiling_of_labels(measured, 4)}
-    assert dots.metrics() == pytest.approx({f"select/{name}": found[name] for name in REPORTED} | ceiling)
+    assert dots.metrics() == pytest.approx(
+        {f"select/{name}": found[name] for name in REPORTED} | ceiling | {"select/fitted": 1.0}
+    )
     drawn = numbers(dots.select(5)) + dots._queue
     expected_difficulty = dots.metrics()["select/difficulty_expected"]
     assert expected_difficulty == pytest.approx(np.mean([dots.difficulty[index] for index in drawn]))
