@@ -119,6 +119,23 @@ class GresoSelect(SelectConfig):
         return self
 
 
+class AdaRftSelect(SelectConfig):
+    kind: Literal["adarft"] = "adarft"
+    """Prompts whose difficulty is nearest to a target that follows the mean outcome (AdaRFT, arXiv 2504.05520)."""
+    difficulty: str = "base"
+    """``base``: one group of each prompt, rolled out before the first step; else the column of the data that has it, in
+    any unit. (The paper takes 128 rollouts of another model.)"""
+    target: Share = 0.5
+    """Mean outcome to keep to (the paper's beta)."""
+    sensitivity: PositiveFloat = 2.0
+    """How sharply the target difficulty follows a step's mean outcome (the paper's alpha)."""
+    step: PositiveFloat = 50.0
+    """Largest move, where difficulties lie between 0 and 100 (the paper's eta)."""
+    no_repeat: bool = True
+    """Draw no prompt twice before all were drawn. The released code has nothing of the sort: while the target stands
+    still, it draws the same prompts in each step. Our choice."""
+
+
 class CuresSelect(SelectConfig):
     kind: Literal["cures"] = "cures"
     """Prompts in proportion to exp(s / tau), where s = sqrt(p (1 - p)) and p is the posterior mean of the pass rate;
@@ -268,6 +285,7 @@ AnySelect = Annotated[
     | Annotated[CurriculumSelect, Tag("curriculum")]
     | Annotated[ThompsonSelect, Tag("thompson")]
     | Annotated[GresoSelect, Tag("greso")]
+    | Annotated[AdaRftSelect, Tag("adarft")]
     | Annotated[CuresSelect, Tag("cures")]
     | Annotated[UfoSelect, Tag("ufo")]
     | Annotated[DotsSelect, Tag("dots")]

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from effrl import plugins
 from effrl.config.schema import Config
 from effrl.config.select import (
+    AdaRftSelect,
     BandSelect,
     CalibratedSelect,
     CuresSelect,
@@ -21,17 +24,18 @@ from effrl.data.survey import Survey
 from effrl.errors import UserError
 from effrl.models import ModelFacts
 from effrl.protocols import Selector
+from effrl.select.adarft import LARGEST, AdaRftSelector
 from effrl.select.band import BandSelector
 from effrl.select.calibration import calibrated, calibrated_ufo
 from effrl.select.cures import Allocation, CuresSelector
-from effrl.select.curriculum import CurriculumSelector, check_curriculum
+from effrl.select.curriculum import CurriculumSelector, check_curriculum, difficulty_of
 from effrl.select.dots.build import check_dots, dots
 from effrl.select.embedded import Note
 from effrl.select.greso import GresoSelector
 from effrl.select.mixed import Make, Pools, mixed, uniform
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.ufo.build import check_ufo, told, ufo, ufo_form
-from effrl.types import Prompt
+from effrl.types import Float64, Prompt
 
 
 def selector(config: Config, pools: Pools, note: Note) -> Selector:
@@ -53,6 +57,8 @@ def selector(config: Config, pools: Pools, note: Note) -> Selector:
             return mixed(pools, seed, _thompson(thompson))
         case GresoSelect() as greso:
             return mixed(pools, seed, _greso(greso))
+        case AdaRftSelect() as adarft:
+            return mixed(pools, seed, _adarft(adarft))
         case CuresSelect() as cures:
             return mixed(pools, seed, _cures(cures, config.rollout.per_prompt))
         case UfoSelect(center="calibrated") as section:
@@ -78,6 +84,8 @@ def check(config: Config, train: Survey, model: ModelFacts) -> None:
     match config.select:
         case CurriculumSelect(column=column):
             check_curriculum(config.data, column)
+        case AdaRftSelect(difficulty=column) if column != "base":
+            check_curriculum(config.data, column, "select.difficulty")
         case CuresSelect(least=least):
             _check_sizes(config, least)
         case UfoSelect() as select:
@@ -122,6 +130,20 @@ def _greso(config: GresoSelect) -> Make:
         return GresoSelector(prompts, seed, config.p, config.step, config.bounds, config.easy, config.hard)
 
     return make
+
+
+def _adarft(config: AdaRftSelect) -> Make:
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        known = None if config.difficulty == "base" else _scaled(prompts, config.difficulty)
+        return AdaRftSelector(prompts, seed, config.target, config.sensitivity, config.step, config.no_repeat, known)
+
+    return make
+
+
+def _scaled(prompts: Sequence[Prompt], column: str) -> Float64:
+    """[N] a column of the data, from 0 for the pool's easiest to the largest difficulty for its hardest."""
+    told = np.array([difficulty_of(prompt, column, "select.difficulty") for prompt in prompts])
+    return np.asarray(LARGEST * (told - told.min()) / max(np.ptp(told), 1e-12))
 
 
 def _cures(config: CuresSelect, mean: int) -> Make:

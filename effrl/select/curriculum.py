@@ -48,14 +48,14 @@ class CurriculumSelector(TurnSelector):
         """Outcomes change nothing here: the difficulty is given."""
 
 
-def check_curriculum(data: DataConfig, column: str) -> None:
+def check_curriculum(data: DataConfig, column: str, field: str = "select.column") -> None:
     """See before anything is started that every prompt has a number in the column; raises as :func:`difficulty_of`."""
     for row in read(data.train, data.form):
-        difficulty_of(row.prompt, column)
+        difficulty_of(row.prompt, column, field)
 
 
-def difficulty_of(prompt: Prompt, column: str) -> float:
-    """The number in a prompt's column.
+def difficulty_of(prompt: Prompt, column: str, field: str = "select.column") -> float:
+    """The number in a prompt's column, which ``field`` of the config names.
 
     Raises:
         UserError: there is none; one line that names the prompt and the columns it has.
@@ -64,7 +64,7 @@ def difficulty_of(prompt: Prompt, column: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         found = "is not there" if column not in prompt.meta else f"is {value!r}"
         raise UserError(
-            f"select.column: {column!r} of prompt {prompt.id} {found}, and a curriculum needs a number;"
+            f"{field}: {column!r} of prompt {prompt.id} {found}, and easy to hard needs a number;"
             f" its columns: {', '.join(map(str, prompt.meta)) or 'none'}"
         )
     return float(value)

@@ -8,6 +8,7 @@ from effrl.config.select import DotsSelect
 from effrl.difficulty.calibrated import CalibratedPredictor
 from effrl.difficulty.online import Refitting
 from effrl.protocols import Selector
+from effrl.select.adarft import AdaRftSelector
 from effrl.select.band import BandSelector
 from effrl.select.calibrated import CalibratedSelector, NearTarget
 from effrl.select.control import ControlledSelector
@@ -53,6 +54,12 @@ class TestThompson(SelectorContract):
 class TestGreso(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         return GresoSelector(prompts, seed, 0.5, 0.01, (0.05, 0.95), 1 / 12, 1 / 6)
+
+
+class TestAdaRft(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        levels = np.array([50.0 * prompt.meta["level"] for prompt in prompts])
+        return AdaRftSelector(prompts, seed, 0.5, 2.0, 50.0, no_repeat=True, difficulty=levels)
 
 
 class TestCures(SelectorContract):
