@@ -53,7 +53,7 @@ def test_nothing_is_fitted_on_a_held_out_family_but_some_of_it_is_referred_to() 
         fitted_on.append(given)
         return untrained(4, 4, 1, 1)
 
-    lines = list(measure(part, "b", fitted, kinds, 256, 1, refer_to_family=True))  # type: ignore[arg-type]
+    lines = list(measure(part, "b", fitted, kinds, 256, 1, data.embeddings, refer_to_family=True))  # type: ignore[arg-type]
     assert fitted_on == [part]
     assert [line.unseen for line in lines] == [False, False, False, True]
     assert all(line.held_out == "b" and 8 <= line.prompts < 60 for line in lines)
