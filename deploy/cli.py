@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 import effrl
+from deploy.commands.selection import plan
 from effrl.errors import RunError, UserError
 
 app = typer.Typer(
@@ -64,6 +65,9 @@ def train(
     from deploy.commands import train as training
 
     training.train(recipe, overrides or [], console, profile)
+
+
+app.command()(plan)
 
 
 @app.command()

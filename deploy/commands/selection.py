@@ -1,0 +1,88 @@
+"""``effrl plan``: what a run will do and need, and whether a selector can pay in it."""
+
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from effrl.errors import UserError
+
+EFFECTIVE, ROLLOUT_SHARE = 0.5, 0.7
+"""What is assumed where nobody says it: half of the groups teach, and rollouts take what they take of a large model."""
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Dotted overrides.")] = None,
+    selection: Annotated[bool, typer.Option("--selection", help="From where on each selector pays.")] = False,
+    run: Annotated[Path | None, typer.Option(help="A run with uniform draws, to take the two shares from.")] = None,
+    effective: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="Share of uniform draws' groups that have signal.")
+    ] = None,
+    rollout_share: Annotated[
+        float | None, typer.Option(min=0.01, max=1, help="Share of a step's time that goes into rollouts.")
+    ] = None,
+) -> None:
+    """Show what a run will do and need; with --selection, what selectors cost: effrl plan grpo --selection."""
+    from deploy.commands.plan import show_plan
+
+    console = Console()
+    if not selection:
+        show_plan(recipe, overrides or [], console)
+        return
+    measured = (None, None) if run is None else _measured(run)
+    told = effective or measured[0] or EFFECTIVE, rollout_share or measured[1] or ROLLOUT_SHARE
+    _show(recipe, overrides or [], *told, console)
+
+
+def _measured(run: Path) -> tuple[float, float]:
+    """Mean effective share and rollout share of a run's steps.
+
+    Raises:
+        UserError: there is no run, or it has no step yet.
+    """
+    from effrl.run.directory import RunDirectory
+    from effrl.run.metrics import read
+
+    rows = [row for row in read(RunDirectory(run).metrics) if row["step"] > 0]
+    told = [
+        (row["select/effective_ratio"], row["time/rollout_s"] / (row["time/step_s"] - (row.get("time/eval_s") or 0.0)))
+        for row in rows
+        if row.get("select/effective_ratio") is not None
+    ]
+    if not told:
+        raise UserError(
+            f"{run} is no run with a finished step: leave --run out, or say --effective and --rollout-share"
+        )
+    return fmean(share for share, _ in told), min(1.0, fmean(share for _, share in told))
+
+
+def _show(recipe: str, overrides: list[str], effective: float, rollout_share: float, console: Console) -> None:
+    from rich.table import Table
+
+    from effrl.config import load
+    from effrl.preflight.check import check
+    from effrl.preflight.selection import outlooks, situation
+    from effrl.select.advice import MOST_TEACH
+
+    config = load.load(recipe, overrides)
+    train = check(config).train
+    found = situation(config, train.rows, effective, rollout_share)
+    console.print(
+        f"{found.pool:,} prompts, {found.steps:,} steps of {found.prompts:,} · uniform: {effective:.2f} of the groups"
+        f" have signal, rollouts take {rollout_share:.0%} of a step",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("", "rollouts", "a step's time", "", box=None, pad_edge=False)
+    for outlook in outlooks(found):
+        table.add_row(outlook.name, f"{1 + outlook.extra:.2f}", f"{outlook.step:.2f}", outlook.verdict)
+    console.print(table)
+    console.print(
+        f"at most, a choice of prompts has {found.most:.1f} times as many groups with signal per unit of time"
+        + (": draw uniformly" if effective > MOST_TEACH else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
