@@ -12,10 +12,10 @@ from typing import Any
 from actors.role import Role
 from effrl import plugins
 from effrl.batch import Settled, Stored
-from effrl.config.replay import fresh_of
 from effrl.config.schema import Config
 from effrl.data.reader import pools, prompts_of
 from effrl.protocols import Explains, LookAhead, LooksAhead, Measures
+from effrl.replay.build import replay_store
 from effrl.replay.store import ReplayStore
 from effrl.run.files import read_state, write_state, written
 from effrl.saved import Saved
@@ -148,6 +148,4 @@ class DataActor(Role):
 
 
 def _store(config: Config) -> ReplayStore | None:
-    if config.replay is None:
-        return None
-    return ReplayStore(config.replay.capacity, fresh_of(config.rollout.prompts, config.replay.fresh), config.run.seed)
+    return None if config.replay is None else replay_store(config.replay, config.rollout.prompts, config.run.seed)

@@ -1,17 +1,17 @@
 """``replay``: learn from groups of earlier steps again, and roll out fewer."""
 
 from math import floor
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from effrl.config.advantage import AnyAdvantage
 from effrl.config.loss import Clip
-from effrl.config.section import PositiveInt, Section
+from effrl.config.section import PositiveFloat, PositiveInt, Section, Share, kind_or
 
 
 class ReplayConfig(Section):
-    """Learn from groups of earlier steps again, and roll out fewer."""
+    """What every choice of groups to replay has."""
 
     fresh: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of a step's prompts that is rolled out (the paper's delta); older groups stand in for the rest."""
@@ -50,6 +50,26 @@ class ReplayConfig(Section):
                 f"replay would fit the value function of advantage.kind={advantage.kind} to rollouts of older policies:"
                 " use grpo, rloo or reinforce_pp, or set replay=null"
             )
+
+
+class RrReplay(ReplayConfig):
+    kind: Literal["rr"] = "rr"
+    """Recent groups, drawn uniformly (DOTS + RR, arXiv 2506.05316, section 4.4)."""
+
+
+class ExGrpoReplay(ReplayConfig):
+    kind: Literal["exgrpo"] = "exgrpo"
+    """Groups that about half of the rollouts solved come most often, and prompts that are solved leave for good
+    (ExGRPO, arXiv 2510.02245). Its choice alone: whole groups are replayed, with the loss of ``rr``."""
+    start: Share = 0.35
+    """Mean outcome of a step's fresh rollouts above which replay begins, for good (released code)."""
+    width: PositiveFloat = 1.0
+    """Of the preference for half-solved groups, in rollouts (released code)."""
+
+
+AnyReplay = Annotated[
+    Annotated[RrReplay, Tag("rr")] | Annotated[ExGrpoReplay, Tag("exgrpo")], Discriminator(kind_or("rr"))
+]
 
 
 def fresh_of(prompts: int, fresh: float) -> int:

@@ -16,7 +16,7 @@ from effrl.config.label import AnyLabel, GoldLabel
 from effrl.config.learn import CPU_PASS_TOKENS, LearnConfig
 from effrl.config.loss import AnyLoss, ClippedLoss
 from effrl.config.process import AnyProcess, ImplicitPrm
-from effrl.config.replay import ReplayConfig, fresh_at
+from effrl.config.replay import AnyReplay, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
 from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, Share
 from effrl.config.select import AnySelect, UniformSelect
@@ -152,7 +152,7 @@ class Config(Section):
     process: AnyProcess | None = None
     advantage: AnyAdvantage = GrpoAdvantage()
     loss: AnyLoss = ClippedLoss()
-    replay: ReplayConfig | None = None
+    replay: AnyReplay | None = None
     rollout: RolloutConfig = RolloutConfig()
     learn: LearnConfig = LearnConfig()
     cluster: ClusterConfig = ClusterConfig()

@@ -59,7 +59,7 @@ class ReplayStore:
             raise ValueError(f"cannot draw {count} groups")
         if any(group.step >= step for group in self._groups):
             raise ValueError(f"step {step} would replay its own groups: draw before they are added")
-        chosen = _choose(len(self._groups), count, stream(self._seed, "replay", step))
+        chosen = sorted(self.choose(count, stream(self._seed, "replay", step)))
         for index in chosen:
             self._groups[index] = replace(self._groups[index], uses=self._groups[index].uses + 1)
         return [self._groups[index] for index in chosen]
@@ -74,6 +74,10 @@ class ReplayStore:
         old = self._groups[-self._kept :] if self._kept else []
         self._groups = [group for group in old if group.prompt_id not in newest]
         self._groups += [Stored(entry.scored, step) for entry in newest.values() if entry.fate is Fate.TRAINED]
+
+    def choose(self, count: int, random: random.Random) -> list[int]:
+        """Places of up to ``count`` different groups."""
+        return random.sample(range(len(self._groups)), min(count, len(self._groups)))
 
     def save(self, directory: Path) -> None:
         """Write all groups, with tokens and log-probs, to a directory of a checkpoint."""
@@ -95,7 +99,3 @@ class ReplayStore:
             raise UserError(
                 f"{directory / 'replay.json'} is missing or damaged: resume from another checkpoint"
             ) from error
-
-
-def _choose(size: int, count: int, random: random.Random) -> list[int]:
-    return sorted(random.sample(range(size), min(count, size)))

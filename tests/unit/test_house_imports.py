@@ -46,7 +46,7 @@ FLOORS = (
 KNOW_KINDS = (
     "actors/oracle/desks.py",
     "effrl/config/",
-    *(f"effrl/{section}/build.py" for section in ("advantage", "label", "loss", "process", "select")),
+    *(f"effrl/{section}/build.py" for section in ("advantage", "label", "loss", "process", "replay", "select")),
     "effrl/data/reader.py",
     "effrl/reward/reading.py",
     "effrl/reward/verifiers.py",
