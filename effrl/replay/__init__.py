@@ -1,3 +1,4 @@
-"""Rollout replay: ``build`` makes the store of a config; ``store`` keeps recent groups with signal, ``exgrpo`` draws them
-by how many of their rollouts passed, and ``rescore`` puts the truth in place of a pseudo-label that was bought since.
+"""Rollout replay: ``build`` makes the store of a config; ``store`` keeps recent groups with signal, ``exgrpo`` draws
+them by how many of their rollouts passed, and ``rescore`` puts the truth in place of a pseudo-label that was bought
+since.
 """
