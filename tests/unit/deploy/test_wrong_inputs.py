@@ -135,7 +135,7 @@ def write(path: Path, *rows: Any) -> Path:
         ("replay.fresh=1", ["replay.fresh", "less than 1"]),
         ("replay.fresh=0", ["replay.fresh", "greater than 0"]),
         ("replay.frehs=0.5", ["unknown key 'replay.frehs'", "did you mean 'replay.fresh'?"]),
-        ("replay=0.5", ["replay is a section, not a value", "capacity, clip, fresh, warmup", "0.5"]),
+        ("replay=0.5", ["replay is a section, not a value", "capacity, clip, fresh, kind", "0.5"]),
         ("replay.capacity=15", ["replay.capacity (15)", "16 groups", "raise it"]),
         ("replay.warmup=20", ["replay.warmup (20)", "run.steps (20)", "lower it"]),
         ("replay.clip=center", ["replay.clip", "'centered' or 'paper'", "'center'"]),
