@@ -148,4 +148,6 @@ class DataActor(Role):
 
 
 def _store(config: Config) -> ReplayStore | None:
-    return None if config.replay is None else replay_store(config.replay, config.rollout.prompts, config.run.seed)
+    if config.replay is None:
+        return None
+    return replay_store(config.replay, config.rollout.prompts, config.run.seed, config.rollout.screen or 0)

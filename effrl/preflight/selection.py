@@ -15,8 +15,6 @@ from effrl.config.select import DotsSelect
 PASS = 1 / 20
 """Of a group of eight rollouts: what one forward pass over a prompt and its answer costs. On the bench one pass is 12
 to 30 times faster than eight samples of the tiny model; a model that writes longer answers gains more."""
-SCREEN = 2
-"""``rollout.screen`` looks at half of a group first, here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +56,18 @@ class Outlook:
         """For people."""
         if self.needed > 1:
             return "cannot pay"
-        return "saves always" if self.extra < 0 else f"pays above {self.needed:.2f}"
+        return "saves rollouts" if self.extra < 0 else f"pays above {self.needed:.2f}"
 
 
 def outlooks(found: Situation) -> list[Outlook]:
-    """Every built-in way to choose prompts or rollouts, uniform draws apart."""
+    """Every built-in way to choose prompts that is worth a row, uniform draws apart."""
     measured = found.pool / (found.steps * found.prompts)
-    screened = -(1 - found.effective) * (1 - 1 / SCREEN)
     costs = {
         "calibrated, thompson, band, greso, cures": 0.0,
         "ufo": PASS * measured,
         "dots": found.references,
         "dots with replay of one half": found.references - 0.5,
         "adarft by the base": measured,
-        "rollout.screen at one half": screened,
     }
     return [
         Outlook(name, extra, 1 + found.rollout_share * extra, found.effective * (1 + max(0.0, extra)))

@@ -5,9 +5,9 @@ from effrl.replay.exgrpo import ExGrpoStore
 from effrl.replay.store import ReplayStore
 
 
-def replay_store(config: AnyReplay, prompts: int, seed: int) -> ReplayStore:
-    """An empty store of a run whose steps have so many prompts."""
+def replay_store(config: AnyReplay, prompts: int, seed: int, screen: int = 0) -> ReplayStore:
+    """An empty store of a run whose steps have so many prompts, of which groups may stop after ``screen`` rollouts."""
     fresh = fresh_of(prompts, config.fresh)
     if isinstance(config, ExGrpoReplay):
-        return ExGrpoStore(config.capacity, fresh, seed, config.start, config.width)
+        return ExGrpoStore(config.capacity, fresh, seed, config.start, config.width, screen)
     return ReplayStore(config.capacity, fresh, seed)

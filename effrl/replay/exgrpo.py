@@ -24,7 +24,7 @@ class ExGrpoStore(ReplayStore):
     the loss corrects it as any other: our choice.
     """
 
-    def __init__(self, capacity: int, fresh: int, seed: int, start: float, width: float) -> None:
+    def __init__(self, capacity: int, fresh: int, seed: int, start: float, width: float, screen: int = 0) -> None:
         """Start without groups, and without replay.
 
         Args:
@@ -33,9 +33,11 @@ class ExGrpoStore(ReplayStore):
             seed: root of the draws.
             start: mean outcome above which replay begins.
             width: of the preference for half-solved groups, in rollouts.
+            screen: first rollouts of a group, after which it may have been stopped (``rollout.screen``): that so few
+                are all right retires no prompt.
         """
         super().__init__(capacity, fresh, seed)
-        self._start, self._width = start, width
+        self._start, self._width, self._screen = start, width, screen
         self._begun = False
         self._retired: set[str] = set()
 
@@ -59,10 +61,14 @@ class ExGrpoStore(ReplayStore):
         """Retire what is solved, and begin to keep groups once a step has done well enough."""
         outcomes = [score.outcome for entry in settled for score in entry.scored.scores if score.outcome is not None]
         self._begun |= bool(outcomes) and sum(outcomes) / len(outcomes) > self._start
-        self._retired |= {entry.scored.group.prompt.id for entry in settled if _solved(entry)}
+        self._retired |= {entry.scored.group.prompt.id for entry in settled if self._solved(entry)}
         kept = [entry for entry in settled if entry.scored.group.prompt.id not in self._retired]
         super().add(step, kept if self._begun else [])
         self._groups = [group for group in self._groups if group.prompt_id not in self._retired]
+
+    def _solved(self, entry: Settled) -> bool:
+        outcomes = [score.outcome for score in entry.scored.scores if score.outcome is not None]
+        return entry.fate is Fate.FILTERED and len(outcomes) > self._screen and min(outcomes) == 1.0
 
     def save(self, directory: Path) -> None:
         super().save(directory)
@@ -88,8 +94,3 @@ def _passes(group: Stored) -> tuple[float, int]:
     """Passes of a group, and its rollouts that could be scored."""
     outcomes = [score.outcome for score in group.scored.scores if score.outcome is not None]
     return sum(outcomes), len(outcomes)
-
-
-def _solved(entry: Settled) -> bool:
-    outcomes = [score.outcome for score in entry.scored.scores if score.outcome is not None]
-    return entry.fate is Fate.FILTERED and bool(outcomes) and min(outcomes) == 1.0

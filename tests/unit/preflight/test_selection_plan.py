@@ -33,7 +33,7 @@ def test_what_costs_more_than_there_is_to_win_cannot_pay() -> None:
     sure = Situation(effective=0.95, rollout_share=0.7, pool=4096, prompts=32, steps=20, references=0.125)
     found = {outlook.name: outlook.verdict for outlook in outlooks(sure)}
     assert found["dots"] == found["adarft by the base"] == "cannot pay"
-    assert found["rollout.screen at one half"] == "saves always"
+    assert found["dots with replay of one half"] == "saves rollouts"
     assert sure.most == pytest.approx(1 / (0.3 + 0.7 * 0.95))
 
 

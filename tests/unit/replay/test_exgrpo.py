@@ -71,6 +71,13 @@ def test_a_solved_prompt_is_retired_for_good_before_the_start_too() -> None:
     assert [entry.prompt_id for entry in kept.groups] == ["c"]
 
 
+def test_a_group_that_was_stopped_retires_nobody() -> None:
+    kept = ExGrpoStore(100, 1, 1, start=0.35, width=1.0, screen=4)
+    kept.add(1, [*of({"a": 4, "b": 4}, 1, tries=8), *of({"c": 4}, 1, tries=4)])
+    kept.add(2, of({"c": 4}, 2, tries=8))
+    assert [entry.prompt_id for entry in kept.groups] == ["a", "b", "c"]
+
+
 def test_saved_and_loaded_it_draws_the_same(tmp_path: Path) -> None:
     kept = store()
     kept.add(1, of({"a": 8, **{f"p{k}": k for k in range(1, 8)}}, 1))
