@@ -51,6 +51,7 @@ class AdaRftSelector(PoolSelector):
         self._goal, self._sensitivity, self._step, self._no_repeat = target, sensitivity, step, no_repeat
         self._given = difficulty
         self._measured: dict[str, float] = {}
+        self._asked = difficulty is not None
         self._target = 0.0
         self._drawn: set[int] = set()
 
@@ -65,11 +66,12 @@ class AdaRftSelector(PoolSelector):
 
     def request(self, step: int) -> LookAhead | None:
         """The pass rates of all prompts, unless their difficulty is known."""
-        return None if self._given is not None or self._measured else LookAhead(self.prompts, "pass_rate")
+        return None if self._asked else LookAhead(self.prompts, "pass_rate")
 
     def receive(self, step: int, found: Mapping[str, float]) -> None:
         """Keep how hard prompts are; those of other pools say nothing here."""
-        self._measured = {name: LARGEST * (1 - rate) for name, rate in found.items() if name in self.index}
+        self._asked = True  # whatever was found: a whole pool is not rolled out twice
+        self._measured |= {name: LARGEST * (1 - rate) for name, rate in found.items() if name in self.index}
 
     def draw(self, count: int) -> list[int]:
         distance = np.abs(self.difficulty - self._target)
@@ -102,9 +104,9 @@ class AdaRftSelector(PoolSelector):
     def state(self) -> Mapping[str, Any]:
         """Target, what was measured, and which prompts this lap has drawn."""
         drawn = [self.prompts[index].id for index in sorted(self._drawn)]
-        return {"target": self._target, "measured": dict(self._measured), "drawn": drawn}
+        return {"target": self._target, "asked": self._asked, "measured": dict(self._measured), "drawn": drawn}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.must_know([*state["measured"], *state["drawn"]])
-        self._target, self._measured = state["target"], dict(state["measured"])
+        self._target, self._asked, self._measured = state["target"], state["asked"], dict(state["measured"])
         self._drawn = {self.index[name] for name in state["drawn"]}

@@ -66,6 +66,12 @@ def test_what_the_base_solves_is_asked_for_once() -> None:
     assert numbers(selector.select(2)) == [1, 2]
 
 
+def test_a_pool_of_which_nothing_was_found_is_not_asked_again() -> None:
+    selector = adarft(None, size=4)
+    selector.receive(1, {"elsewhere": 0.5})
+    assert selector.request(2) is None and numbers(selector.select(2)) == [0, 1]
+
+
 def test_a_column_of_the_data_is_scaled_to_the_pool() -> None:
     config = Config.model_validate(
         {"data": {"train": "tasks:chain"}, "select": {"kind": "adarft", "difficulty": "level"}}
