@@ -32,8 +32,8 @@ def plan(
     if not selection:
         show_plan(recipe, overrides or [], console)
         return
-    measured = (None, None) if run is None else _measured(run)
-    told = effective or measured[0] or EFFECTIVE, rollout_share or measured[1] or ROLLOUT_SHARE
+    assumed = (EFFECTIVE, ROLLOUT_SHARE) if run is None else _measured(run)
+    told = effective or assumed[0], rollout_share or assumed[1]
     _show(recipe, overrides or [], *told, console)
 
 
@@ -56,7 +56,10 @@ def _measured(run: Path) -> tuple[float, float]:
         raise UserError(
             f"{run} is no run with a finished step: leave --run out, or say --effective and --rollout-share"
         )
-    return fmean(share for share, _ in told), min(1.0, fmean(share for _, share in told))
+    effective, rollouts = fmean(share for share, _ in told), fmean(share for _, share in told)
+    if not effective or not rollouts:
+        raise UserError(f"no group of {run} had signal, or no time went into rollouts: nothing follows from it")
+    return effective, min(1.0, rollouts)
 
 
 def _show(recipe: str, overrides: list[str], effective: float, rollout_share: float, console: Console) -> None:

@@ -67,6 +67,10 @@ class ExGrpoStore(ReplayStore):
         self._groups = [group for group in self._groups if group.prompt_id not in self._retired]
 
     def _solved(self, entry: Settled) -> bool:
+        """By a true label: a unanimous vote may be wrong, and would be for good."""
+        supervision = entry.scored.judged.supervision
+        if supervision is None or not supervision.is_true:
+            return False
         outcomes = [score.outcome for score in entry.scored.scores if score.outcome is not None]
         return entry.fate is Fate.FILTERED and len(outcomes) > self._screen and min(outcomes) == 1.0
 

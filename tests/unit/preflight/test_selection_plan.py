@@ -45,6 +45,9 @@ def test_the_command(command_line: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     code, out, _ = command_line("plan", "grpo", "--selection", "--run", "run")
     assert code == 0 and "0.90 of the groups have signal, rollouts take 75%" in out and "draw uniformly" in out
+    (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps({**row, "select/effective_ratio": 0.0}) + "\n")
+    code, _, err = command_line("plan", "grpo", "--selection", "--run", "run")
+    assert code == 2 and "no group of run had signal" in err and err.count("\n") == 1
     code, _, err = command_line("plan", "grpo", "--selection", "--run", "nowhere")
     assert code == 2 and err.count("\n") == 1
 

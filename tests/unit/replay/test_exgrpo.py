@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,19 @@ from effrl.errors import UserError
 from effrl.replay.build import replay_store
 from effrl.replay.exgrpo import ExGrpoStore, preference
 from effrl.replay.store import ReplayStore
+from effrl.types import ScoredGroup, Supervision
 from tests.unit.replay.test_replay import group
 
 
 def of(passes: dict[str, int], step: int, tries: int = 8) -> list[Settled]:
     """One group per prompt, with so many passes."""
-    made = [group(name, (1.0,) * k + (0.0,) * (tries - k), step) for name, k in passes.items()]
+    made = [labelled(group(name, (1.0,) * k + (0.0,) * (tries - k), step)) for name, k in passes.items()]
     return [Settled(scored, fate_of(scored)) for scored in made]
+
+
+def labelled(scored: ScoredGroup) -> ScoredGroup:
+    """The same with a true label in place of a vote."""
+    return replace(scored, judged=replace(scored.judged, supervision=Supervision("gold", "2")))
 
 
 def store(capacity: int = 100) -> ExGrpoStore:
@@ -69,6 +76,14 @@ def test_a_solved_prompt_is_retired_for_good_before_the_start_too() -> None:
     kept.add(3, of({"b": 8, "c": 4}, 3))
     kept.add(4, of({"b": 4}, 4))
     assert [entry.prompt_id for entry in kept.groups] == ["c"]
+
+
+def test_a_unanimous_vote_retires_nobody() -> None:
+    kept = store()
+    voted = group("a", (1.0,) * 8, 1)
+    kept.add(1, [Settled(voted, fate_of(voted))])
+    kept.add(2, of({"a": 4}, 2))
+    assert [entry.prompt_id for entry in kept.groups] == ["a"]
 
 
 def test_a_group_that_was_stopped_retires_nobody() -> None:
