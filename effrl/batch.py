@@ -212,6 +212,11 @@ class Batch:
         ]
 
 
+def outcomes_of(scored: ScoredGroup) -> list[float]:
+    """Of the rollouts that could be scored, in order."""
+    return [score.outcome for score in scored.scores if score.outcome is not None]
+
+
 def fate_of(scored: ScoredGroup, contrast: bool = True, band: PassBand | None = None) -> Fate:
     """Dropped or parked by the labeller, failed (fewer than half of the rollouts scored), filtered (no contrast),
     unbalanced (outside of the band) or trained.
@@ -221,7 +226,7 @@ def fate_of(scored: ScoredGroup, contrast: bool = True, band: PassBand | None = 
     """
     if scored.judged.decision is not Decision.USE:
         return Fate.DROPPED if scored.judged.decision is Decision.DROP else Fate.PARKED
-    outcomes = [score.outcome for score in scored.scores if score.outcome is not None]
+    outcomes = outcomes_of(scored)
     if 2 * len(outcomes) < len(scored.scores) or len(outcomes) < 2:
         return Fate.FAILED
     if contrast and not _has_signal(scored):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.wait import answer
-from effrl.batch import Batch, Settled
+from effrl.batch import Batch, Settled, outcomes_of
 from effrl.protocols import Labeller, Monitor
 from effrl.run.metrics import Stopwatch
 from effrl.types import Fate, Observation, Step
@@ -41,6 +41,6 @@ def _observation(settled: Settled) -> Observation | None:
     judged = settled.scored.judged
     if settled.fate is Fate.DROPPED:
         return Observation(judged.group.prompt, float(judged.read.size(0)), len(judged.read.clusters), trusted=False)
-    outcomes = [score.outcome for score in settled.scored.scores if score.outcome is not None]
+    outcomes = outcomes_of(settled.scored)
     trusted = judged.supervision is not None and judged.supervision.is_true
     return Observation(judged.group.prompt, float(sum(outcomes)), len(outcomes), trusted) if outcomes else None

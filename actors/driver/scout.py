@@ -52,7 +52,7 @@ class Scout:
                 sampled, cost = await self._look_for_certainties(step, request.prompts)
             else:
                 sampled, cost = await self._sample(step, request.prompts), {}
-                rates = await self.pass_rates(step, _groups(request.prompts, list(sampled.values())))
+                rates = await self.pass_rates(step, groups_of(request.prompts, list(sampled.values())))
                 found = zip(sampled, rates, strict=True)
                 await self._tell(step, {name: rate for name, rate in found if rate is not None})
         rollouts, tokens = _size(sampled.values())
@@ -159,7 +159,7 @@ class Scout:
         sampled = await self._in_chunks(step, prompts)
         read: list[ReadGroup] = []
         for part in _chunks(prompts):
-            read += await self.rewards.answers(_groups(part, [sampled[prompt.id] for prompt in part]))
+            read += await self.rewards.answers(groups_of(part, [sampled[prompt.id] for prompt in part]))
         return read, sampled
 
     async def _in_chunks(
@@ -188,10 +188,11 @@ def _own(prompts: Sequence[Prompt], sampled: Mapping[str, Sampled], form: Target
     return version, [of_sample(prompt, rollout, form) for prompt, rollout in drawn]
 
 
-def _groups(prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> list[Group]:
+def groups_of(prompts: Sequence[Prompt], sampled: Sequence[Sampled]) -> list[Group]:
+    """One group per prompt, which may occur several times, to be read and scored without being learned from."""
     return [
-        Group(f"scout/{prompt.id}", prompt, result.prompt_ids, result.rollouts, "scout")
-        for prompt, result in zip(prompts, sampled, strict=True)
+        Group(f"scout/{place}/{prompt.id}", prompt, result.prompt_ids, result.rollouts, "scout")
+        for place, (prompt, result) in enumerate(zip(prompts, sampled, strict=True))
     ]
 
 

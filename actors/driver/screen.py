@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from actors.driver.scout import Scout
+from actors.driver.scout import Scout, groups_of
 from actors.rollout.sampling import Sampled, Sampler, SampleRequest
-from effrl.types import Group, Step
+from effrl.types import Step
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Screen:
         if self.first is None:
             return await self.sampler(requests)
         heads = await self.sampler([replace(request, seeds=request.seeds[: self.first]) for request in requests])
-        rates = await self.scout.pass_rates(step, _groups(requests, heads))
+        rates = await self.scout.pass_rates(step, groups_of([request.prompt for request in requests], heads))
         tails = [request.seeds[self.first :] for request in requests]
         goes_on = [bool(tail) and rate not in (0.0, 1.0) for tail, rate in zip(tails, rates, strict=True)]
         for tail, on in zip(tails, goes_on, strict=True):
@@ -48,10 +48,3 @@ class Screen:
 
 def _joined(head: Sampled, tail: Sampled) -> Sampled:
     return replace(head, rollouts=head.rollouts + tail.rollouts)
-
-
-def _groups(requests: Sequence[SampleRequest], sampled: Sequence[Sampled]) -> list[Group]:
-    return [
-        Group(f"screen/{place}", request.prompt, found.prompt_ids, found.rollouts, "scout")
-        for place, (request, found) in enumerate(zip(requests, sampled, strict=True))
-    ]

@@ -139,7 +139,7 @@ def _target(config: DataConfig, wish: Wish) -> tuple[Target, str]:
     """What is scored, and why, where nobody said it."""
     if wish.target is not None:
         return wish.target, ""
-    found = survey(config.train, config.form)
+    found = survey(config.train, config.form, work=True)
     return target_or_default(None, found.mostly_worked), f" ({worked(found.worked, found.labelled)})"
 
 

@@ -47,6 +47,11 @@ class SelectConfig(Section):
         """Whether it reads majority answers of prompts: then the reward must tell answers."""
         return False
 
+    @property
+    def asks_for_work(self) -> bool:
+        """Whether what it does depends on how many labels are worked solutions."""
+        return False
+
     def measured(self, prompts: int, steps: int) -> int:
         """Prompts that it rolls out before it chooses, in a run of so many steps of ``prompts`` each."""
         return 0
@@ -183,6 +188,10 @@ class UfoSelect(ZoneSelect):
     for, or what the reward reads: ``\\boxed{``, ``#### ``, ``#``, or the paper's ``<answer> ``; else it must be set."""
     rescore_every: PositiveInt | None = None
     """Steps after which the pool is scored anew, since the policy moves; never by default, as in the paper."""
+
+    @property
+    def asks_for_work(self) -> bool:
+        return self.target is None
 
     @property
     def buys_labels(self) -> bool:

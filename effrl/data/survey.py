@@ -37,7 +37,7 @@ class Survey:
     label_hint: str = EXAMPLE
     """Where labels are missing: the source with the key that may be theirs, or an example."""
     worked: int = 0
-    """Rows whose label is a worked solution (:func:`effrl.data.labels.has_work`)."""
+    """Rows whose label is a worked solution (:func:`effrl.data.labels.has_work`); 0 where nobody asked."""
 
     @property
     def mostly_worked(self) -> bool:
@@ -60,9 +60,12 @@ class Survey:
         return found
 
 
-def survey(source: Source, form: Form = PLAIN) -> Survey:
-    """Read ``source`` once, to the end; raises as :func:`effrl.data.reader.read` does."""
-    found = [_survey(pool, form) for pool in pools(source)]
+def survey(source: Source, form: Form = PLAIN, work: bool = False) -> Survey:
+    """Read ``source`` once, to the end; raises as :func:`effrl.data.reader.read` does.
+
+    With ``work``, count labels that are worked solutions too: that takes as long as the rest, so only who asks pays.
+    """
+    found = [_survey(pool, form, work) for pool in pools(source)]
     longest = max(found, key=lambda part: part.longest_bytes)
     return Survey(
         rows=sum(part.rows for part in found),
@@ -85,13 +88,13 @@ def size_of(prompt: Prompt) -> int:
     return sum(len(text.encode()) for text in texts)
 
 
-def _survey(pool: Pool, form: Form) -> Survey:
+def _survey(pool: Pool, form: Form, work: bool) -> Survey:
     rows = labelled = prefilled = doubtful = worked = 0
     conversations, longest, likely = Conversations(), (-1, ""), None
     for row in read_pool(pool, form):
         rows += 1
         labelled += row.label is not None
-        worked += row.label is not None and has_work(row.label)
+        worked += work and row.label is not None and has_work(row.label)
         conversations.add(row.prompt)
         prefilled += doubts.prefilled(row)
         doubtful += doubts.doubtful(row)

@@ -58,7 +58,7 @@ class CalibratedPredictor:
         """
         self._embeddings, self._half_life = embeddings, half_life
         step = max(1, len(embeddings) // _SAMPLE)
-        self._like = np.asarray(embeddings[::step], np.float64)
+        self._standard = ridge.Standard.of(np.asarray(embeddings[::step], np.float64))
 
     def fit(self, seen: Evidence, hints: Mapping[str, Float64]) -> tuple[Rates, str]:
         """What predicts pass rates, and what it goes by: ``embeddings``, a hint's name, or both joined by ``+``.
@@ -80,18 +80,19 @@ class CalibratedPredictor:
         return lambda rows: fitted(self._features(features, best, rows)), "+".join(best)
 
     def _embedded(self, rows: Sequence[int] | NDArray[np.int64]) -> Float64:
-        return ridge.standardised(np.asarray(self._embeddings[rows], np.float64), self._like)
+        return self._standard(np.asarray(self._embeddings[rows], np.float64))
 
     @staticmethod
     def _features(
         known: Mapping[str, Rates], choice: Sequence[str], rows: Sequence[int] | NDArray[np.int64]
     ) -> Float64:
-        return ridge.joined([known[name](rows) for name in choice])
+        return np.concatenate([known[name](rows) for name in choice], axis=1)  # squared distances add up
 
 
 def _hint(values: Float64) -> Rates:
     """[n, 1] standardised over the pool; a prompt of which nothing is known lies in the middle."""
-    column = ridge.standardised(np.where(np.isnan(values), np.nanmean(values), values)[:, None])
+    filled = np.where(np.isnan(values), np.nanmean(values), values)[:, None]
+    column = ridge.Standard.of(filled)(filled)
     return lambda rows: np.asarray(column[rows])
 
 

@@ -69,30 +69,36 @@ class DifficultyPredictor:
             ValueError: there are no references, or a rate is not in [0, 1].
         """
         indices, measured = _checked(references, rates)
-        predicted, without = self._predicted(indices, measured)
+        predicted, projected, values = self._predicted(indices, measured)
         if self._posthoc == "none":
             return predicted
+        without = self._without(indices, projected, values)
         if self._posthoc == "ols":
             return ordinary_least_squares(without, measured)(predicted)
         return self._calibrated(indices, measured, without, predicted)
 
-    def _predicted(self, indices: NDArray[np.int64], measured: Float64) -> tuple[Float64, Float64]:
-        """[N] of the network, and [K] of its references without their own rates."""
+    def _predicted(self, indices: NDArray[np.int64], measured: Float64) -> tuple[Float64, Tensor, Tensor]:
+        """[N] of the network, and what it attended to: its references [K, h], projected, and their rates [K]."""
         with torch.inference_mode():
             projected = self._network.references(_tensor(self._embeddings[indices]))
             values = torch.from_numpy(measured.astype(np.float32))
             parts = [
                 self._network.predict(self._projected[rows].float(), projected, values) for rows in _chunks(len(self))
             ]
-            own = torch.eye(len(indices), dtype=torch.bool)
-            without = self._network.predict(self._projected[indices].float(), projected, values, own)
-        return torch.cat(parts).double().numpy(), without.double().numpy()
+        return torch.cat(parts).double().numpy(), projected, values
+
+    def _without(self, indices: NDArray[np.int64], projected: Tensor, values: Tensor) -> Float64:
+        """[K] of the network for its references, each without its own rate."""
+        own = torch.eye(len(indices), dtype=torch.bool)
+        with torch.inference_mode():
+            found = self._network.predict(self._projected[indices].float(), projected, values, own)
+        return np.asarray(found.double().numpy())
 
     def blind(self, references: Sequence[int], rates: Sequence[float]) -> Float64:
         """[N] of the network alone, each reference's without its own rate; raises as a call does."""
         indices, measured = _checked(references, rates)
-        predicted, without = self._predicted(indices, measured)
-        predicted[indices] = without
+        predicted, projected, values = self._predicted(indices, measured)
+        predicted[indices] = self._without(indices, projected, values)
         return predicted
 
     def _calibrated(

@@ -91,17 +91,22 @@ def sampling_noise(passes: Float64, tries: Float64) -> Float64:
     return np.asarray(rate * (1 - rate) / tries)
 
 
-def standardised(rows: Float64, like: Float64 | None = None) -> Float64:
-    """Columns with mean 0 and variance 1 over ``like`` (``rows`` by default), scaled by ``1 / sqrt(D)``.
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """Where the middle of a pool's columns lies, and how far they spread: ``Standard.of(rows)(rows)``."""
 
-    Two random rows are then about ``sqrt(2)`` apart, whatever D is. A constant column says nothing: 0.
-    """
-    seen = rows if like is None else like
-    spread = seen.std(0)
-    scaled = np.divide(rows - seen.mean(0), spread, out=np.zeros_like(rows), where=spread > 1e-12)
-    return np.asarray(scaled / np.sqrt(rows.shape[1]))
+    middle: Float64
+    spread: Float64
 
+    @classmethod
+    def of(cls, rows: Float64) -> "Standard":
+        """Of rows [N, D]."""
+        return cls(rows.mean(0), rows.std(0))
 
-def joined(parts: Sequence[Float64]) -> Float64:
-    """Features side by side: their squared distances add up."""
-    return np.concatenate(parts, axis=1)
+    def __call__(self, rows: Float64) -> Float64:
+        """Columns with mean 0 and variance 1 over the pool, scaled by ``1 / sqrt(D)``.
+
+        Two random rows are then about ``sqrt(2)`` apart, whatever D is. A constant column says nothing: 0.
+        """
+        scaled = np.divide(rows - self.middle, self.spread, out=np.zeros_like(rows), where=self.spread > 1e-12)
+        return np.asarray(scaled / np.sqrt(rows.shape[1]))

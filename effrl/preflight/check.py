@@ -52,7 +52,7 @@ def check(config: Config) -> Preflight:
     _check_plugins(config)
     _check_stops(config, model)
     check_tokenizer(model.path, model.vocabulary)
-    train = survey(config.data.train, config.data.form)
+    train = survey(config.data.train, config.data.form, config.select.asks_for_work)
     _check_labels(config, train)
     check_select(config, train, model)
     prompts = PromptCheck(config, model)

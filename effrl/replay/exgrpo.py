@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from pathlib import Path
 
-from effrl.batch import Settled, Stored
+from effrl.batch import Settled, Stored, outcomes_of
 from effrl.errors import UserError
 from effrl.replay.store import ReplayStore
 from effrl.types import Fate
@@ -59,7 +59,7 @@ class ExGrpoStore(ReplayStore):
 
     def add(self, step: int, settled: Sequence[Settled]) -> None:
         """Retire what is solved, and begin to keep groups once a step has done well enough."""
-        outcomes = [score.outcome for entry in settled for score in entry.scored.scores if score.outcome is not None]
+        outcomes = [outcome for entry in settled for outcome in outcomes_of(entry.scored)]
         self._begun |= bool(outcomes) and sum(outcomes) / len(outcomes) > self._start
         self._retired |= {entry.scored.group.prompt.id for entry in settled if self._solved(entry)}
         kept = [entry for entry in settled if entry.scored.group.prompt.id not in self._retired]
@@ -71,7 +71,7 @@ class ExGrpoStore(ReplayStore):
         supervision = entry.scored.judged.supervision
         if supervision is None or not supervision.is_true:
             return False
-        outcomes = [score.outcome for score in entry.scored.scores if score.outcome is not None]
+        outcomes = outcomes_of(entry.scored)
         return entry.fate is Fate.FILTERED and len(outcomes) > self._screen and min(outcomes) == 1.0
 
     def save(self, directory: Path) -> None:
@@ -96,5 +96,5 @@ def preference(passes: float, tries: int, width: float) -> float:
 
 def _passes(group: Stored) -> tuple[float, int]:
     """Passes of a group, and its rollouts that could be scored."""
-    outcomes = [score.outcome for score in group.scored.scores if score.outcome is not None]
+    outcomes = outcomes_of(group.scored)
     return sum(outcomes), len(outcomes)

@@ -91,7 +91,7 @@ class AdaRftSelector(PoolSelector):
 
     def observe(self, seen: Sequence[Observation]) -> None:
         """Move the target by the mean outcome of the step's rollouts."""
-        known = [entry for entry in seen if entry.prompt.id in self.index and entry.tries > 0]
+        known = self.of_pool(seen)
         if known:
             outcome = sum(entry.passes for entry in known) / sum(entry.tries for entry in known)
             moved = self._target + self._step * tanh(self._sensitivity * (outcome - self._goal))

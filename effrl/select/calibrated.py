@@ -105,10 +105,9 @@ class CalibratedSelector(RankedSelector):
 
     def observe(self, seen: Sequence[Observation]) -> None:
         """Compare with what was predicted; then the newest measurements are what is known."""
-        known = [entry for entry in seen if entry.prompt.id in self.index and entry.tries > 0]
-        self._told = self._compared(known)
+        self._told = self._compared(self.of_pool(seen))
         self._steps += 1
-        super().observe(known)
+        super().observe(seen)
         self._seen = self._seen[-self._aim.keep :]
         self._rates = None
 

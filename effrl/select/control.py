@@ -78,7 +78,7 @@ class ControlledSelector(PoolSelector):
     def observe(self, seen: Sequence[Observation]) -> None:
         """Tell the zone, and ask whether it still pays."""
         self._zone.observe(seen)
-        known = [entry for entry in seen if entry.prompt.id in self.index and entry.tries > 0]
+        known = self.of_pool(seen)
         parts: dict[bool, list[bool]] = {True: [], False: []}
         for entry in known:
             parts[entry.prompt.id in self._from_zone].append(0 < entry.passes < entry.tries)

@@ -79,7 +79,7 @@ class CuresSelector:
 
     def observe(self, seen: Sequence[Observation]) -> None:
         """Take note of outcomes, and of how large groups were."""
-        self._sizes = [entry.tries for entry in seen if entry.prompt.id in self._pool.index and entry.tries > 0]
+        self._sizes = [entry.tries for entry in self._pool.of_pool(seen)]
         self._pool.observe(seen)
 
     def metrics(self) -> Mapping[str, float]:

@@ -73,7 +73,7 @@ class GresoSelector(PoolSelector):
     def observe(self, seen: Sequence[Observation]) -> None:
         """Lengthen or end runs; after the first epoch, move the chances by the shares of this step's groups."""
         ends = [0, 0]
-        known = [entry for entry in seen if entry.prompt.id in self.index and entry.tries > 0]
+        known = self.of_pool(seen)
         for entry in known:
             index, run = self.index[entry.prompt.id], int(self._runs[self.index[entry.prompt.id]])
             easy, hard = entry.passes == entry.tries, entry.passes == 0

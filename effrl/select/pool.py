@@ -37,6 +37,10 @@ class PoolSelector(ABC):
             chosen += self.draw(min(count - len(chosen), len(self.prompts)))
         return [self.prompts[index] for index in chosen]
 
+    def of_pool(self, seen: Iterable[Observation]) -> list[Observation]:
+        """Those that say something here: of prompts of this pool, with a scored rollout at least."""
+        return [entry for entry in seen if entry.prompt.id in self.index and entry.tries > 0]
+
     def must_know(self, prompt_ids: Iterable[str]) -> None:
         """Raises ValueError where one of the prompts is not of this pool."""
         if not self.index.keys() >= {*prompt_ids}:

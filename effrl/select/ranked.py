@@ -24,9 +24,8 @@ class RankedSelector(PoolSelector):
 
     def observe(self, seen: Sequence[Observation]) -> None:
         """Take note of outcomes; prompts of other pools and prompts without a scored rollout say nothing here."""
-        for observation in seen:
-            if observation.prompt.id in self.index and observation.tries > 0:
-                self.learn(self.index[observation.prompt.id], observation)
+        for observation in self.of_pool(seen):
+            self.learn(self.index[observation.prompt.id], observation)
 
     def state(self) -> Mapping[str, Any]:
         """Number of draws, and what is known of each prompt, by its id."""

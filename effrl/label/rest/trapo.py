@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effrl.batch import Settled
+from effrl.batch import Settled, outcomes_of
 from effrl.config.rest import TrapoRest
 from effrl.label.care.features import cluster_sizes
 from effrl.label.care.records import Lesson
@@ -75,7 +75,7 @@ class TrapoFilter:
     def _note(self, scored: ScoredGroup) -> None:
         prompt_id, supervision = scored.group.prompt.id, scored.judged.supervision
         if supervision is not None and supervision.is_true:
-            outcomes = [score.outcome for score in scored.scores if score.outcome is not None]
+            outcomes = outcomes_of(scored)
             self.labelled.setdefault(prompt_id, []).append(float(np.mean(outcomes)))
             return
         self.voted.setdefault(prompt_id, []).append(agreement(scored.judged.read))

@@ -38,6 +38,6 @@ def test_solutions_are_labels_that_grade_as_their_answers_do(family: str) -> Non
 
 
 def test_a_survey_counts_them() -> None:
-    found = survey(source("tasks:chain?size=20&labels=solutions"))
+    found = survey(source("tasks:chain?size=20&labels=solutions"), work=True)
     assert found.worked == found.labelled == 20 and found.mostly_worked
-    assert not survey(source("tasks:chain?size=20")).mostly_worked
+    assert not survey(source("tasks:chain?size=20"), work=True).mostly_worked

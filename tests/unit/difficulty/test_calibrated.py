@@ -104,9 +104,11 @@ def test_sampling_noise() -> None:
 def test_standardised_rows_are_about_as_far_apart_whatever_their_dimension() -> None:
     random = np.random.default_rng(1)
     for dimension in (2, 200):
-        rows = ridge.standardised(random.normal(5, 3, (500, dimension)))
+        drawn_rows = random.normal(5, 3, (500, dimension))
+        rows = ridge.Standard.of(drawn_rows)(drawn_rows)
         assert np.sum((rows[:250] - rows[250:]) ** 2, 1).mean() == pytest.approx(2, rel=0.15)
-    assert (ridge.standardised(np.ones((4, 3))) == 0).all()
+    constant = np.ones((4, 3))
+    assert (ridge.Standard.of(constant)(constant) == 0).all()
 
 
 def evidence(rates: np.ndarray, random: np.random.Generator, age: float = 0.0, trusted: bool = True) -> Evidence:
