@@ -9,7 +9,7 @@ import numpy as np
 
 from effrl.config.schema import PassBand
 from effrl.errors import RunError
-from effrl.sequences import GroupRewards, Portion, ProcessReward, TokenRewards, TrainingSequence
+from effrl.sequences import GroupRewards, Portion, ProcessReward, TokenRewards, TrainingSequence, entropy_weights
 from effrl.types import Decision, Fate, Float32, Float64, Rollout, ScoredGroup, Status
 
 AdvantageFunction = Callable[[Sequence[GroupRewards]], Sequence[Sequence[Float32]]]
@@ -74,6 +74,8 @@ class Batch:
     """Policy versions that a group may have been parked for, to be learned from still."""
     band: PassBand | None = None
     """Where the mean outcome of a group must lie to be learned from; anywhere by default."""
+    weigh: bool = False
+    """Whether rollouts count in proportion to their entropy."""
     _first_draw_tokens: int = 0
     _tokens: int = 0
 
@@ -206,10 +208,11 @@ class Batch:
         if not (groups := self.learned):
             return []
         rewards = [_rewards(scored, self.process.groups.get(scored.group.id)) for scored in groups]
-        return [
+        sequences = [
             [_sequence(scored, rollout, values) for rollout, values in zip(_scored(scored), advantages, strict=True)]
             for scored, advantages in zip(groups, self.advantage(rewards), strict=True)
         ]
+        return _weighed(sequences) if self.weigh else sequences
 
 
 def outcomes_of(scored: ScoredGroup) -> list[float]:
@@ -325,6 +328,12 @@ def _sequence(scored: ScoredGroup, rollout: Rollout, advantages: Float32) -> Tra
         weight=supervision.weight,
         offset=supervision.offset,
     )
+
+
+def _weighed(groups: Sequence[Sequence[TrainingSequence]]) -> list[list[TrainingSequence]]:
+    """The sequences of a step, each with its entropy's part in its weight: on average they count as before."""
+    weights = iter(entropy_weights([sequence.logprobs for group in groups for sequence in group]))
+    return [[replace(sequence, weight=sequence.weight * next(weights)) for sequence in group] for group in groups]
 
 
 def _silent_sequences(scored: ScoredGroup) -> list[TrainingSequence]:

@@ -96,9 +96,10 @@ class LookAhead:
     """What a selector wants to know of the policy of the moment before it chooses."""
 
     prompts: tuple[Prompt, ...]
-    what: Literal["pass_rate", "certainty"]
-    """The share of a group of rollouts that pass; or how sure the policy is of an answer, in one forward pass and
-    without rollouts (:func:`effrl.select.ufo.zone.certainty`)."""
+    what: Literal["pass_rate", "certainty", "perplexity"]
+    """The share of a group of rollouts that pass; or, in one forward pass and without rollouts, how sure the policy is
+    of an answer (:func:`effrl.select.ufo.zone.certainty`), or how strange the prompt's own text is to it
+    (:func:`effrl.select.perplexity.perplexity`)."""
 
 
 @runtime_checkable
@@ -110,7 +111,10 @@ class LooksAhead(Selector, Protocol):
         ...
 
     def receive(self, step: int, found: Mapping[str, float]) -> None:
-        """What was found, in [0, 1] by prompt id; prompts of which nothing could be found out are left out."""
+        """What was found by prompt id, in [0, 1] but for perplexities, which are at least 1.
+
+        Prompts of which nothing could be found out are left out.
+        """
         ...
 
 

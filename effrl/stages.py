@@ -49,6 +49,7 @@ class TrainingStage:
             replays=rollout.prompts - fresh,
             max_age=self.config.label.max_age,
             band=rollout.filter,
+            weigh=self.config.select.weighs_rollouts,
         )
 
 

@@ -1,4 +1,5 @@
-"""How sure the policy of the moment is of given answers, by one forward pass each, or of what it sampled itself."""
+"""How sure the policy of the moment is of given answers, how strange prompts are to it, by one forward pass each, and
+how sure it is of what it sampled itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +7,10 @@ from typing import Any
 
 from actors.wait import answer
 from effrl.config.select import Normalise, TargetForm
+from effrl.config.template import Form
 from effrl.errors import RunError, UserError
 from effrl.protocols import Learner
+from effrl.select.perplexity import perplexity
 from effrl.select.ufo.zone import certainty
 from effrl.types import Continuation, Float32, Prompt, Rollout
 
@@ -75,6 +78,22 @@ class CertaintyService:
             for (aim, text), values in zip(fitting, logprobs, strict=True)
         ]
 
+    async def perplexities(self, prompts: Sequence[Prompt], form: Form) -> tuple[dict[str, float], int]:
+        """Perplexities of the prompts' own texts, by id, and how many tokens went through the model for them.
+
+        What has no token to score, or does not fit into the context, is left out.
+        """
+        texts: list[Continuation] = []
+        for start in range(0, len(prompts), CHUNK):
+            tokenised = self.rollout_worker.user_text_ids.remote(prompts[start : start + CHUNK], form)
+            texts += await answer(tokenised, self.wait_s, "tokenised prompts", "rollout")
+        told = [
+            pair for pair in zip(prompts, texts, strict=True) if pair[1].tokens and len(pair[1].ids) <= self.context
+        ]
+        _, logprobs = await self.learner.logprobs([text for _, text in told])
+        found = {prompt.id: _perplexity(prompt, row) for (prompt, _), row in zip(told, logprobs, strict=True)}
+        return found, sum(len(text.ids) for _, text in told)
+
 
 def of_sample(prompt: Prompt, rollout: Rollout, form: TargetForm) -> Certainty:
     """How probable a policy's own completion was when it was sampled, by the engine's log-probs."""
@@ -87,6 +106,13 @@ def _certainty(aim: Aim, logprobs: Float32, form: TargetForm) -> float:
         return certainty(logprobs.tolist(), form.normalise)
     except ValueError as error:
         raise RunError(f"prompt {aim.prompt.id} cannot be scored: {error}") from error
+
+
+def _perplexity(prompt: Prompt, logprobs: Float32) -> float:
+    try:
+        return perplexity(logprobs.tolist())
+    except ValueError as error:
+        raise RunError(f"prompt {prompt.id} cannot be scored: {error}") from error
 
 
 def nothing_scored(asked: int, without_target: int, too_long: int) -> UserError:

@@ -50,6 +50,8 @@ class Scout:
         with self.clock.stage("scout"):
             if request.what == "certainty":
                 sampled, cost = await self._look_for_certainties(step, request.prompts)
+            elif request.what == "perplexity":
+                sampled, cost = {}, await self._look_for_perplexities(step, request.prompts)
             else:
                 sampled, cost = await self._sample(step, request.prompts), {}
                 rates = await self.pass_rates(step, groups_of(request.prompts, list(sampled.values())))
@@ -126,6 +128,12 @@ class Scout:
             "scout/forwards": sum(entry.forward_tokens > 0 for entry in found),
             "scout/forward_tokens": sum(entry.forward_tokens for entry in found),
         }
+
+    async def _look_for_perplexities(self, step: Step, prompts: Sequence[Prompt]) -> dict[str, float]:
+        """Score the prompts' own texts, and tell the selector; returns metrics of what that cost."""
+        found, tokens = await self.certainty.perplexities(prompts, self.config.data.form)
+        await self._tell(step, found)
+        return {"scout/forwards": len(found), "scout/forward_tokens": tokens}
 
     async def _aims(
         self, step: Step, prompts: Sequence[Prompt], target: Target

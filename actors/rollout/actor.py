@@ -10,9 +10,10 @@ from actors.role import Role
 from actors.rollout.outputs import rollout, scored_logprobs
 from actors.rollout.sampling import EngineOptions, Sampled, SampleRequest
 from actors.snapshot import Arrays, Manifest, verify
+from effrl.config.template import Form
 from effrl.data.render import Renderer
 from effrl.errors import Malformed, UserError
-from effrl.select.ufo.target import target_ids
+from effrl.select.ufo.target import target_ids, user_text_ids
 from effrl.types import Canary, Continuation, Float32, Int32, Prompt, Receipt
 
 if TYPE_CHECKING:
@@ -62,6 +63,16 @@ class RolloutWorker(Role):
                 found.append(target_ids(self.renderer, prompt.content, prefix, target))
             except (ValueError, Malformed) as error:
                 raise UserError(f"the target of prompt {prompt.id} cannot be scored: {error}") from error
+        return found
+
+    def user_text_ids(self, prompts: Sequence[Prompt], form: Form) -> list[Continuation]:
+        """Token ids of prompts up to the end of the users' own texts, to be scored; raises as :meth:`target_ids`."""
+        found = []
+        for prompt in prompts:
+            try:
+                found.append(user_text_ids(self.renderer, prompt.content, form))
+            except (ValueError, Malformed) as error:
+                raise UserError(f"the text of prompt {prompt.id} cannot be scored: {error}") from error
         return found
 
     def sample(self, requests: Sequence[SampleRequest]) -> list[Sampled]:

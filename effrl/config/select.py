@@ -52,6 +52,11 @@ class SelectConfig(Section):
         """Whether what it does depends on how many labels are worked solutions."""
         return False
 
+    @property
+    def weighs_rollouts(self) -> bool:
+        """Whether rollouts count in proportion to their entropy."""
+        return False
+
     def measured(self, prompts: int, steps: int) -> int:
         """Prompts that it rolls out before it chooses, in a run of so many steps of ``prompts`` each."""
         return 0
@@ -155,6 +160,21 @@ class CuresSelect(SelectConfig):
     memory: Share = 0.5
     """Share of what was known of a prompt that outlives a new observation of it; our choice in place of the paper's
     phases, each of which begins with four rollouts of every prompt."""
+
+
+class PerplexitySelect(SelectConfig):
+    kind: Literal["perplexity"] = "perplexity"
+    """Prompts by how familiar their own text is to the policy: familiar ones first, unfamiliar ones last (PREPO, arXiv
+    2511.00794)."""
+    candidates: Annotated[float, Field(ge=1)] = 5.0
+    """Prompts that a step scores, in multiples of those that it rolls out; the paper's. With 1 draws are uniform."""
+    weight: Literal["entropy", "none"] = "entropy"
+    """Whether a rollout's advantage is multiplied by its mean token entropy, in units of the step's mean (the paper's);
+    here the entropy is estimated by the sampled tokens' log-probs."""
+
+    @property
+    def weighs_rollouts(self) -> bool:
+        return self.weight == "entropy"
 
 
 class ZoneSelect(SelectConfig):
@@ -296,6 +316,7 @@ AnySelect = Annotated[
     | Annotated[GresoSelect, Tag("greso")]
     | Annotated[AdaRftSelect, Tag("adarft")]
     | Annotated[CuresSelect, Tag("cures")]
+    | Annotated[PerplexitySelect, Tag("perplexity")]
     | Annotated[UfoSelect, Tag("ufo")]
     | Annotated[DotsSelect, Tag("dots")]
     | Annotated[CalibratedSelect, Tag("calibrated")]

@@ -70,6 +70,29 @@ class Form:
             return messages
         return (Message(role="system", content=self.system), *messages)
 
+    def marked(self, content: Content, mark: str) -> Content:
+        """What :meth:`apply` made, with ``mark`` in place of the row's own prompt, or of its last user message.
+
+        Where nobody of role user says anything, nothing is marked.
+        """
+        if isinstance(content, str):
+            return self._mark(content, mark) or mark
+        places = [place for place, message in enumerate(content) if message["role"] == "user"]
+        marked = {place: self._mark(content[place]["content"], mark) for place in places}
+        place = next((place for place in reversed(places) if marked[place]), max(places, default=None))
+        if place is None:
+            return content
+        message = Message(role="user", content=marked[place] or mark)
+        return (*content[:place], message, *content[place + 1 :])
+
+    def _mark(self, text: str, mark: str) -> str | None:
+        """The template's text around a mark, if ``text`` has the same around something."""
+        pattern = self._pattern
+        texts = [pattern] if isinstance(pattern, str) else [message["content"] for message in pattern]
+        before, _, after = next(each for each in texts if SLOT in each).partition(SLOT)
+        fits = text.startswith(before) and text.endswith(after) and len(text) >= len(before) + len(after)
+        return before + mark + after if fits else None
+
     @property
     def _pattern(self) -> Template:
         return TEMPLATES.get(self.template, self.template) if isinstance(self.template, str) else self.template

@@ -10,7 +10,7 @@ signal costs as many rollouts as it does without.
 from dataclasses import dataclass
 
 from effrl.config.schema import Config
-from effrl.config.select import DotsSelect
+from effrl.config.select import DotsSelect, PerplexitySelect
 
 PASS = 1 / 20
 """Of a group of eight rollouts: what one forward pass over a prompt and its answer costs. On the bench one pass is 12
@@ -65,6 +65,7 @@ def outlooks(found: Situation) -> list[Outlook]:
     costs = {
         "calibrated, thompson, band, greso, cures": 0.0,
         "ufo": PASS * measured,
+        "perplexity": PASS * PerplexitySelect().candidates,  # at most: what is read is shorter, without an answer
         "dots": found.references,
         "dots with replay of one half": found.references - 0.5,
         "adarft by the base": measured,

@@ -14,6 +14,7 @@ from effrl.config.select import (
     CurriculumSelect,
     DotsSelect,
     GresoSelect,
+    PerplexitySelect,
     PluginSelect,
     TargetForm,
     ThompsonSelect,
@@ -33,6 +34,7 @@ from effrl.select.dots.build import check_dots, dots
 from effrl.select.embedded import Note
 from effrl.select.greso import GresoSelector
 from effrl.select.mixed import Make, Pools, mixed, uniform
+from effrl.select.perplexity import PerplexitySelector
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.ufo.build import check_ufo, told, ufo, ufo_form
 from effrl.types import Float64, Prompt
@@ -61,6 +63,9 @@ def selector(config: Config, pools: Pools, note: Note) -> Selector:
             return mixed(pools, seed, _adarft(adarft))
         case CuresSelect() as cures:
             return mixed(pools, seed, _cures(cures, config.rollout.per_prompt))
+        case PerplexitySelect(candidates=factor):
+            last = config.run.steps
+            return mixed(pools, seed, _perplexity(factor * config.fresh_at(last), last))
         case UfoSelect(center="calibrated") as section:
             return mixed(pools, seed, calibrated(config, calibrated_ufo(section), note, certainties=True))
         case UfoSelect() as section:
@@ -151,6 +156,13 @@ def _cures(config: CuresSelect, mean: int) -> Make:
 
     def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
         return CuresSelector(prompts, seed, config.tau, config.memory, allocation)
+
+    return make
+
+
+def _perplexity(candidates: float, steps: int) -> Make:
+    def make(prompts: Sequence[Prompt], seed: int, share: float) -> Selector:
+        return PerplexitySelector(prompts, seed, max(1, round(candidates * share)), steps)
 
     return make
 

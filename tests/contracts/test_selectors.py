@@ -17,6 +17,7 @@ from effrl.select.curriculum import CurriculumSelector
 from effrl.select.dots.selector import DotsSelector, Predict
 from effrl.select.greso import GresoSelector
 from effrl.select.mixed import mixed, uniform
+from effrl.select.perplexity import PerplexitySelector
 from effrl.select.thompson import ThompsonSelector
 from effrl.select.ufo.selector import UfoSelector
 from effrl.select.uniform import UniformSelector
@@ -65,6 +66,26 @@ class TestAdaRft(SelectorContract):
 class TestCures(SelectorContract):
     def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
         return CuresSelector(prompts, seed, 0.1, 0.5, Allocation(8, 2, 4.0))
+
+
+class TestPerplexityUnmeasured(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        return PerplexitySelector(prompts, seed, candidates=35, steps=10)
+
+
+class TestPerplexityMeasured(SelectorContract):
+    """Of 20 candidates half are left out; the draws of a test go beyond them."""
+
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        selector = PerplexitySelector(prompts, seed, candidates=20, steps=10)
+        selector.receive(4, {prompt.id: 1.0 + number % 7 for number, prompt in enumerate(prompts) if number % 2})
+        return selector
+
+
+class TestPerplexityOfAMix(SelectorContract):
+    def make(self, prompts: Sequence[Prompt], seed: int) -> Selector:
+        pools = [pool for pool in ((3.0, prompts[:4]), (1.0, prompts[4:])) if pool[1]]
+        return mixed(pools, seed, lambda part, seed, _: PerplexitySelector(part, seed, candidates=8, steps=10))
 
 
 class TestCalibrated(SelectorContract):

@@ -153,6 +153,38 @@ def test_weight_and_offset_reach_every_sequence_of_their_group() -> None:
     assert (halved.advantages == whole.advantages).all(), "no estimator sees them"
 
 
+def sampled(made: ScoredGroup, *entropies: float) -> ScoredGroup:
+    """The same group, whose rollouts have such mean entropies; lengths differ, which changes nothing."""
+    rows = [np.full(3 + place, -entropy, np.float32) for place, entropy in enumerate(entropies)]
+    rollouts = [Rollout(np.arange(len(row), dtype=np.int32), row, "text", "stop", 0, 0) for row in rows]
+    group = replace(made.group, rollouts=tuple(rollouts))
+    return replace(made, judged=replace(made.judged, read=unread(group)))
+
+
+@pytest.mark.parametrize(
+    ("entropies", "weights"),
+    [((0.2, 0.4, 0.6), (0.5, 1, 1.5)), ((2, 4, 6), (0.5, 1, 1.5)), ((0, 0, 0), (1, 1, 1)), ((0, 3, 0), (0, 3, 0))],
+    ids=["paper's", "scale free", "all sure", "one unsure"],
+)
+def test_a_rollout_counts_by_its_entropy(entropies: tuple[float, ...], weights: tuple[float, ...]) -> None:
+    batch, plain = (Batch(1, 1, 0.0, GRPO, weigh=weigh) for weigh in (True, False))
+    for made in (batch, plain):
+        made.add([sampled(scored([1, 0, 0]), *entropies)])
+    assert [sequence.weight for sequence in batch.sequences()] == pytest.approx(weights, abs=1e-6)
+    assert [sequence.weight for sequence in plain.sequences()] == [1, 1, 1]
+    pairs = zip(batch.sequences(), plain.sequences(), strict=True)
+    assert all((one.advantages == other.advantages).all() for one, other in pairs), "no estimator sees them"
+
+
+def test_entropies_are_compared_over_all_that_the_step_learns_from() -> None:
+    """By hand: 1, 3, 4 and 8 nats have the mean 4. The filtered group has no part; a label that counts half has."""
+    batch = Batch(1, 3, 0.0, GRPO, weigh=True)
+    half = supervised(sampled(scored([1, 0]), 1, 3), weight=0.5)
+    batch.add([half, sampled(scored([0, 0]), 100, 100), sampled(scored([1, 0]), 4, 8)])
+    assert [sequence.weight for sequence in batch.sequences()] == pytest.approx([0.125, 0.375, 1, 2])
+    assert [s.weight for part in batch.updates(2) for s in part.learned] == pytest.approx([0.125, 0.375, 1, 2])
+
+
 @pytest.mark.parametrize(
     ("outcomes", "values", "offset", "fate"),
     [

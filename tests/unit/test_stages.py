@@ -40,6 +40,14 @@ def test_a_batch_asks_for_fresh_groups_and_for_replayed_ones() -> None:
     assert [(batch.step, batch.missing, batch.replays) for batch in batches] == [(2, 8, 0), (3, 4, 4)]
 
 
+@pytest.mark.parametrize(
+    ("select", "weigh"),
+    [({"kind": "perplexity"}, True), ({"kind": "perplexity", "weight": "none"}, False), ({"kind": "uniform"}, False)],
+)
+def test_a_selector_says_whether_rollouts_count_by_their_entropy(select: dict[str, str], weigh: bool) -> None:
+    assert stage(1, select=select).batch(step_of(1, 6)).weigh is weigh
+
+
 async def test_a_run_without_parking_refuses_to_lose_a_parked_group() -> None:
     used = Judged(answered("b", "1"), Decision.DROP)
     assert await NoParking().keep(step_of(1), [used]) == [used] and await NoParking().answered(step_of(1)) == []

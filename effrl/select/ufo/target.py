@@ -7,14 +7,19 @@ of tokens: SentencePiece adds a leading space, and a byte-pair vocabulary may me
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from effrl.acceptable import alternatives
 from effrl.config.select import Target
+from effrl.config.template import Content, Form
 from effrl.data.render import Renderer
 from effrl.reward.extract import final_answer
-from effrl.types import Continuation, Message
+from effrl.types import Continuation
+
+MARK = "\ue000"
+"""A character of Unicode's private use area: in no prompt, and no space that a template would strip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ def scored_text(prompt: str, prefix: str, target: str) -> ScoredText:
     return ScoredText(opened + target, len(opened))
 
 
-def target_ids(renderer: Renderer, content: str | tuple[Message, ...], prefix: str, target: str) -> Continuation:
+def target_ids(renderer: Renderer, content: Content, prefix: str, target: str) -> Continuation:
     """Tokenise prompt, prefix and target as one text, with the special tokens that a rollout's prompt has.
 
     Args:
@@ -74,23 +79,61 @@ def target_ids(renderer: Renderer, content: str | tuple[Message, ...], prefix: s
         ValueError: the tokenizer is slow, ends every text with a token of its own, or has no token for the target.
         Malformed: the chat template refuses the content.
     """
-    tokenizer = renderer.tokenizer
+    text, specials = renderer.text(content)
+    found = _tokenised(renderer.tokenizer, scored_text(text, prefix, target), specials)
+    if not found.tokens:
+        raise ValueError(f"the tokenizer has no token for {target!r}")
+    return found
+
+
+def user_text_ids(renderer: Renderer, content: Content, form: Form) -> Continuation:
+    """Tokenise a prompt up to the end of its user's own text, which is what is scored: no template's words are.
+
+    Of a text that stands at the very beginning, without a special token before it, the first token is not scored: its
+    log-prob is of nothing. Without any token of the user's there is nothing to score, and ``tokens`` is 0.
+
+    Args:
+        renderer: of a fast tokenizer.
+        content: of a :class:`effrl.types.Prompt`.
+        form: what the row's prompt was put into.
+
+    Raises:
+        ValueError: as :func:`target_ids`; or the chat template changes what the user says.
+        Malformed: the chat template refuses the content.
+    """
+    scored, specials = _own_text(renderer, content, form)
+    if scored.start == len(scored.text):
+        return Continuation(np.zeros(0, np.int32), 0)
+    found = _tokenised(renderer.tokenizer, scored, specials)
+    return Continuation(found.ids, min(max(found.start, 1), len(found.ids)))
+
+
+def _own_text(renderer: Renderer, content: Content, form: Form) -> tuple[ScoredText, bool]:
+    """A rendered prompt up to the end of the user's own text; empty where there is none. Who renders a mark in place of
+    that text sees what the templates write before and after it."""
+    text, specials = renderer.text(content)
+    before, *rest = renderer.text(form.marked(content, MARK))[0].split(MARK)
+    if not rest:
+        return ScoredText("", 0), specials
+    if len(rest) > 1 or not (text.startswith(before) and text.endswith(rest[0])):
+        raise ValueError("the chat template does not leave what the user says as it is, once")
+    return ScoredText(text[: len(text) - len(rest[0])], len(before)), specials
+
+
+def _tokenised(tokenizer: Any, scored: ScoredText, specials: bool) -> Continuation:
+    """Token ids of a text, and from which on they are the target's; from the end on, where it has no token."""
     if not tokenizer.is_fast:
         raise ValueError("the model has no fast tokenizer, and no other tells where tokens are: use another model")
-    text, specials = renderer.text(content)
-    scored = scored_text(text, prefix, target)
     encoded = tokenizer(
         scored.text, add_special_tokens=specials, return_offsets_mapping=True, return_special_tokens_mask=True
     )
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-    if encoded["special_tokens_mask"][-1]:
+    if encoded["special_tokens_mask"][-1:] == [1]:
         raise ValueError("the tokenizer ends every text with a special token, which would be scored as the target's")
-    if offsets[-1][1] == len(scored.text):
+    if offsets and offsets[-1][1] == len(scored.text):
         start = len(ids) - target_tokens(scored, offsets)
     else:  # a tokenizer that drops characters it does not know, and then tells wrong places
-        start = _parting(ids, tokenizer(text + prefix, add_special_tokens=specials)["input_ids"])
-    if start == len(ids):
-        raise ValueError(f"the tokenizer has no token for {target!r}")
+        start = _parting(ids, tokenizer(scored.text[: scored.start], add_special_tokens=specials)["input_ids"])
     return Continuation(np.asarray(ids, np.int32), start)
 
 

@@ -36,6 +36,24 @@ def test_named_templates() -> None:
     assert Form("question").apply("1+1=") == "Question: 1+1=\nAnswer:"
 
 
+@pytest.mark.parametrize(
+    ("form", "row", "marked"),
+    [
+        (PLAIN, "1+1=", "*"),
+        (Form("question"), "1+1=", "Question: *\nAnswer:"),
+        (Form("boxed"), "1+1=", (user(TEMPLATES["boxed"][0]["content"].replace("{prompt}", "*")),)),  # type: ignore[index]
+        (Form("question", "Be brief."), "1+1=", (SYSTEM, user("Question: *\nAnswer:"))),
+        (PLAIN, (*BEFORE, user("1+1=")), (*BEFORE, user("*"))),
+        (Form(({"role": "user", "content": "{prompt}?"}, *BEFORE[::-1])), "1+1=", (user("*?"), *BEFORE[::-1])),
+        (Form("{prompt} or {prompt}"), "1+1=", "*"),
+        (PLAIN, (SYSTEM,), (SYSTEM,)),
+    ],
+    ids=["plain", "text", "message", "system", "conversation", "first message", "twice", "nobody asks"],
+)
+def test_a_mark_stands_where_the_row_s_own_text_stands(form: Form, row: Any, marked: Any) -> None:
+    assert form.marked(form.apply(row), "*") == marked
+
+
 def test_a_text_with_a_slot() -> None:
     assert Form("Q: {prompt}\n{braces} stay, A:").apply("{1}") == "Q: {1}\n{braces} stay, A:"
     assert Form("{prompt} {prompt}").apply("{prompt}") == "{prompt} {prompt}"

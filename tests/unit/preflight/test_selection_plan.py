@@ -19,6 +19,7 @@ def test_dots_as_its_paper_has_it() -> None:
     assert found["dots with replay of one half"].extra == pytest.approx(-0.25)
     assert found["dots with replay of one half"].step == pytest.approx(1 - 0.1175)
     assert found["dots"].needed == pytest.approx(0.625)
+    assert found["perplexity"].extra == pytest.approx(0.25), "five passes for each group, a twentieth of it each"
 
 
 def test_break_even_is_where_a_group_with_signal_takes_as_long_as_without() -> None:

@@ -1,6 +1,7 @@
 """Where the target's tokens are: in its context, with tokenizers that merge and pad at its border."""
 
 import math
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -8,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from effrl.config.template import Form
 from effrl.data.render import Renderer
 from effrl.data.tokenizer import load_tokenizer
 from effrl.models import TINY
-from effrl.select.ufo.target import scored_text, target_ids, target_of, target_tokens
+from effrl.select.ufo.target import scored_text, target_ids, target_of, target_tokens, user_text_ids
 from effrl.select.ufo.zone import certainty
 from effrl.types import Message
 
@@ -185,3 +187,52 @@ def test_messages_are_rendered_with_the_turn_left_open(tiny: Renderer) -> None:
 def test_a_target_without_tokens_is_refused(tiny: Renderer) -> None:
     with pytest.raises(ValueError, match="has no token for"):
         target_ids(tiny, "Q(abcd)=", "#", "\u4e00")
+
+
+# --- a prompt's own text
+
+
+@pytest.mark.parametrize(
+    ("form", "scored"),
+    [
+        (Form("plain"), "abcd)"),  # the first token of all has no log-prob
+        (Form("Q{prompt}="), "(abcd)"),
+        (Form("chat"), "abcd)"),  # nor here: the tiny model's chat template writes nothing before it
+        (Form(({"role": "user", "content": "Q{prompt}="},)), "(abcd)"),
+        (Form("plain", "Q"), "(abcd)"),
+    ],
+    ids=["plain", "text", "message", "in a message", "system"],
+)
+def test_of_a_prompt_the_row_s_own_tokens_are_scored(tiny: Renderer, form: Form, scored: str) -> None:
+    content = form.apply("(abcd)")
+    found = user_text_ids(tiny, content, form)
+    assert found.ids.tolist() == tiny.ids(content)[: len(found.ids)].tolist(), "as a rollout has it"
+    assert found.ids[found.start :].tolist() == tiny.ids(scored).tolist()
+
+
+def test_a_prompt_without_a_token_of_its_own_is_none(tiny: Renderer) -> None:
+    for content in ("", "\u4e00", (Message(role="user", content=""),), (Message(role="system", content="Q"),)):
+        assert user_text_ids(tiny, content, Form()).tokens == 0
+    assert user_text_ids(tiny, "Q\u4e00=", Form("Q{prompt}=")).tokens == 0
+    assert user_text_ids(tiny, "Q", Form()).tokens == 0, "it has one token, of which the model says nothing"
+
+
+def with_template(tiny: Renderer, source: str) -> Renderer:
+    """The tiny model's tokenizer, with another chat template."""
+    renderer = Renderer(deepcopy(tiny.tokenizer))
+    renderer.tokenizer.chat_template = source
+    return renderer
+
+
+@pytest.mark.parametrize("own", ["abcd", "=", "Q", "Q("], ids=["other words", "the last", "the first", "the first two"])
+def test_words_of_a_chat_template_are_not_scored(tiny: Renderer, own: str) -> None:
+    """Nor mistaken for the user's, where they are the same; what a template strips is no part of the text."""
+    chat = with_template(tiny, "Q({{ messages[-1].content | trim }})=")
+    found = user_text_ids(chat, (Message(role="user", content=f" {own}\n"),), Form())
+    assert found.ids.tolist() == tiny.ids(f"Q({own}").tolist() and found.tokens == len(own)
+
+
+def test_a_chat_template_that_says_it_twice_is_refused(tiny: Renderer) -> None:
+    twice = with_template(tiny, "{{ messages[-1].content }}{{ messages[-1].content }}")
+    with pytest.raises(ValueError, match="does not leave what the user says"):
+        user_text_ids(twice, (Message(role="user", content="Q"),), Form())
