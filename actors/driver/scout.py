@@ -53,7 +53,7 @@ class Scout:
             elif request.what == "perplexity":
                 sampled, cost = {}, await self._look_for_perplexities(step, request.prompts)
             else:
-                sampled, cost = await self._sample(step, request.prompts), {}
+                sampled, cost = await self._in_chunks(step, request.prompts), {}
                 rates = await self.pass_rates(step, groups_of(request.prompts, list(sampled.values())))
                 found = zip(sampled, rates, strict=True)
                 await self._tell(step, {name: rate for name, rate in found if rate is not None})

@@ -57,8 +57,8 @@ class SelectConfig(Section):
         """Whether rollouts count in proportion to their entropy."""
         return False
 
-    def measured(self, prompts: int, steps: int) -> int:
-        """Prompts that it rolls out before it chooses, in a run of so many steps of ``prompts`` each."""
+    def measured(self, prompts: int, steps: int, pool: int) -> int:
+        """Prompts that it rolls out before it chooses, in a run of so many steps of ``prompts`` of a pool each."""
         return 0
 
 
@@ -144,6 +144,9 @@ class AdaRftSelect(SelectConfig):
     no_repeat: bool = True
     """Draw no prompt twice before all were drawn. The released code has nothing of the sort: while the target stands
     still, it draws the same prompts in each step. Our choice."""
+
+    def measured(self, prompts: int, steps: int, pool: int) -> int:
+        return pool if self.difficulty == "base" else 0
 
 
 class CuresSelect(SelectConfig):
@@ -268,7 +271,7 @@ class DotsSelect(ZoneSelect):
         """Prompts of a reference set, where a step has so many."""
         return self.reference or max(2, prompts // 4)
 
-    def measured(self, prompts: int, steps: int) -> int:
+    def measured(self, prompts: int, steps: int, pool: int) -> int:
         return self.references(prompts) * max(0, ceil(steps / self.steps) - self.uniform_rounds)
 
     @model_validator(mode="after")

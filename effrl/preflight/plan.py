@@ -86,7 +86,7 @@ class Plan:
     gpus: int
     """On each node."""
     rollouts: int
-    """Of the whole run, references of a selector included, without refills."""
+    """Of the whole run, what a selector measures included, without refills."""
     labels: int | None
     """Of the whole run, at most."""
     evaluations: int
@@ -97,7 +97,8 @@ def plan(config: Config, found: Preflight) -> Plan:
     cluster, steps = config.cluster, config.run.steps
     fresh = [config.fresh_at(step) for step in range(1, steps + 1)]
     budget = config.label.budget.total
-    measured = config.select.measured(config.rollout.prompts, steps)
+    pool = found.train.labelled if config.label.buys_all else found.train.rows
+    measured = config.select.measured(config.rollout.prompts, steps, pool)
     bought = _all_labels(config, found, fresh, measured)
     return Plan(
         batches=_batches(config, found, fresh[-1]),

@@ -9,6 +9,7 @@ import pytest
 from fake_actor import Method
 from reads import ids_of, replies, step_of
 
+from actors.driver import scout as scouting
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
 from actors.rollout.sampling import Sampled, SampleRequest
@@ -106,6 +107,20 @@ def test_other_labellers_buy_nothing_and_what_is_not_owned_counts_by_the_votes_s
     asyncio.run(made(step_of(1)))
     assert oracle.bought == []
     assert data.found == {1: {"p/0": 0.75, "p/1": 0.25, "p/2": 0.0, "p/3": 0.5}}
+
+
+def test_a_look_at_a_whole_pool_is_cut_so_that_no_wait_is_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, data, sampling = scout({"kind": "gold"}, Oracle())
+    calls: list[int] = []
+
+    async def counted(requests: Sequence[SampleRequest]) -> list[Sampled]:
+        calls.append(len(requests))
+        return await sampling(requests)
+
+    made.sampler = counted  # type: ignore[assignment]
+    monkeypatch.setattr(scouting, "CHUNK", 3)
+    asyncio.run(made(step_of(1)))
+    assert calls == [3, 1] and data.found[1].keys() == {"p/0", "p/1", "p/2", "p/3"}
 
 
 def test_rollouts_of_the_scout_are_learned_from_where_their_prompts_are_chosen() -> None:

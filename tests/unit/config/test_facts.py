@@ -129,14 +129,16 @@ def test_each_recipe_takes_its_mean_over_what_its_paper_does(recipe: str) -> Non
         ({"kind": "band"}, False, False, 0),
         ({"kind": "ufo", "prefix": "#"}, True, False, 0),
         ({"kind": "ufo", "prefix": "#", "target": "pseudo_answer"}, False, True, 0),
+        ({"kind": "adarft"}, False, False, 480),
+        ({"kind": "adarft", "difficulty": "level"}, False, False, 0),
         ({"kind": "dots"}, False, False, 8 * 8),
         ({"kind": "dots", "reference": 3, "steps": 5}, False, False, 2 * 3),
     ],
 )
 def test_selectors(select: dict[str, Any], buys_labels: bool, votes: bool, measured: int) -> None:
-    """A run of 20 steps of 32 prompts: ten rounds of two steps, the first two of which measure nothing."""
+    """20 steps of 32 prompts of a pool of 480: ten rounds of two steps, the first two of which measure nothing."""
     found = config(select=select).select
-    assert (found.buys_labels, found.votes, found.measured(32, 20)) == (buys_labels, votes, measured)
+    assert (found.buys_labels, found.votes, found.measured(32, 20, 480)) == (buys_labels, votes, measured)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,12 @@ def test_references_are_rolled_out_and_their_labels_bought() -> None:
     assert planned(*dots, "label.kind=vote").labels is None
 
 
+def test_a_look_at_the_base_rolls_every_prompt_out() -> None:
+    assert planned("select.kind=adarft").rollouts == (20 * 32 + POOL) * 8
+    assert planned("select.kind=adarft", "label.kind=vote").rollouts == (20 * 32 + POOL) * 8
+    assert planned("select={kind: adarft, difficulty: level}").rollouts == 20 * 32 * 8
+
+
 def test_evaluations_count_the_base_and_the_last_step() -> None:
     assert planned("run.steps=12", "eval.every=5").evaluations == 4, "steps 0, 5, 10 and 12"
 
