@@ -1,0 +1,147 @@
+"""``stages`` and ``easy``: stretches of a run with settings of their own, and the pool that each one draws from."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+
+from effrl.config.section import LocalPath, PositiveFloat, PositiveInt, Section, Share, kind_or
+
+STAGED = (
+    "select",
+    "label",
+    "advantage",
+    "loss",
+    "reward.terms",
+    "process",
+    "replay",
+    "rollout.prompts",
+    "rollout.per_prompt",
+    "rollout.refill",
+    "rollout.max_staleness",
+    "learn.lr",
+    "learn.schedule",
+    "learn.warmup",
+    "learn.updates",
+)
+"""Fields and whole sections that a stage may set; all others are of what a run is made of, and stay."""
+
+
+class EasySplit(Section):
+    """Which prompts count as easy: the pool ``easy`` of a stage, and the anchor of pseudo-labels (EasyRL)."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the prompts that are easy, at least one."""
+    by: Literal["column", "certainty", "pass_rate", "random"] = "column"
+    """What tells: a number in each row; the certainty of the model's own answer, as ``select.kind: ufo`` with
+    ``target: own_sample`` has it; the share of ``rollout.per_prompt`` rollouts that agree with the most voted answer;
+    or nothing. The base model is asked, and ties go by id."""
+    column: str = "difficulty"
+    """Key of the number in each row: the smaller, the easier. Built-in tasks have ``level``."""
+
+
+class Reflection(Section):
+    """The second look at prompts whose answers differ: the model sees them and answers once more."""
+
+    candidates: Literal["real", "none"] = "real"
+    """The answers that the model gave; ``none`` shows it none, as the released code does in effect."""
+    most: PositiveInt = 3
+    """Answers that are shown, the most voted first: small models reflect badly on more."""
+    template: Literal["math", "choice", "free"] | LocalPath = "math"
+    """How the model is asked: for problems with a computed answer, for those that give choices, for all others; or a
+    Jinja file of your own, with ``question`` and ``answers``."""
+    max_tokens: PositiveInt | None = None
+    """Longest reflection; ``rollout.max_tokens`` by default."""
+
+
+class PseudoPool(Section):
+    """Prompts that the model labels itself (EasyRL, stages 2 and 3): where its answers agree, or it is sure of its
+    second look. The easy prompts are drawn with them, on their true labels."""
+
+    kind: Literal["pseudo"] = "pseudo"
+    samples: Annotated[int, Field(ge=2)] = 4
+    """Answers of each prompt (N); they are consistent if every one has the same value."""
+    reflection: Reflection | None = Reflection()
+    """How the others are asked once more; with null, they wait for the next round."""
+    uncertainty: Literal["reflection_nll", "answer_entropy"] = "reflection_nll"
+    """What a reflected answer is ranked by: the mean negative log-prob of the reflection's tokens (released code), or
+    the entropy of the answers before it, in nats (paper)."""
+    quantile: Share = 0.3
+    """Answers whose uncertainty lies strictly below this quantile of the round's are selected."""
+    cap: PositiveFloat | None = None
+    """Largest uncertainty that is selected besides: the quantile alone always lets some in."""
+    consistent_needs: Share | None = None
+    """Share of right answers that the consistent ones of the anchor must have; below it, consistent answers are not
+    trusted, and their prompts wait. Without it all are trusted."""
+    anchor: PositiveInt = 64
+    """Easy prompts on which each round measures how right the tiers are; their labels are bought."""
+    deferred: Literal["drop", "buy"] = "drop"
+    """What becomes of prompts that are not selected: they wait for the next round, or they are drawn too, and the
+    stage's ``label`` decides about them, such as ``care`` within its budget."""
+    cumulative: bool = False
+    """Keep what earlier rounds selected in the pool."""
+    least: Share = 0.01
+    """A round that selects fewer prompts than this share of the pool, or none, is the last."""
+
+
+def _as_section(value: Any) -> Any:
+    """A name alone is that kind."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class NamedPool(Section):
+    kind: Literal["all", "easy", "rest"] = "all"
+    """All prompts, the easy ones, or those that are not easy."""
+
+
+AnyPool = Annotated[
+    Annotated[NamedPool, Tag("all")]
+    | Annotated[NamedPool, Tag("easy")]
+    | Annotated[NamedPool, Tag("rest")]
+    | Annotated[PseudoPool, Tag("pseudo")],
+    Discriminator(kind_or("all")),
+    BeforeValidator(_as_section),
+]
+
+
+class StageConfig(Section):
+    """A stretch of steps."""
+
+    name: Annotated[str, Field(pattern=r"^[\w-]+$")]
+    """For metrics, ledger and report: letters, digits, ``-`` and ``_``."""
+    steps: PositiveInt | None = None
+    """Its length; with ``rounds``, of each."""
+    epochs: PositiveFloat | None = None
+    """Its length as a multiple of its pool, where that is the better measure; a part of a batch counts as one."""
+    pool: AnyPool = NamedPool()
+    """The prompts that it draws from: all, easy, rest, or {kind: pseudo, …}."""
+    rounds: PositiveInt = 1
+    """Of a pool that the model labels itself: how often it is asked again about the prompts that are left."""
+    reset_optimizer: bool = False
+    """Begin with an optimizer that has no memory, in each round."""
+    set: Mapping[str, Any] = Field({})
+    """What is different in it, by dotted field: {learn.lr: 1e-5, label.kind: vote}."""
+
+    @property
+    def learns_labels(self) -> PseudoPool | None:
+        """The pool, where the model labels it."""
+        return self.pool if isinstance(self.pool, PseudoPool) else None
+
+    @field_validator("set")
+    @classmethod
+    def _may_be_set(cls, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        for name in fields:
+            if not f"{name}.".startswith(tuple(f"{allowed}." for allowed in STAGED)):
+                raise ValueError(f"{name} is the same in all stages: set it for the run; a stage has {', '.join(STAGED)}")
+        return fields
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> "StageConfig":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"stage {self.name} needs a length: set steps or epochs, and not both")
+        if self.rounds > 1 and self.learns_labels is None:
+            raise ValueError(
+                f"stage {self.name} has {self.rounds} rounds, which are of a pool that the model labels itself:"
+                " set pool={kind: pseudo}, or leave rounds out"
+            )
+        return self
