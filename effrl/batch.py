@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from effrl.config.schema import PassBand
+from effrl.config.rollout import PassBand
 from effrl.errors import RunError
 from effrl.sequences import GroupRewards, Portion, ProcessReward, TokenRewards, TrainingSequence, entropy_weights
 from effrl.types import Decision, Fate, Float32, Float64, Rollout, ScoredGroup, Status

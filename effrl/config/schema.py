@@ -4,10 +4,10 @@ A config is a YAML file (or a recipe's name) plus dotted overrides: ``learn.lr=1
 selector, labeller, reward, … needs lives in that kind's own model.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from effrl.config.advantage import AnyAdvantage, GrpoAdvantage
 from effrl.config.cluster import ClusterConfig, WorkersConfig
@@ -18,8 +18,10 @@ from effrl.config.loss import AnyLoss, ClippedLoss
 from effrl.config.process import AnyProcess, ImplicitPrm
 from effrl.config.replay import AnyReplay, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
-from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, Share
+from effrl.config.rollout import RolloutConfig
+from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section
 from effrl.config.select import AnySelect, UniformSelect
+from effrl.config.stages import UNLIMITED, EasySplit, StageConfig, steps_of
 from effrl.config.template import ChatArgument, check_chat_arguments
 
 SinkName = Literal["tensorboard", "wandb", "mlflow"]
@@ -39,59 +41,6 @@ class ModelConfig(Section):
 def _listed(value: object) -> object:
     """One value is a list of one."""
     return value if isinstance(value, list | tuple) else [value]
-
-
-def _stops(value: object) -> object:
-    stops = value if isinstance(value, list | tuple) else [value]
-    for stop in stops:
-        if isinstance(stop, bool) or not (stop if isinstance(stop, str) else isinstance(stop, int) and stop >= 0):
-            raise ValueError('each stop is a text or a token id: write them as a list, like ["</answer>", 2]')
-    return stops
-
-
-class PassBand(Section):
-    low: Share = 0.2
-    """Smallest share of right rollouts of a group that is learned from."""
-    high: Share = 0.8
-    """Largest share."""
-
-    def holds(self, outcomes: Sequence[float]) -> bool:
-        """Whether a group of these outcomes lies within, bounds included: 1 of 5 does not miss 0.2 by a rounding."""
-        total, slack = sum(outcomes), 1e-9 * len(outcomes)
-        return self.low * len(outcomes) - slack <= total <= self.high * len(outcomes) + slack
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "PassBand":
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) is above high ({self.high}), and no group lies between: swap them")
-        return self
-
-
-class RolloutConfig(Section):
-    prompts: PositiveInt = 32
-    """Groups to train on per step."""
-    per_prompt: Annotated[int, Field(ge=2)] = 8
-    """Rollouts per prompt; a group of one has no relative advantage."""
-    max_tokens: PositiveInt = 1024
-    """Longest completion."""
-    temperature: PositiveFloat = 1.0
-    """Sampling temperature."""
-    stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
-    """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
-    max_staleness: Annotated[int, Field(ge=0, le=1)] = 0
-    """Policy versions that a rollout may be behind the learner: 1 samples the next step while this one is learned."""
-    refill: Annotated[float, Field(ge=0)] = 0.5
-    """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
-    filter: PassBand | None = None
-    """Learn only from groups whose share of right rollouts lies in a band, {low: 0.2, high: 0.8} in PRIME (arXiv
-    2502.01456, section 4.2); others are replaced as far as ``refill`` lasts. All with a signal, by default."""
-    screen: Annotated[int, Field(ge=2)] | None = None
-    """Rollouts of each group that are looked at before the others are sampled: a group that is all right or all wrong
-    so far is stopped (SPEED-RL, arXiv 2506.09016). Off by default."""
-    kv_cache_gb: PositiveFloat = 1.0
-    """Memory for the key-value cache of one engine on a CPU, in GiB."""
-    gpu_memory: Share = 0.9
-    """Share of a GPU's memory for one engine, weights and cache; less where ``cluster.colocate`` shares the GPU."""
 
 
 class EvalConfig(Section):
@@ -120,7 +69,8 @@ class EvalConfig(Section):
 
 class RunConfig(Section):
     steps: PositiveInt = 60
-    """Batches to learn from; each makes one policy version."""
+    """Batches to learn from; each makes one policy version. With ``stages``, the most of all of them together: as many
+    as they have by default."""
     dir: LocalPath | None = None
     """Run directory; ``runs/NAME`` by default, with a number after it where that is taken."""
     seed: int = 1
@@ -158,6 +108,8 @@ class Config(Section):
     cluster: ClusterConfig = ClusterConfig()
     eval: EvalConfig = EvalConfig()
     run: RunConfig = RunConfig()
+    easy: EasySplit = EasySplit()
+    stages: tuple[StageConfig, ...] = ()
 
     def fresh_at(self, step: int) -> int:
         """Prompts that a step rolls out; with replay, groups of earlier steps stand in for the others."""
@@ -226,6 +178,58 @@ class Config(Section):
     def eval_temperature(self) -> float:
         """Sampling temperature of an evaluation."""
         return self.rollout.temperature if self.eval.temperature is None else self.eval.temperature
+
+    def of(self, stage: StageConfig, pool: int | None = None) -> "Config":
+        """The config of one stage: its settings merged in, and its length as ``run.steps``.
+
+        Args:
+            pool: prompts that it draws from, by which a length in epochs is known.
+
+        Raises:
+            ValueError: what came of it does not fit together.
+        """
+        settings = stage.merged_into(self.model_dump(mode="json"))
+        steps = stage.length(pool, settings["rollout"]["prompts"])
+        try:
+            return type(self).model_validate(settings | {"run": {**settings["run"], "steps": steps or UNLIMITED}})
+        except ValidationError as error:
+            where, what = error.errors()[0]["loc"], error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(
+                ": ".join([f"stage {stage.name}", *filter(None, [".".join(map(str, where))]), what])
+            ) from None
+
+    @property
+    def parts(self) -> "tuple[Config, ...]":
+        """The config of each stage; of a run without stages, its own."""
+        return tuple(self.of(stage) for stage in self.stages) or (self,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_long_as_its_stages(cls, raw: Any) -> Any:
+        """What limits a run that says nothing else."""
+        stages, run = (raw.get("stages"), raw.get("run") or {}) if isinstance(raw, dict) else (None, None)
+        if not stages or not isinstance(stages, list | tuple) or not isinstance(run, Mapping) or "steps" in run:
+            return raw
+        return {**raw, "run": {**run, "steps": steps_of(stages)}}
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> "Config":
+        names = [stage.name for stage in self.stages]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two stages are called {twice[0]}: give each a name of its own")
+        for stage, part in zip(self.stages, self.parts, strict=False):
+            same = {"oracle", "ledger", "reuse"}
+            if part.label.model_dump(include=same) != self.label.model_dump(include=same):
+                raise ValueError(
+                    f"stage {stage.name}: label.oracle, label.ledger and label.reuse are the whole run's, which has one"
+                    " ledger: set them in label"
+                )
+            if part.process not in (None, self.process):
+                raise ValueError(
+                    f"stage {stage.name}: process is trained through the whole run: set it there, and switch it off"
+                    " where it should rest (process: null)"
+                )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":

@@ -1,6 +1,8 @@
 """``stages`` and ``easy``: stretches of a run with settings of their own, and the pool that each one draws from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
@@ -25,6 +27,9 @@ STAGED = (
     "learn.updates",
 )
 """Fields and whole sections that a stage may set; all others are of what a run is made of, and stay."""
+
+
+_SHARED_BY_LABELS = ("oracle", "ledger", "reuse", "max_age", "wait_s", "opinions", "monitor")
 
 
 class EasySplit(Section):
@@ -104,6 +109,10 @@ AnyPool = Annotated[
 ]
 
 
+UNLIMITED = 1_000_000
+"""``run.steps`` of a run whose stages have lengths in epochs: their pools are not known yet."""
+
+
 class StageConfig(Section):
     """A stretch of steps."""
 
@@ -122,6 +131,33 @@ class StageConfig(Section):
     set: Mapping[str, Any] = Field({})
     """What is different in it, by dotted field: {learn.lr: 1e-5, label.kind: vote}."""
 
+    def length(self, pool: int | None, prompts: int) -> int | None:
+        """Its steps, with so many prompts each; None where that is a matter of its pool, whose size is not known."""
+        if self.epochs is None:
+            return self.steps
+        return None if pool is None else max(1, ceil(self.epochs * pool / prompts - 1e-9))
+
+    def merged_into(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a run, dumped, with those of the stage.
+
+        Another kind of section begins with its defaults; but who answers, the ledger and the budget in all are those of
+        the run unless the stage says otherwise.
+        """
+        settings = {**deepcopy(dict(run)), "stages": []}
+        for path, value in self.set.items():
+            *parents, leaf = path.split(".")
+            section = settings
+            for parent in parents[:-1]:
+                section = section[parent]
+            if parents and leaf == "kind" and (section[parents[-1]] or {}).get("kind") != value:
+                section[parents[-1]] = {"kind": value}
+            else:
+                (section[parents[-1]] if parents else section)[leaf] = value
+        shared = {name: run["label"][name] for name in _SHARED_BY_LABELS}
+        settings["label"] = {**shared, **settings["label"]}
+        settings["label"]["budget"] = {"total": run["label"]["budget"]["total"], **settings["label"].get("budget", {})}
+        return settings
+
     @property
     def learns_labels(self) -> PseudoPool | None:
         """The pool, where the model labels it."""
@@ -132,7 +168,9 @@ class StageConfig(Section):
     def _may_be_set(cls, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         for name in fields:
             if not f"{name}.".startswith(tuple(f"{allowed}." for allowed in STAGED)):
-                raise ValueError(f"{name} is the same in all stages: set it for the run; a stage has {', '.join(STAGED)}")
+                raise ValueError(
+                    f"{name} is the same in all stages: set it for the run; a stage has {', '.join(STAGED)}"
+                )
         return fields
 
     @model_validator(mode="after")
@@ -145,3 +183,16 @@ class StageConfig(Section):
                 " set pool={kind: pseudo}, or leave rounds out"
             )
         return self
+
+
+def steps_of(stages: Sequence[Any]) -> int:
+    """Steps of all stages as they were written down, where every one says how many."""
+    lengths = [
+        stage["steps"] * stage.get("rounds", 1) if isinstance(stage, Mapping) and _counts(stage) else UNLIMITED
+        for stage in stages
+    ]
+    return min(sum(lengths), UNLIMITED)
+
+
+def _counts(stage: Mapping[str, Any]) -> bool:
+    return isinstance(stage.get("steps"), int) and isinstance(stage.get("rounds", 1), int)

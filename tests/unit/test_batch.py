@@ -14,7 +14,7 @@ from effrl.advantage.build import advantages
 from effrl.batch import Batch, fate_of
 from effrl.config.advantage import GrpoAdvantage, ReinforcePpAdvantage
 from effrl.config.loss import ClippedLoss
-from effrl.config.schema import PassBand
+from effrl.config.rollout import PassBand
 from effrl.errors import RunError
 from effrl.learn.packing import size_of
 from effrl.reward.reading import LOST

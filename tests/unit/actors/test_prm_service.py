@@ -15,7 +15,7 @@ from effrl.advantage.build import advantages
 from effrl.batch import Batch, Settled, Stored
 from effrl.config.advantage import RlooAdvantage
 from effrl.config.process import ImplicitPrm
-from effrl.config.schema import PassBand
+from effrl.config.rollout import PassBand
 from effrl.learn.packing import MicroBatch
 from effrl.process.examples import PrmBatch
 from effrl.protocols import ProcessRewards
