@@ -52,4 +52,4 @@ async def train(s: Services, stage: protocols.Stage, step: Step) -> None:
     update = await s.learner.step(step, batch)
     publication = await s.weights.publish(update)
     learned = await s.feedback(step, batch, stage.labeller)
-    await s.journal.commit(step, batch, update, publication, learned, await s.evaluate(step.number))
+    await s.journal.commit(step, batch, update, publication, learned, await s.evaluate(step))

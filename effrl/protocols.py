@@ -311,8 +311,8 @@ class Feedback(Protocol):
 
 
 class Evaluate(Protocol):
-    async def __call__(self, step: int) -> Mapping[str, float]:
-        """Return metrics of the held-out prompts after step number ``step``; none where no evaluation is due."""
+    async def __call__(self, step: Step) -> Mapping[str, float]:
+        """Return metrics of the held-out prompts after a step, or before the first; none where none is due."""
         ...
 
 

@@ -45,16 +45,25 @@ class DataActor(Role):
     def __init__(self, name: str, run_dir: Path, version: str, config: Config, search_path: Sequence[str]) -> None:
         super().__init__(name, run_dir, version)
         plugins.search(search_path)
-        labelled_only = config.label.buys_all
+        labelled_only = config.labelled_only
         form = config.data.form
-        weighted = [(pool.weight, prompts_of(pool, form, labelled_only)) for pool in pools(config.data.train)]
+        self.pools = [(pool.weight, prompts_of(pool, form, labelled_only)) for pool in pools(config.data.train)]
         self._notes: list[str] = []
-        self.selector = selector(config, weighted, self._notes.append)
-        self.prompts = {prompt.id: prompt for _, part in weighted for prompt in part}
+        self.prompts = {prompt.id: prompt for _, part in self.pools for prompt in part}
         self.states: dict[str, PromptState] = {}
-        self.per_prompt = config.rollout.per_prompt
         self.leased: dict[int, list[Lease]] = {}
         self.returned: list[Lease] = []
+        self.enter(config, None)
+
+    def enter(self, config: Config, ids: frozenset[str] | None) -> None:
+        """Go by this config from now on, with a selector and a store that know nothing yet.
+
+        Args:
+            ids: the prompts to draw from; None for all.
+        """
+        own = [(weight, [prompt for prompt in part if ids is None or prompt.id in ids]) for weight, part in self.pools]
+        self.selector = selector(config, [(weight, part) for weight, part in own if part], self._notes.append)
+        self.per_prompt = config.rollout.per_prompt
         self.store = _store(config)
 
     def notes(self) -> list[str]:

@@ -17,7 +17,7 @@ from effrl.preflight.check import Measurable
 from effrl.preflight.judge import Judge
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
-from effrl.types import Group, Prompt
+from effrl.types import Group, Prompt, Step
 
 
 def held_out(config: Config) -> dict[str, list[Prompt]]:
@@ -40,9 +40,9 @@ class Evaluation:
     config: Config
     clock: Stopwatch
 
-    async def __call__(self, step: int) -> dict[str, float]:
-        """Metrics where an evaluation is due: at step 0, every ``eval.every`` steps, and at the last step."""
-        due = step % self.config.eval.every == 0 or step == self.config.run.steps
+    async def __call__(self, step: Step) -> dict[str, float]:
+        """Metrics where an evaluation is due: at step 0, every ``eval.every`` steps, and at the end of a stage."""
+        due = step.number % self.config.eval.every == 0 or step.place == step.of or step.number == self.config.run.steps
         return metrics(await self.grade(), self.config) if due and self.sets else {}
 
     async def grade(self, tell: Callable[[str], None] = lambda _: None) -> dict[str, list[Graded]]:

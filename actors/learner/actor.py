@@ -93,6 +93,10 @@ class LearnerRank(RankRole):
         self.seen = {} if watch is None else watch.found
         return metrics
 
+    def forget(self) -> None:
+        """Begin with an optimizer that has no memory of gradients; called on all ranks."""
+        self.engine.forget()
+
     def watched(self) -> dict[int, Float32]:
         """Log-probs before the last step of those sequences of its canary that this rank had, by place in it."""
         return self.seen

@@ -14,7 +14,7 @@ from effrl.config.label_base import LabelConfig
 from effrl.data.reader import read
 from effrl.label.monitor import Watched, metrics
 from effrl.label.oracle.address import note_place
-from effrl.label.oracle.desk import Desk
+from effrl.label.oracle.desk import Desk, LedgerDesk
 from effrl.label.oracle.vault import LabelVault
 from effrl.questions import Account, Answer, Question, Reply, Standing
 from effrl.run.directory import RunDirectory
@@ -63,6 +63,12 @@ class OracleActor(Role):
             self.desk.open()
         return super().ready()
 
+    def enter(self, config: LabelConfig) -> None:
+        """Go by the budget of a stage from now on; ledger and answerers are the run's, and so is an inbox elsewhere."""
+        self.config = config
+        if isinstance(self.desk, LedgerDesk):
+            self.desk.config = config
+
     def buy(self, step: Step, questions: Sequence[Question]) -> list[Reply]:
         """One reply per question, in order."""
         desk = self.desk
@@ -104,6 +110,10 @@ class OracleActor(Role):
     def watch(self, groups: Sequence[Watched]) -> dict[str, float]:
         """How good the decisions on a step's groups were; nothing of groups without a label."""
         return metrics([graded for graded in self.grading.grade(self.vault, groups) if graded is not None])
+
+    def right(self, groups: Sequence[Watched]) -> list[bool | None]:
+        """Whether the vote of each group of training prompts is right, bought or not; None where there is no label."""
+        return [None if graded is None else graded.vote_right for graded in self.grading.grade(self.vault, groups)]
 
     def right_votes(self, name: str, groups: Sequence[Watched]) -> tuple[int, int]:
         """Groups of an evaluation set whose vote is right, and groups with a label."""

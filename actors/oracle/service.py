@@ -61,6 +61,12 @@ class MonitorService:
             seen = [told(entry) for entry in settled if entry.fate is not Fate.PARKED]
             return await answer(self.actor.watch.remote(seen), self._deadline(seen), "the monitor", "oracle")
 
+    async def right(self, groups: Sequence[ReadGroup]) -> list[bool | None]:
+        """Whether the vote of each group of training prompts is right; None where there is no label."""
+        with self.clock.stage("monitor"):
+            seen = [watched(read) for read in groups]
+            return await answer(self.actor.right.remote(seen), self._deadline(seen), "the monitor", "oracle")
+
     async def right_votes(self, name: str, groups: Sequence[ReadGroup]) -> tuple[int, int]:
         """Groups of an evaluation set whose vote is right, and groups with a label."""
         seen = [watched(read) for read in groups]

@@ -120,6 +120,15 @@ class DeepSpeedRank:
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
 
+    def forget(self) -> None:
+        """Set the moments of AdamW, and its count of steps, back to 0; weights and random states stay."""
+        for state in self.engine.optimizer.state.values():
+            for value in state.values():
+                if torch.is_tensor(value):
+                    value.zero_()
+                else:
+                    raise RunError("AdamW keeps tensors alone: this version does otherwise")
+
     def step(self) -> float:
         """Reduce over the ranks, clip, update; returns the norm of the gradient before clipping."""
         give_back_memory()  # what the backward passes have left: the optimizer's temporaries are as large as the model

@@ -199,6 +199,12 @@ class Config(Section):
             ) from None
 
     @property
+    def labelled_only(self) -> bool:
+        """Whether prompts without a true label are no use."""
+        votes = any(stage.learns_labels for stage in self.stages)
+        return not votes and all(part.label.buys_all for part in self.parts)
+
+    @property
     def parts(self) -> "tuple[Config, ...]":
         """The config of each stage; of a run without stages, its own."""
         return tuple(self.of(stage) for stage in self.stages) or (self,)

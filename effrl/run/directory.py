@@ -51,6 +51,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def stages(self) -> Path:
+        """What the stages of a run found out of their pools: easy prompts, answers, pseudo-labels."""
+        return self.path / "stages"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

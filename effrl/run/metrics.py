@@ -26,6 +26,7 @@ MetricsRow = Mapping[str, Any]
 """One step: ``step`` (0 is the base), then numbers, booleans, strings or None under names such as ``time/learn_s``."""
 
 Phase = Literal[
+    "prepare",
     "scout",
     "rollout",
     "read",

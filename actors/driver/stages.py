@@ -1,0 +1,167 @@
+"""The stages of a run on the cluster: each begins with a pool and settings of its own, of which all are told."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actors.driver.feedback import FeedbackService
+from actors.driver.labelling import TimedLabeller
+from actors.driver.pools import StagePool, StagePools
+from actors.driver.rollouts import RolloutService
+from actors.driver.scout import Scout
+from actors.learner.service import LearnerService
+from actors.reward.service import RewardService
+from actors.wait import answer
+from effrl.config.label_base import LabelConfig
+from effrl.config.schema import Config
+from effrl.config.stages import PseudoPool
+from effrl.data.survey import Survey
+from effrl.label.easyrl.labeller import PseudoLabeller, Waiting
+from effrl.label.easyrl.rounds import labels_of
+from effrl.process.none import RestingProcess
+from effrl.protocols import Labeller, Oracle
+from effrl.saved import Saved
+from effrl.select.build import form_of
+from effrl.stages import Stretch, TrainingStage, stretches
+from effrl.types import Step
+
+
+@dataclass
+class Settings:
+    """Everyone who goes by the config of the stage."""
+
+    data: Any
+    oracle: Any
+    learner: LearnerService
+    rollouts: RolloutService
+    scout: Scout
+    rewards: RewardService
+    feedback: FeedbackService
+    process: RestingProcess
+    labeller: TimedLabeller
+    train: Survey
+    wait_s: float
+
+    async def change(self, config: Config, pool: StagePool, labeller: Labeller) -> None:
+        """Have everyone go by a stage's config from now on, and draw from its pool."""
+        self.learner.config = self.rollouts.config = self.scout.config = config
+        self.scout.form = form_of(config, self.train)
+        self.rewards.config, self.rewards.reads_clusters = config.reward, config.label.reads_clusters
+        self.feedback.keeps_groups = config.replay is not None
+        self.process.rests = config.process is None
+        self.labeller.labeller = labeller
+        await answer(self.oracle.enter.remote(config.label), self.wait_s, "a stage's budget", "oracle")
+        await answer(self.data.enter.remote(config, pool.ids), self.wait_s, "a stage's pool", "data")
+
+
+@dataclass
+class StagedRun:
+    """The :class:`~effrl.protocols.Stages` of a run that has some, and the part of a checkpoint that says where it is.
+
+    A stage begins with a selector and a replay store that know nothing; so does its labeller, unless its ``label``
+    section is that of the stage before. The policy, the ledger and what is known of each prompt go on.
+    """
+
+    config: Config
+    settings: Settings
+    pools: StagePools
+    oracle: Oracle
+    make: Callable[[Config], Labeller]
+    """A stage's own labeller, from its config."""
+    go_on: Callable[[Step], bool]
+    say: Callable[[str], None]
+    policy: Callable[[], str]
+    """Fingerprint of the policy of the moment."""
+    step: int = 0
+    """The last that is done."""
+    at: int = 0
+    """Place of the stretch that the run is in."""
+    first: int = 1
+    """Number of that stretch's first step."""
+    _entered: TrainingStage | None = None
+    """What a resume went back into."""
+    _own: tuple[LabelConfig, Labeller] | None = None
+    """The stage's own labeller, and what it was made from."""
+    name: str = field(default="stages", init=False)
+
+    def __post_init__(self) -> None:
+        self._stretches = stretches(self.config.stages)
+
+    async def remaining(self) -> AsyncIterator[TrainingStage]:
+        while self.at < len(self._stretches):
+            stage = self._entered or self._stage(self._stretches[self.at])
+            self._entered = None
+            yield stage
+            if stage.cut_short or stage.last == self.config.run.steps:
+                return
+            self._go_to_next(stage)
+
+    def _stage(self, stretch: Stretch) -> TrainingStage:
+        async def begin() -> None:
+            await self._enter(stage, stretch)
+
+        stage = TrainingStage(
+            config=self.config.of(stretch.stage),
+            labeller=self.settings.labeller,
+            go_on=self.go_on,
+            next=self.step + 1,
+            first=self.first,
+            limit=self.config.run.steps,
+            name=stretch.name,
+            preparation=begin,
+        )
+        return stage
+
+    async def _enter(self, stage: TrainingStage, stretch: Stretch) -> None:
+        """Find the stage's pool, and change to its settings."""
+        pool = await self.pools.of(stretch, self.policy(), stage.next)
+        config = self.config.of(stretch.stage, pool.size)
+        self.say(f"stage {stretch.name}: {pool.told}, {config.run.steps if pool.size else 0} steps")
+        if stretch.stage.reset_optimizer and stage.next == stage.first:
+            await self.settings.learner.group.all("forget")
+        await self.settings.change(config, pool, self._labeller(config, pool, stretch))
+        stage.begin(config, self.settings.labeller)
+        stage.is_empty, self.pool = not pool.size, pool
+
+    def _labeller(self, config: Config, pool: StagePool, stretch: Stretch) -> Labeller:
+        """The stage's own one; with pseudo-labels it decides about what is deferred."""
+        if self._own is None or self._own[0] != config.label:
+            self._own = config.label, self.make(config)
+        own, labelled = self._own[1], stretch.stage.pool
+        if not isinstance(labelled, PseudoPool):
+            return own
+        others = own if labelled.deferred == "buy" else Waiting()
+        return PseudoLabeller(self.oracle, pool.easy, labels_of(pool.rounds, labelled), others)
+
+    def _go_to_next(self, stage: TrainingStage) -> None:
+        """The rounds of a pool end with the one that says so."""
+        done = self._stretches[self.at]
+        self.step, self.first, self.at = stage.last, stage.last + 1, self.at + 1
+        if self.pool.ends is None:
+            return
+        skipped = [stretch for stretch in self._stretches[self.at :] if stretch.stage is done.stage]
+        if skipped:
+            self.say(f"stage {done.stage.name} ends after round {done.round}: {self.pool.ends}")
+        self.at += len(skipped)
+
+    async def resume(self, step: int, state: Mapping[str, Any]) -> None:
+        """Go back into the stage in which ``step`` was committed, before the other parts load what they saved in it."""
+        self.step, self.at, self.first = step, state["at"], state["first"]
+        stage = self._stage(self._stretches[self.at])
+        await stage.prepare()
+        if step < stage.last:
+            stage.preparation = _is_ready
+            self._entered = stage
+        else:
+            self._go_to_next(stage)
+
+    async def save(self, into: Path) -> Saved:
+        return Saved({}, {"at": self.at, "first": self.first})
+
+    async def load(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Nothing is left to load: :meth:`resume` was there before the other parts."""
+
+
+async def _is_ready() -> None:
+    """It was prepared when the run resumed."""
