@@ -70,14 +70,14 @@ class PseudoPool(Section):
     """How the others are asked once more; with null, they wait for the next round."""
     uncertainty: Literal["reflection_nll", "answer_entropy"] = "reflection_nll"
     """What a reflected answer is ranked by: the mean negative log-prob of the reflection's tokens (released code), or
-    the entropy of the answers before it, in nats (paper)."""
+    the entropy of the answers before it, in nats (paper), where only what will be selected is asked once more."""
     quantile: Share = 0.3
     """Answers whose uncertainty lies strictly below this quantile of the round's are selected."""
     cap: PositiveFloat | None = None
     """Largest uncertainty that is selected besides: the quantile alone always lets some in."""
     consistent_needs: Share | None = None
     """Share of right answers that the consistent ones of the anchor must have; below it, consistent answers are not
-    trusted, and their prompts wait. Without it all are trusted."""
+    trusted, and their prompts wait; so it is where the anchor has none. Without it all are trusted."""
     anchor: PositiveInt = 64
     """Easy prompts on which each round measures how right the tiers are; their labels are bought."""
     deferred: Literal["drop", "buy"] = "drop"
@@ -86,7 +86,7 @@ class PseudoPool(Section):
     cumulative: bool = False
     """Keep what earlier rounds selected in the pool."""
     least: Share = 0.01
-    """A round that selects fewer prompts than this share of the pool, or none, is the last."""
+    """A round that selects fewer prompts than this share of the first round's pool, or none, is the last."""
 
 
 def _as_section(value: Any) -> Any:
