@@ -221,7 +221,7 @@ class Cluster:
 
     def _start_learner(self, group: PlacementGroup, model: Path, initial: Path) -> None:
         config, workers = self.config, self.config.cluster.learner
-        reference = str(initial) if config.loss.kl > 0 else None
+        reference = str(initial) if any(part.loss.kl > 0 for part in config.parts) else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
         world_size = config.cluster.ranks
         for rank in range(world_size):
@@ -233,8 +233,8 @@ class Cluster:
                 rank=rank,
                 world_size=world_size,
                 reference=reference,
-                value_head=config.advantage.value_function is not None,
-                rules=(rules_of(config, config.learn.lr),),
+                value_head=any(part.advantage.value_function is not None for part in config.parts),
+                rules=tuple(rules_of(part, part.learn.lr) for part in config.parts),
                 search_path=(os.getcwd(),),
             )
             self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
@@ -309,7 +309,7 @@ class Cluster:
         """Workers that use the cores of a node at a time: those of one kind, since stages alternate; with staleness
         those of both."""
         cluster = self.config.cluster
-        if not self.config.rollout.max_staleness:
+        if not any(part.rollout.max_staleness for part in self.config.parts):
             return workers.per_node
         return cluster.rollout.per_node + cluster.learner.per_node
 

@@ -14,6 +14,10 @@ TRAIN = "train"
 """Name of the only stage of a run without stages of its own; the ledger's query ids begin with it."""
 
 
+BASE = Step(0, TRAIN, 0, 1)
+"""What comes before the first step: the base model is evaluated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """A stage, or one round of it."""

@@ -1,7 +1,7 @@
 """Asks the policy about prompts of a pool, before a stage: rollouts like any others, from which nothing is learned."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,12 +10,12 @@ from actors.driver.certainty import of_sample
 from actors.driver.scout import groups_of, vote_share
 from actors.oracle.service import MonitorService
 from actors.reward.service import RewardService
-from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from actors.rollout.sampling import Sampler, SampleRequest
 from actors.wait import answer
 from effrl.config.schema import Config
 from effrl.config.select import TargetForm
-from effrl.label.easyrl.items import LabelledPool, PseudoLabel
 from effrl.label.easyrl.anchor import precisions
+from effrl.label.easyrl.items import LabelledPool
 from effrl.protocols import Oracle
 from effrl.questions import Label, Question
 from effrl.run.metrics import Stopwatch

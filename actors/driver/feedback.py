@@ -1,7 +1,7 @@
 """What a step found out goes back to those who choose: the selector, the replay store and the labeller."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from actors.wait import answer
@@ -21,6 +21,10 @@ class FeedbackService:
     """Whether the data actor stores groups to replay; it gets them with all tokens."""
     clock: Stopwatch
     wait_s: float
+    stage: Mapping[str, float] = field(default_factory=dict)
+    """Of the stage of a run that has several: a metric of each of its steps."""
+    prepared: Mapping[str, float] = field(default_factory=dict)
+    """What the stage found out before its first step, which is told with that."""
 
     async def __call__(self, step: Step, batch: Batch, labeller: Labeller) -> Mapping[str, float]:
         settled = [*batch.joined, *batch.settled]
@@ -30,7 +34,8 @@ class FeedbackService:
             told = self.data.observe.remote(step.number, seen, kept)
             known = await answer(told, self.wait_s, "feedback", "data")
             learned = await labeller.learn(step, settled)
-        return {**known, **learned, **await self.monitor.metrics(settled)}
+        prepared, self.prepared = self.prepared, {}
+        return {**known, **learned, **await self.monitor.metrics(settled), **self.stage, **prepared}
 
 
 def _observation(settled: Settled) -> Observation | None:

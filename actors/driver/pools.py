@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actors.driver.asking import PolicyAsks
@@ -12,8 +12,7 @@ from effrl.errors import UserError
 from effrl.label.easyrl.items import LabelledPool
 from effrl.label.easyrl.looks import LookFile
 from effrl.label.easyrl.pool_work import PoolWork
-from effrl.label.easyrl.reflection import Reflector
-from effrl.label.easyrl.rounds import drawn, labels_of, left, why_last
+from effrl.label.easyrl.rounds import drawn, left, why_last
 from effrl.label.easyrl.split import easy_ids
 from effrl.label.easyrl.store import read_labelled, write_labelled
 from effrl.report.progress import Progress, duration
@@ -38,7 +37,20 @@ class StagePool:
     ends: str | None = None
     """Why no other round follows; None where one may."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """What finding it out cost."""
+    """What was found, and what that cost."""
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        if not self.rounds:
+            return f"{self.size:,} prompts"
+        tiers = ("consistent", "reflected", "deferred")
+        found = ", ".join(f"{self.metrics[f'prepare/{tier}']:,.0f} {tier}" for tier in tiers)
+        return f"{self.size:,} prompts ({len(self.easy):,} easy; of the others {found})"
+
+
+ALL = StagePool(None, 0)
+"""Of a run before its first stage."""
 
 
 @dataclass
@@ -47,67 +59,73 @@ class StagePools:
 
     config: Config
     folder: Path
-    prompts: Sequence[Prompt]
+    prompts: Mapping[str, Prompt]
+    """All of the run, by id."""
+    labelled: frozenset[str]
+    """Ids of those that have a true label: no other can be easy."""
     asks: PolicyAsks
     progress: Progress
     _began: float = 0.0
 
-    async def of(self, stretch: Stretch, policy: str) -> StagePool:
-        """The pool of a stage, whose ``policy`` is asked where anybody must be.
+    async def of(self, stretch: Stretch, policy: str, step: int) -> StagePool:
+        """The pool of a stage that begins with a step; where anybody must be asked, it is the policy of this
+        fingerprint.
 
         Raises:
             UserError: nothing is easy, or nothing is left.
         """
-        pool = stretch.stage.pool
+        self.asks.step, pool = step, stretch.stage.pool
         if isinstance(pool, PseudoPool):
             return await self._labelled(stretch, pool, policy)
         if pool.kind == "all":
-            return StagePool(None, len(self.prompts))
-        easy = await self._easy()
-        ids = easy if pool.kind == "easy" else frozenset(prompt.id for prompt in self.prompts) - easy
+            return replace(ALL, size=len(self.prompts))
+        easy, cost = await self._easy()
+        ids = easy if pool.kind == "easy" else frozenset(self.prompts) - easy
         if not ids:
             raise UserError(f"stage {stretch.name}: no prompt is in pool {pool.kind}: change easy.share")
-        return StagePool(ids, len(ids), metrics=self.asks.spent())
+        return StagePool(ids, len(ids), metrics=cost)
 
-    async def _easy(self) -> frozenset[str]:
-        """Ids of the easy prompts; the base model is asked once."""
-        path = self.folder / EASY
+    async def _easy(self) -> tuple[frozenset[str], Mapping[str, float]]:
+        """Ids of the easy prompts, and what it cost to ask the base model, which happens once."""
+        path, cost = self.folder / EASY, dict[str, float]()
         if not path.exists():
-            values = await self.asks.ease(self.prompts, self.config.easy.by)
-            found = easy_ids(self.prompts, self.config.easy, self.config.run.seed, values)
+            values, cost = await self.asks.ease([*self.prompts.values()], self.config.easy.by)
+            split, seed = self.config.easy, self.config.run.seed
+            labelled = [prompt for name, prompt in self.prompts.items() if name in self.labelled]
+            found = easy_ids(labelled, split, seed, values)
             self.folder.mkdir(parents=True, exist_ok=True)
             write_state(path, {"ids": sorted(found)})
-        return frozenset(read_state(path)["ids"])
+        return frozenset(read_state(path)["ids"]), cost
 
     async def _labelled(self, stretch: Stretch, pool: PseudoPool, policy: str) -> StagePool:
         """What this round selects, with the easy prompts."""
-        easy = await self._easy()
-        hard = [prompt for prompt in self.prompts if prompt.id not in easy]
+        easy, cost = await self._easy()
+        hard = [prompt for name, prompt in self.prompts.items() if name not in easy]
         before = [read_labelled(self._file(stretch, number)) for number in range(1, stretch.round)]
         path = self._file(stretch, stretch.round)
         if not path.exists():
-            write_labelled(path, await self._round(stretch, pool, policy, left(hard, before), easy))
+            write_labelled(path, await self._round(stretch, pool, policy, left(hard, before), sorted(easy)))
         rounds = [*before, read_labelled(path)]
         now = rounds[-1]
         ids = drawn(easy, rounds, pool) if now.labels or pool.deferred == "buy" else frozenset[str]()
-        return StagePool(ids, len(ids), easy, rounds, why_last(len(hard), rounds, pool), now.metrics)
+        return StagePool(ids, len(ids), easy, rounds, why_last(len(hard), rounds, pool), {**cost, **now.metrics})
 
     async def _round(
-        self, stretch: Stretch, pool: PseudoPool, policy: str, asked: Sequence[Prompt], easy: frozenset[str]
+        self, stretch: Stretch, pool: PseudoPool, policy: str, asked: Sequence[Prompt], easy: Sequence[str]
     ) -> LabelledPool:
         """Ask the policy about each prompt, and decide."""
-        anchor = [prompt for prompt in self.prompts if prompt.id in easy][: pool.anchor]
+        anchor = [self.prompts[name] for name in easy[: pool.anchor]]
         work = PoolWork(
             asks=self.asks,
             config=pool,
-            reflector=None if pool.reflection is None else Reflector.of(pool.reflection),
-            looks=LookFile(self.folder / f"{stretch.name}.looks.jsonl", policy),
+            file=LookFile(self.folder / f"{stretch.name}.looks.jsonl", policy),
             stage=stretch.name,
             seed=self.config.run.seed,
             progress=self._tell,
         )
         self._began = time.monotonic()
-        return await work(asked, anchor, self.asks.judge)
+        found = await work(asked, anchor, self.asks.judge)
+        return replace(found, metrics={**found.metrics, **await self.asks.precision(self.prompts, found)})
 
     def _file(self, stretch: Stretch, number: int) -> Path:
         return self.folder / f"{Stretch(stretch.stage, number).name}.labels.jsonl"

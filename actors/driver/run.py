@@ -8,14 +8,17 @@ from itertools import islice
 
 from actors.cluster import Cluster
 from actors.data.service import DataPart, ReplayService
+from actors.driver.asking import PolicyAsks
 from actors.driver.certainty import CertaintyService
 from actors.driver.drill import Drill
 from actors.driver.evaluation import Evaluation, held_out
 from actors.driver.feedback import FeedbackService
 from actors.driver.journal import RunJournal
 from actors.driver.labelling import TimedLabeller
+from actors.driver.pools import StagePools
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
+from actors.driver.stages import Settings, StagedRun
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
 from actors.driver.usage import UsageWatch
 from actors.driver.weights import WeightService, WeightSync
@@ -29,14 +32,16 @@ from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampler
 from actors.wait import TIMELINE, answer
 from effrl.config.schema import Config
-from effrl.data.reader import read
+from effrl.data.reader import pools as data_pools
+from effrl.data.reader import read, read_pool
 from effrl.label.build import labeller
 from effrl.label.parked import NoParking, ParkedGroups
 from effrl.learn.canary import tolerance
 from effrl.loop import Services, run
 from effrl.preflight.check import Preflight
 from effrl.process.build import process_rewards
-from effrl.protocols import Learner, Part, ProcessRewards
+from effrl.process.none import RestingProcess
+from effrl.protocols import Learner, Part, ProcessRewards, Stages
 from effrl.report.progress import Progress
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
@@ -49,7 +54,7 @@ from effrl.run.sinks import sinks
 from effrl.run.timeline import DRIVER, Timeline
 from effrl.select.build import form_of
 from effrl.select.ufo.records import ScoreRecords
-from effrl.stages import OneStage, TrainingStage
+from effrl.stages import BASE, OneStage, TrainingStage
 from effrl.types import Prompt, Step
 
 DRILL_PROMPTS = 8
@@ -92,6 +97,7 @@ class Driver:
             self.progress.note(f"people answer in the inbox: {place or f'effrl labels serve {self.directory.path}'}")
         services = self._build()
         await self.group.all("sees", self.directory.config.absolute())
+        await self._resume_stage()
         await self.start.restore(self.parts)
         if self.cluster.took_over:
             await self.sync.hand_out(self.start.version)  # the engines still serve the run before
@@ -99,7 +105,7 @@ class Driver:
         await self.journal.usage.metrics()  # what the start-up used is in no row
         try:
             if self.start.step == 0:
-                await self.journal.base(self.start.version, await services.evaluate(0))
+                await self.journal.base(self.start.version, await services.evaluate(BASE))
             await run(services)
             if not self.stopping:
                 await self.parked.close()
@@ -130,11 +136,19 @@ class Driver:
         )
         monitor = MonitorService(cluster.oracle, config.reward, clock, wait_s, config.label.monitor)
         self.labeller = TimedLabeller(labeller(config, oracle, monitor), clock)
-        self.parked, process = self._parking(oracle), self._process(learner)
-        self.parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, self.parked, process)
+        self.parked, process = self._parking(oracle), RestingProcess(self._process(learner))
+        feedback = FeedbackService(cluster.data, monitor, config.replay is not None, clock, wait_s)
+        parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, self.parked, process)
+        asks = PolicyAsks(
+            sampler, rewards, oracle, monitor, cluster.rollout["rollout-0"], config, self.preflight.context, clock
+        )
+        told = (cluster.data, cluster.oracle, own, self.rollouts, scout, rewards, feedback, process, self.labeller)
+        settings = Settings(*told, self.preflight.train, wait_s)
+        self.stages = self._stages(settings, oracle, monitor, asks)
+        self.parts = (*parts, self.stages) if isinstance(self.stages, StagedRun) else parts
         self.journal = self._journal()
         return Services(
-            stages=OneStage(TrainingStage(config, self.labeller, self.start.step + 1, self._go_on)),
+            stages=self.stages,
             rollouts=self.rollouts,
             rewards=rewards,
             parked=self.parked,
@@ -142,10 +156,41 @@ class Driver:
             process=process,
             learner=learner,
             weights=WeightService(self.sync, clock),
-            feedback=FeedbackService(cluster.data, monitor, config.replay is not None, clock, wait_s),
+            feedback=feedback,
             evaluate=Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock),
             journal=self.journal,
         )
+
+    def _stages(self, settings: Settings, oracle: OracleService, monitor: MonitorService, asks: PolicyAsks) -> Stages:
+        """What the run goes through."""
+        config, after = self.config, self.start.step + 1
+        if not config.stages:
+            return OneStage(TrainingStage(config, self.labeller, self._go_on, after))
+        rows = [row for pool in data_pools(config.data.train) for row in read_pool(pool, config.data.form)]
+        pools = StagePools(
+            config=config,
+            folder=self.directory.stages,
+            prompts={row.prompt.id: row.prompt for row in rows if row.label is not None or not config.labelled_only},
+            labelled=frozenset(row.prompt.id for row in rows if row.label is not None),
+            asks=asks,
+            progress=self.progress,
+        )
+        return StagedRun(
+            config=config,
+            settings=settings,
+            pools=pools,
+            oracle=oracle,
+            make=lambda part: labeller(part, oracle, monitor),
+            go_on=self._go_on,
+            say=self.progress.note,
+            policy=lambda: Checkpoints(self.directory.checkpoints, config.run.keep).policy(config.model.path),
+        )
+
+    async def _resume_stage(self) -> None:
+        """Go back into the stage of the checkpoint, so that its parts find the selector and labeller they were of."""
+        known = self.start.parts.get("stages")
+        if isinstance(self.stages, StagedRun) and known is not None:
+            await self.stages.resume(self.start.step, known.state)
 
     def _parking(self, oracle: OracleService) -> NoParking | ParkedGroups:
         """Where groups wait whose label comes late."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.driver.feedback import FeedbackService
 from actors.driver.labelling import TimedLabeller
-from actors.driver.pools import StagePool, StagePools
+from actors.driver.pools import ALL, StagePool, StagePools
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
 from actors.learner.service import LearnerService
@@ -79,6 +79,8 @@ class StagedRun:
     """Place of the stretch that the run is in."""
     first: int = 1
     """Number of that stretch's first step."""
+    pool: StagePool = ALL
+    """Of that stretch."""
     _entered: TrainingStage | None = None
     """What a resume went back into."""
     _own: tuple[LabelConfig, Labeller] | None = None
@@ -121,6 +123,8 @@ class StagedRun:
         if stretch.stage.reset_optimizer and stage.next == stage.first:
             await self.settings.learner.group.all("forget")
         await self.settings.change(config, pool, self._labeller(config, pool, stretch))
+        self.settings.feedback.stage = {"stage/number": self.at + 1}
+        self.settings.feedback.prepared = pool.metrics if stage.next == stage.first else {}
         stage.begin(config, self.settings.labeller)
         stage.is_empty, self.pool = not pool.size, pool
 

@@ -126,12 +126,10 @@ class Config(Section):
     @property
     def plugins(self) -> dict[str, str]:
         """Import paths of the user's own code that runs outside of the reward's workers, by the field that names it."""
-        sections = {"select": self.select, "label": self.label, "advantage": self.advantage, "loss": self.loss}
-        kinds = {name: section.kind for name, section in sections.items()}
-        if self.process is not None:
-            kinds["process"] = self.process.kind
-        kinds["label.oracle"] = self.label.oracle.kind
-        return {f"{section}.kind": kind for section, kind in kinds.items() if ":" in kind}
+        kinds = [("process", self.process), ("label.oracle", self.label.oracle)]
+        for part in (self, *self.parts):
+            kinds += [(name, getattr(part, name)) for name in ("select", "label", "advantage", "loss")]
+        return {f"{name}.kind": section.kind for name, section in kinds if section is not None and ":" in section.kind}
 
     @property
     def prm(self) -> ImplicitPrm | None:

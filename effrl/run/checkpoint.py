@@ -88,6 +88,14 @@ class Checkpoints:
         sealed = self.directory.glob(f"step_*/{MANIFEST}")
         return sorted(int(path.parent.name.removeprefix("step_")) for path in sealed)
 
+    def policy(self, base: str) -> str:
+        """Fingerprint of the newest checkpoint's policy; of a run without one, its model's name."""
+        if not (steps := self.steps()):
+            return base
+        files = read_manifest(self.directory / f"step_{steps[-1]}").files
+        weights = sorted((name, file.digest) for name, file in files.items() if name.startswith(f"{MODEL}/"))
+        return blake2b(repr(weights).encode(), digest_size=16).hexdigest()
+
     def latest(self) -> tuple[Path, Checkpoint] | None:
         """The newest checkpoint and its manifest, after comparing every file with it; None where there is none.
 
