@@ -178,11 +178,11 @@ class LabellerContract(PartContract):
                     assert entry.supervision.answer == f"true {entry.group.prompt.id}"
                     assert oracle.bought[entry.group.prompt.id] <= step
 
-    async def test_a_pseudo_label_is_an_answer_of_the_group_with_its_cluster(self) -> None:
+    async def test_a_vote_is_an_answer_of_the_group_with_its_cluster(self) -> None:
         labeller = self.labeller(Counter(budget=3))
         for step in (1, 2, 3):
             for entry in await decide(labeller, step):
-                if entry.supervision is not None and not entry.supervision.is_true:
+                if entry.supervision is not None and entry.supervision.source == "vote":
                     cluster, answer = entry.supervision.cluster, entry.supervision.answer
                     assert cluster is not None and (answer, cluster) in zip(
                         entry.read.answers, entry.read.clusters, strict=True

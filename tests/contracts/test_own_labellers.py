@@ -7,6 +7,8 @@ from reads import Blind
 from effrl.config.schema import Config
 from effrl.label import build
 from effrl.label.active import ActiveLabeller
+from effrl.label.easyrl.items import PseudoLabel
+from effrl.label.easyrl.labeller import PseudoLabeller, Waiting
 from effrl.label.rest.trapo import TrapoFilter
 from effrl.protocols import Labeller
 from examples.own_labeller import BuyDoubt
@@ -82,6 +84,31 @@ class TestRestrain(LabellerContract):
             {"data": {"train": "tasks:chain"}, "label": {"kind": "restrain"}, "advantage": {"std": "none"}}
         )
         return build.labeller(made, oracle, Blind())
+
+
+class TestPseudo(LabellerContract):
+    """Over a labeller that learns and buys; each sort of prompt occurs in every step."""
+
+    def labeller(self, oracle: Any) -> Labeller:
+        label = config(buy="random", rest={"kind": "trapo", "warmup": 1}, budget={"per_step": 0.3})
+        others = build.labeller(label, oracle, Blind())
+        names = [read.group.prompt.id for step in (1, 2) for read in groups_of(step)]
+        labels = {name: PseudoLabel("1", "reflected", 0.5, 0.1) for name in names if int(name[-1]) in (1, 4, 5)}
+        return PseudoLabeller(oracle, [name for name in names if int(name[-1]) in (0, 3)], labels, others)
+
+    async def test_all_sorts_of_supervision_occur(self) -> None:
+        decisions = [entry for step in await self.run(self.labeller(Counter()), (1, 2)) for entry in step]
+        assert {supervision.source for _, _, supervision, _ in decisions if supervision} >= {
+            "gold",
+            "reflected",
+            "bought",
+        }
+
+
+class TestPseudoAlone(LabellerContract):
+    def labeller(self, oracle: Any) -> Labeller:
+        labels = {"p1/01": PseudoLabel("1", "consistent", 1.0)}
+        return PseudoLabeller(oracle, ["p0/00", "p1/00"], labels, Waiting())
 
 
 class TestBuyDoubt(LabellerContract):

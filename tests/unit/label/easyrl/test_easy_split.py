@@ -33,12 +33,12 @@ def test_a_share_is_rounded_up_and_not_by_its_last_bit(prompts: int, share: floa
 
 @pytest.mark.parametrize("value", ["3", None, True, float("nan"), [3]])
 def test_what_is_no_number_is_named_with_its_prompt(value: object) -> None:
-    with pytest.raises(UserError, match="p01: difficulty .* no number.*easy.by=certainty"):
+    with pytest.raises(UserError, match=r"p01: difficulty .* no number.*easy.by=certainty"):
         easy_ids(rows(1, value), EasySplit(), 0, {})
 
 
 def test_a_row_without_the_column_is_named() -> None:
-    with pytest.raises(UserError, match="p00: level .*not there"):
+    with pytest.raises(UserError, match=r"p00: level .*not there"):
         easy_ids(rows(1), EasySplit(column="level"), 0, {})
 
 
