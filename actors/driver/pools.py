@@ -77,7 +77,7 @@ class StagePools:
         self.asks.step, pool = step, stretch.stage.pool
         if isinstance(pool, PseudoPool):
             return await self._labelled(stretch, pool, policy)
-        if pool.kind == "all":
+        if not pool.splits:
             return replace(ALL, size=len(self.prompts))
         easy, cost = await self._easy()
         ids = easy if pool.kind == "easy" else frozenset(self.prompts) - easy
@@ -89,10 +89,10 @@ class StagePools:
         """Ids of the easy prompts, and what it cost to ask the base model, which happens once."""
         path, cost = self.folder / EASY, dict[str, float]()
         if not path.exists():
-            values, cost = await self.asks.ease([*self.prompts.values()], self.config.easy.by)
-            split, seed = self.config.easy, self.config.run.seed
+            values, cost = await self.asks.ease([*self.prompts.values()], self.config.split.by)
+            split, seed = self.config.split, self.config.run.seed
             labelled = [prompt for name, prompt in self.prompts.items() if name in self.labelled]
-            found = easy_ids(labelled, split, seed, values)
+            found = easy_ids(labelled, len(self.prompts), split, seed, values)
             self.folder.mkdir(parents=True, exist_ok=True)
             write_state(path, {"ids": sorted(found)})
         return frozenset(read_state(path)["ids"]), cost

@@ -18,7 +18,7 @@ from actors.driver.labelling import TimedLabeller
 from actors.driver.pools import StagePools
 from actors.driver.rollouts import RolloutService
 from actors.driver.scout import Scout
-from actors.driver.stages import Settings, StagedRun
+from actors.driver.stages import Followers, StagedRun
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
 from actors.driver.usage import UsageWatch
 from actors.driver.weights import WeightService, WeightSync
@@ -33,7 +33,7 @@ from actors.rollout.sampling import Sampler
 from actors.wait import TIMELINE, answer
 from effrl.config.schema import Config
 from effrl.data.reader import pools as data_pools
-from effrl.data.reader import read, read_pool
+from effrl.data.reader import prompts_of, read
 from effrl.label.build import labeller
 from effrl.label.parked import NoParking, ParkedGroups
 from effrl.learn.canary import tolerance
@@ -76,10 +76,15 @@ class Driver:
         self.timeline = Timeline(keep=spans.append) if spans else Timeline()
         self.clock = Stopwatch(tell=self.progress.stage, timeline=self.timeline)
         self.stepping = False
+        self.cut_short = False
         self.stopping = False
 
-    async def run(self) -> None:
-        """Everything between a connected Ray and a finished run; the actors are the caller's to stop."""
+    async def run(self) -> bool:
+        """Everything between a connected Ray and the end of the run; the actors are the caller's to stop.
+
+        Returns:
+            Whether the run is finished.
+        """
         attempt = asyncio.current_task()
         assert attempt is not None, "runs as a task"
         TIMELINE.set(self.timeline)
@@ -113,6 +118,7 @@ class Driver:
             self.journal.given_up(await self.rollouts.cancel())
             self.timeline.flush()
             await asyncio.to_thread(self.journal.metrics.close)  # a sink may wait for its server; the loop must not
+        return not self.cut_short
 
     def _build(self) -> Services:
         """Make every part of the run, once."""
@@ -143,8 +149,8 @@ class Driver:
             sampler, rewards, oracle, monitor, cluster.rollout["rollout-0"], config, self.preflight.context, clock
         )
         told = (cluster.data, cluster.oracle, own, self.rollouts, scout, rewards, feedback, process, self.labeller)
-        settings = Settings(*told, self.preflight.train, wait_s)
-        self.stages = self._stages(settings, oracle, monitor, asks)
+        followers = Followers(*told, self.preflight.train, wait_s)
+        self.stages = self._stages(followers, oracle, monitor, asks)
         self.parts = (*parts, self.stages) if isinstance(self.stages, StagedRun) else parts
         self.journal = self._journal()
         return Services(
@@ -161,28 +167,31 @@ class Driver:
             journal=self.journal,
         )
 
-    def _stages(self, settings: Settings, oracle: OracleService, monitor: MonitorService, asks: PolicyAsks) -> Stages:
+    def _stages(self, followers: Followers, oracle: OracleService, monitor: MonitorService, asks: PolicyAsks) -> Stages:
         """What the run goes through."""
         config, after = self.config, self.start.step + 1
         if not config.stages:
             return OneStage(TrainingStage(config, self.labeller, self._go_on, after))
-        rows = [row for pool in data_pools(config.data.train) for row in read_pool(pool, config.data.form)]
+        asked, labelled = (
+            [prompt for pool in data_pools(config.data.train) for prompt in prompts_of(pool, config.data.form, only)]
+            for only in (config.labelled_only, True)
+        )
         pools = StagePools(
             config=config,
             folder=self.directory.stages,
-            prompts={row.prompt.id: row.prompt for row in rows if row.label is not None or not config.labelled_only},
-            labelled=frozenset(row.prompt.id for row in rows if row.label is not None),
+            prompts={prompt.id: prompt for prompt in asked},
+            labelled=frozenset(prompt.id for prompt in labelled),
             asks=asks,
             progress=self.progress,
         )
         return StagedRun(
             config=config,
-            settings=settings,
+            followers=followers,
             pools=pools,
             oracle=oracle,
             make=lambda part: labeller(part, oracle, monitor),
             go_on=self._go_on,
-            say=self.progress.note,
+            progress=self.progress,
             policy=lambda: Checkpoints(self.directory.checkpoints, config.run.keep).policy(config.model.path),
         )
 
@@ -245,13 +254,14 @@ class Driver:
 
     def _go_on(self, step: Step) -> bool:
         """Whether to do another step: not where somebody asked to stop, or no group can have a label any more."""
+        self.cut_short = True
         if self.stopping:
             return False
         if self.journal.budget.exhausted:
             self.progress.note("no label is owned, and the budget buys none: stopping; raise label.budget.total")
             return False
         self.progress.start(step.number)
-        self.stepping = True
+        self.stepping, self.cut_short = True, False
         return True
 
     def _interrupted(self, attempt: "asyncio.Task[None]") -> None:

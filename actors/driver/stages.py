@@ -15,12 +15,12 @@ from actors.reward.service import RewardService
 from actors.wait import answer
 from effrl.config.label_base import LabelConfig
 from effrl.config.schema import Config
-from effrl.config.stages import PseudoPool
 from effrl.data.survey import Survey
 from effrl.label.easyrl.labeller import PseudoLabeller, Waiting
 from effrl.label.easyrl.rounds import labels_of
 from effrl.process.none import RestingProcess
 from effrl.protocols import Labeller, Oracle
+from effrl.report.progress import Progress
 from effrl.saved import Saved
 from effrl.select.build import form_of
 from effrl.stages import Stretch, TrainingStage, stretches
@@ -28,7 +28,7 @@ from effrl.types import Step
 
 
 @dataclass
-class Settings:
+class Followers:
     """Everyone who goes by the config of the stage."""
 
     data: Any
@@ -64,13 +64,13 @@ class StagedRun:
     """
 
     config: Config
-    settings: Settings
+    followers: Followers
     pools: StagePools
     oracle: Oracle
     make: Callable[[Config], Labeller]
     """A stage's own labeller, from its config."""
     go_on: Callable[[Step], bool]
-    say: Callable[[str], None]
+    progress: Progress
     policy: Callable[[], str]
     """Fingerprint of the policy of the moment."""
     step: int = 0
@@ -105,7 +105,7 @@ class StagedRun:
 
         stage = TrainingStage(
             config=self.config.of(stretch.stage),
-            labeller=self.settings.labeller,
+            labeller=self.followers.labeller,
             go_on=self.go_on,
             next=self.step + 1,
             first=self.first,
@@ -119,21 +119,22 @@ class StagedRun:
         """Find the stage's pool, and change to its settings."""
         pool = await self.pools.of(stretch, self.policy(), stage.next)
         config = self.config.of(stretch.stage, pool.size)
-        self.say(f"stage {stretch.name}: {pool.told}, {config.run.steps if pool.size else 0} steps")
         if stretch.stage.reset_optimizer and stage.next == stage.first:
-            await self.settings.learner.group.all("forget")
-        await self.settings.change(config, pool, self._labeller(config, pool, stretch))
-        self.settings.feedback.stage = {"stage/number": self.at + 1}
-        self.settings.feedback.prepared = pool.metrics if stage.next == stage.first else {}
-        stage.begin(config, self.settings.labeller)
+            await self.followers.learner.group.all("forget")
+        await self.followers.change(config, pool, self._labeller(config, pool, stretch))
+        self.followers.feedback.stage = {"stage/number": self.at + 1}
+        self.followers.feedback.prepared = pool.metrics if stage.next == stage.first else {}
+        stage.begin(config, self.followers.labeller)
         stage.is_empty, self.pool = not pool.size, pool
+        self.progress.note(f"stage {stretch.name}: {pool.told}, {stage.last - stage.first + 1} steps")
+        self.progress.enters(stretch.name, stage.first, stage.last)
 
     def _labeller(self, config: Config, pool: StagePool, stretch: Stretch) -> Labeller:
         """The stage's own one; with pseudo-labels it decides about what is deferred."""
         if self._own is None or self._own[0] != config.label:
             self._own = config.label, self.make(config)
-        own, labelled = self._own[1], stretch.stage.pool
-        if not isinstance(labelled, PseudoPool):
+        own, labelled = self._own[1], stretch.stage.learns_labels
+        if labelled is None:
             return own
         others = own if labelled.deferred == "buy" else Waiting()
         return PseudoLabeller(self.oracle, pool.easy, labels_of(pool.rounds, labelled), others)
@@ -146,7 +147,7 @@ class StagedRun:
             return
         skipped = [stretch for stretch in self._stretches[self.at :] if stretch.stage is done.stage]
         if skipped:
-            self.say(f"stage {done.stage.name} ends after round {done.round}: {self.pool.ends}")
+            self.progress.note(f"stage {done.stage.name} ends after round {done.round}: {self.pool.ends}")
         self.at += len(skipped)
 
     async def resume(self, step: int, state: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from effrl.config import load
 from effrl.config.schema import Config
 from effrl.preflight.check import check
 from effrl.preflight.plan import Plan, plan
+from effrl.preflight.stages import PlannedStage
 
 
 def show_plan(recipe_or_file: str, overrides: list[str], console: Console) -> None:
@@ -60,10 +61,16 @@ def _run(config: Config, found: Plan) -> list[tuple[str, str]]:
     labels = "none bought" if found.labels is None else f"at most {found.labels:,}"
     return [
         ("workers", f"{workers} · {where} · ZeRO-{config.learn.zero}"),
-        ("steps", f"{config.run.steps:,} · {found.evaluations} evaluations"),
+        ("steps", f"{'at most ' if config.stages else ''}{found.steps:,} · {found.evaluations} evaluations"),
+        *(_stage(stage) for stage in found.stages if config.stages),
         ("rollouts", f"{found.rollouts:,} before refills"),
         ("labels", labels),
     ]
+
+
+def _stage(stage: PlannedStage) -> tuple[str, str]:
+    asked = f", after at most {stage.asked:,} rollouts to label it" if stage.asked else ""
+    return f"  {stage.name}", f"{stage.config.run.steps:,} steps, {stage.pool:,} prompts{asked}"
 
 
 def _memory(config: Config, found: Plan) -> list[tuple[str, str]]:

@@ -85,11 +85,12 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
     from actors.driver.run import Driver
 
     began = time.monotonic()
-    with Progress(config.run.steps, console) as progress:
+    finished = False
+    with Progress(None if config.stages else config.run.steps, console) as progress:
         progress.resume(metrics.read(directory.metrics))
         try:
             with ray_session(), Cluster(config, directory.path.resolve()) as cluster:
-                asyncio.run(Driver(config, directory, found, start, progress, cluster).run())
+                finished = asyncio.run(Driver(config, directory, found, start, progress, cluster).run())
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
         except UserError:
@@ -99,7 +100,7 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
             lines = (*failure(directory, error), f"go on: effrl resume {directory.path}")
             raise RunError("\n".join(lines)) from error
     write_report([directory.path], directory.report)
-    console.print(_summary(config, directory, time.monotonic() - began), highlight=False, soft_wrap=True)
+    console.print(_summary(config, directory, time.monotonic() - began, finished), highlight=False, soft_wrap=True)
 
 
 def _headline(name: str, config: Config, found: Preflight) -> str:
@@ -134,7 +135,7 @@ def _count(number: int) -> str:
     return f"{number / 1e9:.1f}B" if number >= 1e9 else f"{number / 1e6:.1f}M"
 
 
-def _summary(config: Config, directory: RunDirectory, seconds: float) -> str:
+def _summary(config: Config, directory: RunDirectory, seconds: float, finished: bool) -> str:
     rows = metrics.read(directory.metrics)
     step = rows[-1]["step"]
     accuracies = [row["eval/accuracy"] for row in rows if row.get("eval/accuracy") is not None]
@@ -147,7 +148,8 @@ def _summary(config: Config, directory: RunDirectory, seconds: float) -> str:
         f"{totals['rollout/tokens'] / 1e6:.1f}M tokens",
         _proof([row["sync/verified"] for row in rows if "sync/verified" in row]),
     )
-    ended = "done" if step == config.run.steps else f"stopped after step {step} of {config.run.steps}"
+    of = "" if config.stages else f" of {config.run.steps}"
+    ended = "done" if finished else f"stopped after step {step}{of}"
     told = " · ".join(fact for fact in facts if fact)
     lines = [f"{ended} in {duration(seconds)}: {told}", f"report  {directory.report}"]
     if step > 0:
@@ -157,7 +159,7 @@ def _summary(config: Config, directory: RunDirectory, seconds: float) -> str:
         lines.append(
             f"best    step {best[0]}, {best[1]:.2f} on {config.data.dev_set}     try: effrl eval {directory.path}"
         )
-    if step < config.run.steps:
+    if not finished:
         lines.append(f"go on   effrl resume {directory.path}")
     return "\n".join(lines)
 

@@ -108,7 +108,7 @@ class Config(Section):
     cluster: ClusterConfig = ClusterConfig()
     eval: EvalConfig = EvalConfig()
     run: RunConfig = RunConfig()
-    easy: EasySplit = EasySplit()
+    easy: EasySplit | None = None
     stages: tuple[StageConfig, ...] = ()
 
     def fresh_at(self, step: int) -> int:
@@ -197,6 +197,11 @@ class Config(Section):
             ) from None
 
     @property
+    def split(self) -> EasySplit:
+        """Which prompts are easy: a tenth by their difficulty, where nothing else is said."""
+        return self.easy or EasySplit()
+
+    @property
     def labelled_only(self) -> bool:
         """Whether prompts without a true label are no use."""
         votes = any(stage.learns_labels for stage in self.stages)
@@ -221,6 +226,11 @@ class Config(Section):
         names = [stage.name for stage in self.stages]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two stages are called {twice[0]}: give each a name of its own")
+        if any(stage.learns_labels for stage in self.stages) and answering(self.reward) is None:
+            raise ValueError(
+                f"stages label prompts by their answers, which your own reward {self.reward.kind} does not tell:"
+                " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
+            )
         for stage, part in zip(self.stages, self.parts, strict=False):
             same = {"oracle", "ledger", "reuse"}
             if part.label.model_dump(include=same) != self.label.model_dump(include=same):

@@ -44,6 +44,10 @@ class EasySplit(Section):
     column: str = "difficulty"
     """Key of the number in each row: the smaller, the easier. Built-in tasks have ``level``."""
 
+    def count(self, prompts: int) -> int:
+        """Easy ones of so many: ``share`` of them, rounded up, and at least one."""
+        return min(prompts, max(1, ceil(self.share * prompts - 1e-9)))
+
 
 class Reflection(Section):
     """The second look at prompts whose answers differ: the model sees them and answers once more."""
@@ -88,6 +92,19 @@ class PseudoPool(Section):
     least: Share = 0.01
     """A round that selects fewer prompts than this share of the first round's pool, or none, is the last."""
 
+    @property
+    def splits(self) -> bool:
+        """It needs the easy prompts."""
+        return True
+
+    def largest(self, easy: int, rest: int) -> int:
+        """Prompts in it, at most, of so many."""
+        return easy + rest
+
+    def asks(self, easy: int, rest: int) -> int:
+        """Rollouts and reflections of one round, at most."""
+        return (rest + min(self.anchor, easy)) * (self.samples + (self.reflection is not None))
+
 
 def _as_section(value: Any) -> Any:
     """A name alone is that kind."""
@@ -97,6 +114,19 @@ def _as_section(value: Any) -> Any:
 class NamedPool(Section):
     kind: Literal["all", "easy", "rest"] = "all"
     """All prompts, the easy ones, or those that are not easy."""
+
+    @property
+    def splits(self) -> bool:
+        """Whether it matters which prompts are easy."""
+        return self.kind != "all"
+
+    def largest(self, easy: int, rest: int) -> int:
+        """Prompts in it, at most, of so many."""
+        return {"all": easy + rest, "easy": easy, "rest": rest}[self.kind]
+
+    def asks(self, easy: int, rest: int) -> int:
+        """Rollouts before the first step, to find it."""
+        return 0
 
 
 AnyPool = Annotated[

@@ -12,7 +12,7 @@ from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model
 from effrl.preflight.model import check_trainable
 from effrl.preflight.prompts import Limit, PromptCheck
-from effrl.select.build import check as check_select
+from effrl.preflight.stages import check_stages, repeated
 from effrl.select.build import notes as select_notes
 
 
@@ -53,12 +53,14 @@ def check(config: Config) -> Preflight:
     _check_stops(config, model)
     check_tokenizer(model.path, model.vocabulary)
     train = survey(config.data.train, config.data.form, config.select.asks_for_work)
-    _check_labels(config, train)
-    check_select(config, train, model)
+    for part in config.parts:
+        _check_labels(part, train)
+    check_stages(config, train, model)
     prompts = PromptCheck(config, model)
     prompts.check("data.train", config.data.train, train, limit)
     held_out = _check_held_out(config, prompts, context)
-    notes = (*select_notes(config, train), *prompts.notes())
+    selecting = dict.fromkeys(line for part in config.parts for line in select_notes(part, train))
+    notes = (*selecting, *repeated(config, train.rows), *prompts.notes())
     return Preflight(model, context, held_out, notes, train, _judge(config, model))
 
 

@@ -5,6 +5,7 @@ some more; an estimate is there to tell 10 GiB from 100, not 10 from 11.
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil, prod
 
 from effrl.config.learn import LearnConfig, LoraConfig
@@ -12,6 +13,7 @@ from effrl.config.schema import Config
 from effrl.learn.packing import LOGITS
 from effrl.models import ModelFacts
 from effrl.preflight.check import Preflight
+from effrl.preflight.stages import PlannedStage, planned
 
 BYTES = {"float32": 4, "bfloat16": 2}
 _ADAM_BYTES = 12
@@ -85,8 +87,12 @@ class Plan:
     ranks: int
     gpus: int
     """On each node."""
+    stages: tuple[PlannedStage, ...]
+    """What the run goes through; one where it has no stages."""
+    steps: int
+    """Of all of them, at most."""
     rollouts: int
-    """Of the whole run, what a selector measures included, without refills."""
+    """Of the whole run, pools that the model labels and what a selector measures included, without refills."""
     labels: int | None
     """Of the whole run, at most."""
     evaluations: int
@@ -94,30 +100,46 @@ class Plan:
 
 def plan(config: Config, found: Preflight) -> Plan:
     """Work out the plan of a run that passed its preflight check."""
-    cluster, steps = config.cluster, config.run.steps
-    fresh = [config.fresh_at(step) for step in range(1, steps + 1)]
-    budget = config.label.budget.total
-    pool = found.train.labelled if config.label.buys_all else found.train.rows
-    measured = config.select.measured(config.rollout.prompts, steps, pool)
-    bought = _all_labels(config, found, fresh, measured)
+    cluster, stages = config.cluster, planned(config, found.train.rows)
+    last, budget = stages[-1].config, config.label.budget.total
+    bought = [labels for stage in stages if (labels := _all_labels(stage.config, found)) is not None]
+    ends = list(accumulate(stage.config.run.steps for stage in stages))
     return Plan(
-        batches=_batches(config, found, fresh[-1]),
+        batches=_batches(last, found, last.fresh_at(last.run.steps)),
         memory=_memory(config, found),
         rollout_workers=cluster.rollout_workers,
         ranks=cluster.ranks,
         gpus=config.gpus_per_node(),
-        rollouts=(sum(fresh) + measured) * config.rollout.per_prompt,
-        labels=bought if bought is None or budget is None else min(bought, budget),
-        evaluations=1 + len({*range(config.eval.every, steps + 1, config.eval.every), steps}),
+        stages=tuple(stages),
+        steps=ends[-1],
+        rollouts=sum(stage.asked + _rollouts(stage.config, found) for stage in stages),
+        labels=min(sum(bought), budget or sum(bought)) if bought else None,
+        evaluations=1 + len({*range(config.eval.every, ends[-1] + 1, config.eval.every), *ends}),
     )
 
 
-def _all_labels(config: Config, found: Preflight, fresh: list[int], measured: int) -> int | None:
-    """Labels of the whole run, at most and without a limit; None where none are bought."""
+def _rollouts(config: Config, found: Preflight) -> int:
+    """Of a stage, what its selector measures included, without refills."""
+    return (sum(_fresh(config)) + _measured(config, found)) * config.rollout.per_prompt
+
+
+def _measured(config: Config, found: Preflight) -> int:
+    """Prompts of a stage that its selector measures, at most."""
+    pool = found.train.labelled if config.label.buys_all else found.train.rows
+    return config.select.measured(config.rollout.prompts, config.run.steps, pool)
+
+
+def _fresh(config: Config) -> list[int]:
+    """Prompts that each step of a stage rolls out."""
+    return [config.fresh_at(step) for step in range(1, config.run.steps + 1)]
+
+
+def _all_labels(config: Config, found: Preflight) -> int | None:
+    """Labels of a whole stage, at most and without a limit; None where none are bought."""
     if config.select.buys_labels:
         return found.train.labelled  # all of them before the first step, and none twice
-    labels = [_labels(config, count) for count in fresh]
-    paid = measured if config.label.buys_all else 0
+    labels = [_labels(config, count) for count in _fresh(config)]
+    paid = _measured(config, found) if config.label.buys_all else 0
     return None if None in labels else sum(count or 0 for count in labels) + paid
 
 

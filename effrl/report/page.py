@@ -150,7 +150,7 @@ def _number(value: float | None) -> str:
 
 def _summary(run: Run) -> Summary:
     done = run.rows[-1]["step"] if run.rows else 0
-    wanted = run.config.get("run.steps")
+    wanted = None if run.config.get("stages") else run.config.get("run.steps")
     base = known([row for row in run.rows if row["step"] == 0], "eval/accuracy")
     final = known(run.steps, "eval/accuracy")
     best = Checkpoints(run.path / "checkpoints", keep=1).best()

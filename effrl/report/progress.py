@@ -41,8 +41,12 @@ class Progress:
         step 12/60 ━━━━╺━━━━━━━ reward 0.41 ↑  eval 0.38 (base 0.30)  labels 384  waste 12 %  2.0 s/step  1m36 left
     """
 
-    def __init__(self, total_steps: int, console: Console, now: Callable[[], float] = time.monotonic) -> None:
-        self._total = total_steps
+    def __init__(self, total_steps: int | None, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        """Without a total, what a stage says that it enters is what there is to do."""
+        self._total = total_steps or 0
+        self._before = 0
+        """Steps that are not of the stage."""
+        self._within = ""
         self._console = console
         self._now = now
         self._tally = _Tally()
@@ -77,6 +81,10 @@ class Progress:
             self._marks.append(self._now())
         if self._live is not None:
             self._live.start()
+
+    def enters(self, within: str, first: int, last: int) -> None:
+        """The run enters a stage; count and time left are of that, since how long later ones are is not known yet."""
+        self._within, self._before, self._total = within, first - 1, last
 
     def stage(self, name: str) -> None:
         """What the run waits for now; shown where there is room, and in any case once it takes long."""
@@ -142,7 +150,9 @@ class Progress:
         return (2, f"{self._stage} {duration(waited)}…") if waited >= _LONG_S else (8, f"{self._stage}…")
 
     def _head(self) -> str:
-        return f"step {self._step}/{self._total}"
+        if not self._within:
+            return f"step {self._step}/{self._total}" if self._total else f"step {self._step}"
+        return f"{self._within} {self._step - self._before}/{self._total - self._before} (step {self._step})"
 
     def _plain_line(self) -> str:
         return "  ".join([self._head(), *(text for _, text in self._parts())])
@@ -164,7 +174,8 @@ class Progress:
         return line
 
     def _bar(self, width: int) -> Text:
-        filled = min(width, width * self._done // max(1, self._total))
+        done, of = self._done - self._before, self._total - self._before
+        filled = max(0, min(width, width * done // max(1, of)))
         rest = width - filled
         tip = "╺" if filled and rest else ""
         text = Text(self._encodable("━" * filled), "green")

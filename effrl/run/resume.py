@@ -70,10 +70,11 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
     found = Checkpoints(directory.checkpoints, config.run.keep).latest()
     path, manifest = (found[0].absolute(), found[1]) if found else (None, Checkpoint(0, {}))
     if manifest.step >= config.run.steps:
-        raise UserError(
-            f"{directory.path} is finished at step {manifest.step}:"
-            f" to go on, effrl resume {directory.path} run.steps={2 * manifest.step}"
-        )
+        on = f"effrl resume {directory.path} run.steps={2 * manifest.step}"
+        if config.stages:
+            model = directory.checkpoints / f"step_{manifest.step}" / MODEL
+            on = f"start a new run from its model, with other stages (model.path={model})"
+        raise UserError(f"{directory.path} is finished at step {manifest.step}: to go on, {on}")
     learner = manifest.parts["learner"].state if path else {"version": 0, "ranks": config.cluster.ranks}
     if learner["ranks"] != config.cluster.ranks:
         raise UserError(

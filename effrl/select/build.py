@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from effrl import plugins
+from effrl.columns import difficulty_of
 from effrl.config.schema import Config
 from effrl.config.select import (
     AdaRftSelect,
@@ -29,7 +30,7 @@ from effrl.select.adarft import LARGEST, AdaRftSelector
 from effrl.select.band import BandSelector
 from effrl.select.calibration import calibrated, calibrated_ufo
 from effrl.select.cures import Allocation, CuresSelector
-from effrl.select.curriculum import CurriculumSelector, check_curriculum, difficulty_of
+from effrl.select.curriculum import CurriculumSelector, check_curriculum
 from effrl.select.dots.build import check_dots, dots
 from effrl.select.embedded import Note
 from effrl.select.greso import GresoSelector

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from effrl.columns import difficulty_of
 from effrl.config.data import DataConfig
 from effrl.data.reader import read
-from effrl.errors import UserError
 from effrl.seeds import derive
 from effrl.select.ranked import TurnSelector
 from effrl.types import Float64, Observation, Prompt
@@ -31,7 +31,7 @@ class CurriculumSelector(TurnSelector):
             UserError: a prompt has no number there.
         """
         super().__init__(prompts, seed)
-        difficulty = np.array([difficulty_of(prompt, column) for prompt in self.prompts])
+        difficulty = np.array([difficulty_of(prompt, column, "select.column") for prompt in self.prompts])
         self._order = np.empty(len(prompts), np.int64)
         shuffled = np.random.default_rng(derive(seed, "curriculum")).permutation(len(prompts))
         self._order[shuffled[np.argsort(difficulty[shuffled], kind="stable")]] = np.arange(len(prompts))
@@ -52,19 +52,3 @@ def check_curriculum(data: DataConfig, column: str, field: str = "select.column"
     """See before anything is started that every prompt has a number in the column; raises as :func:`difficulty_of`."""
     for row in read(data.train, data.form):
         difficulty_of(row.prompt, column, field)
-
-
-def difficulty_of(prompt: Prompt, column: str, field: str = "select.column") -> float:
-    """The number in a prompt's column, which ``field`` of the config names.
-
-    Raises:
-        UserError: there is none; one line that names the prompt and the columns it has.
-    """
-    value = prompt.meta.get(column)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        found = "is not there" if column not in prompt.meta else f"is {value!r}"
-        raise UserError(
-            f"{field}: {column!r} of prompt {prompt.id} {found}, and easy to hard needs a number;"
-            f" its columns: {', '.join(map(str, prompt.meta)) or 'none'}"
-        )
-    return float(value)

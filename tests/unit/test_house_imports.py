@@ -44,6 +44,7 @@ FLOORS = (
 """Who may import whom: a room imports those of lower floors, and none beside it. A new room needs a floor."""
 
 KNOW_KINDS = (
+    "actors/driver/pools.py",
     "actors/oracle/desks.py",
     "effrl/config/",
     *(f"effrl/{section}/build.py" for section in ("advantage", "label", "loss", "process", "replay", "select")),

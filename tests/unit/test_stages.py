@@ -19,7 +19,7 @@ def config(**sections: Any) -> Config:
 
 def stage(first: int, last: int = 99, **sections: Any) -> TrainingStage:
     """One that is asked to stop before step ``last``."""
-    return TrainingStage(config(**sections), Stateless(), first, lambda step: step.number < last)  # type: ignore[arg-type]
+    return TrainingStage(config(**sections), Stateless(), lambda step: step.number < last, first)  # type: ignore[arg-type]
 
 
 async def steps(made: TrainingStage) -> list[Step]:

@@ -13,7 +13,7 @@ AnchorJudge = Callable[[Sequence[tuple[Prompt, str]]], Awaitable[Sequence[bool |
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class AnchorTrial:
     """What the rules of a round made of the anchor."""
 
     trusted: bool
@@ -37,14 +37,14 @@ class Trial:
 
 async def tried(
     anchor: Sequence[Prompt], looks: Sequence[PoolLook], config: PseudoPool, limit: float, judge: AnchorJudge
-) -> Trial:
+) -> AnchorTrial:
     """Decide on the anchor as on the pool, with the pool's threshold, and compare with its labels."""
     found = [decide(look, config, limit, trusted=True) for look in looks]
     labelled = [(prompt, entry) for prompt, entry in zip(anchor, found, strict=True) if isinstance(entry, PseudoLabel)]
     right = await judge([(prompt, entry.text) for prompt, entry in labelled])
     tiers = precisions([entry for _, entry in labelled], right)
     needed, agreed = config.consistent_needs, tiers["consistent"]
-    return Trial(needed is None or (agreed.of > 0 and agreed.share >= needed), tiers)
+    return AnchorTrial(needed is None or (agreed.of > 0 and agreed.share >= needed), tiers)
 
 
 def precisions(labels: Sequence[PseudoLabel], right: Sequence[bool | None]) -> dict[Tier, Precision]:

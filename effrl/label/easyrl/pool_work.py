@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from effrl.config.stages import PseudoPool
 from effrl.errors import RunError
-from effrl.label.easyrl.anchor import AnchorJudge, Trial, tried
+from effrl.label.easyrl.anchor import AnchorJudge, AnchorTrial, tried
 from effrl.label.easyrl.items import TOO_LONG, LabelledPool, PoolLook, PseudoLabel, SecondLook
 from effrl.label.easyrl.looks import LookFile
 from effrl.label.easyrl.measures import measures
@@ -139,7 +139,7 @@ class PoolWork:
         return threshold([looks[prompt.id] for prompt in pool], self.config)
 
     def _labelled(
-        self, pool: Sequence[PoolLook], asked: Mapping[str, PoolLook], limit: float, trial: Trial
+        self, pool: Sequence[PoolLook], asked: Mapping[str, PoolLook], limit: float, trial: AnchorTrial
     ) -> LabelledPool:
         found = {look.prompt: decide(look, self.config, limit, trial.trusted) for look in pool}
         labels = {name: entry for name, entry in found.items() if isinstance(entry, PseudoLabel)}

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effrl.columns import difficulty_of
 from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.select.build import selector as selector_of
-from effrl.select.curriculum import CurriculumSelector, difficulty_of
+from effrl.select.curriculum import CurriculumSelector
 from effrl.types import Prompt
 from tests.unit.select.pools import numbers, pool
 
@@ -68,5 +69,5 @@ def test_equals_open_in_a_random_order() -> None:
 )
 def test_a_prompt_without_a_number_is_named(meta: dict[str, object], words: list[str]) -> None:
     with pytest.raises(UserError) as caught:
-        difficulty_of(Prompt("x", "?", meta), "level")
+        difficulty_of(Prompt("x", "?", meta), "level", "select.column")
     assert all(word in str(caught.value) for word in words)
