@@ -15,6 +15,7 @@ from tests.unit.sources import FILES, MODULES, ROOT, place, tree
 FLOORS = (
     ("effrl", "effrl.acceptable", "effrl.errors", "effrl.saved", "effrl.seeds", "effrl.tasks", "effrl.types"),
     (
+        "effrl.columns",
         "effrl.config",
         "effrl.models",
         "effrl.plugins",
