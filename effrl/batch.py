@@ -225,7 +225,8 @@ def fate_of(scored: ScoredGroup, contrast: bool = True, band: PassBand | None = 
     unbalanced (outside of the band) or trained.
 
     The filter reads outcomes (or what stands in their place, ``Supervision.values``), not shaped rewards: a length
-    penalty must not make a signal where there is none. With an offset every group has a signal.
+    penalty must not make a signal where there is none. With an offset every group has a signal, and so has one in which
+    some lack the mark that ``reward.terms`` asks for.
     """
     if scored.judged.decision is not Decision.USE:
         return Fate.DROPPED if scored.judged.decision is Decision.DROP else Fate.PARKED
@@ -240,9 +241,9 @@ def fate_of(scored: ScoredGroup, contrast: bool = True, band: PassBand | None = 
 def _has_signal(scored: ScoredGroup) -> bool:
     supervision = scored.judged.supervision
     assert supervision is not None, "it is in use"
-    outcomes = [score.outcome for score in scored.scores]
-    read = outcomes if supervision.values is None else supervision.values
-    kept = {value for value, outcome in zip(read, outcomes, strict=True) if outcome is not None}
+    read = [score.outcome for score in scored.scores] if supervision.values is None else supervision.values
+    pairs = zip(read, scored.scores, strict=True)
+    kept = {(value, bool(score.terms.get("mark"))) for value, score in pairs if score.outcome is not None}
     return len(kept) > 1 or supervision.offset != 0
 
 

@@ -7,7 +7,7 @@ processes that run it.
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Tag, field_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator
 
 from effrl.config.section import ImportPath, PositiveFloat, PositiveInt, Section, kind_or
 
@@ -182,13 +182,24 @@ class Length(Section):
     (Kimi k1.5, arXiv 2501.12599, section 2.3.3)."""
 
 
+class Mark(Section):
+    text: Annotated[str, Field(min_length=1)] = "boxed"
+    """What every completion must have in it."""
+    without: float = -0.5
+    """Reward of a completion that lacks it, right or wrong (EasyRL's released code). A group in which some lack it has
+    a signal, also where all are wrong."""
+
+
 class RewardTerms(Section):
-    """What is added to the reward and never to the outcome: filters, pass rates, votes and evaluation do not see it."""
+    """What is added to the reward and never to the outcome: pass rates, votes and evaluation do not see it, and of
+    filters only what ``mark`` says."""
 
     overlong: Overlong | None = None
     """Soft penalty for completions that come near the token limit."""
     format: Format | None = None
     """Bonus for completions that match a pattern."""
+    mark: Mark | None = None
+    """Reward of completions that lack a text, in place of what their answer is worth."""
     length: Length | None = None
     """Bonus for completions that are short among those of their group, and a malus for long ones."""
 

@@ -1,7 +1,8 @@
 """Terms on top of the outcome: what advantages read and filters do not.
 
 A term changes a rollout's reward and leaves its outcome alone. So a group whose answers are all right stays without
-signal, however its lengths and formats differ; pass rates, votes and evaluation are about correctness alone.
+signal, however its lengths and formats differ, unless a mark is asked for that some of them lack; pass rates, votes
+and evaluation are about correctness alone.
 """
 
 from collections.abc import Sequence
@@ -56,6 +57,9 @@ def _terms(
         found["overlong"] = terms.overlong.penalty * soft_overlong(tokens, max_tokens, terms.overlong.buffer)
     if terms.format is not None:
         found["format"] = terms.format.weight * formatted[place]
+    if terms.mark is not None:
+        worth = scored.scores[place].reward or 0.0
+        found["mark"] = 0.0 if terms.mark.text in rollouts[place].text else terms.mark.without - worth
     if terms.length is not None:
         right = scored.scores[place].outcome == 1
         lengths = [len(rollout.token_ids) for rollout in rollouts if not rollout.failed] or [tokens]

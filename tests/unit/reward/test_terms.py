@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reads import unread
 
+from effrl.advantage.grpo import grpo_advantages
 from effrl.batch import Batch, fate_of
-from effrl.config.reward import Format, Length, Overlong, RewardTerms
+from effrl.config.reward import Format, Length, Mark, Overlong, RewardTerms
 from effrl.reward.reading import LOST
 from effrl.reward.terms import relative_length, shaped, soft_overlong
 from effrl.types import Decision, Fate, Group, Judged, Prompt, Rollout, Score, ScoredGroup, Status, Supervision
@@ -124,3 +125,34 @@ def test_the_mean_of_each_term_is_a_metric() -> None:
     nothing = Batch(1, 1, 0.0, lambda rewards: rewards)
     nothing.add([shaped(scored([90, 100], [failed, failed]), OVERLONG, LIMIT, [])])
     assert "reward/terms/overlong" not in nothing.metrics()
+
+
+# --- EasyRL's mark
+
+
+def marked(texts: list[str], outcomes: list[float]) -> ScoredGroup:
+    """A group after its terms: what lacks "boxed" is worth -0.5."""
+    group = scored([5] * len(texts), [ok(outcome) for outcome in outcomes])
+    rollouts = tuple(replace(each, text=text) for each, text in zip(group.group.rollouts, texts, strict=True))
+    read = unread(replace(group.group, rollouts=rollouts))
+    group = replace(group, judged=replace(group.judged, read=read))
+    return shaped(group, RewardTerms(mark=Mark()), LIMIT, [])
+
+
+def test_easyrl_s_reward_and_the_advantages_that_come_of_it() -> None:
+    """Property 1: right and boxed 1, wrong and boxed 0, without a box -0.5 whatever the answer is."""
+    texts = ["boxed"] * 2 + ["none"] * 2 + ["boxed"] * 4
+    group = marked(texts, [1, 1, 1, 0, 0, 0, 0, 0])
+    assert [score.reward for score in group.scores] == [1, 1, -0.5, -0.5, 0, 0, 0, 0]
+    assert [score.outcome for score in group.scores] == [1, 1, 1, 0, 0, 0, 0, 0], "what is right stays right"
+    rewards = np.array([score.reward for score in group.scores], np.float32)
+    advantages = grpo_advantages(rewards, std="sample")
+    assert advantages[[0, 2, 4]] == pytest.approx([1.50219, -1.07299, -0.21460], abs=2e-5)
+
+
+def test_a_wrong_group_of_which_some_lack_the_mark_is_learned_from() -> None:
+    """As the paper does; without a mark, or with it everywhere, there is no signal."""
+    assert fate_of(marked(["boxed", "none"], [0, 0])) is Fate.TRAINED
+    assert fate_of(marked(["boxed", "none"], [1, 1])) is Fate.TRAINED
+    assert fate_of(marked(["boxed", "boxed"], [0, 0])) is Fate.FILTERED
+    assert fate_of(marked(["none", "none"], [0, 0])) is Fate.FILTERED
