@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from runs import SMALL, START_S, Here, deterministic, groups, rows
 
 from effrl.difficulty.saved import load
@@ -51,6 +52,7 @@ def test_a_run_that_predicts_and_its_resume(here: Here, tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_a_predictor_is_fitted_by_two_processes_and_used(effrl: Any, tmp_path: Path) -> None:
     """On groups by hand, whose pass rates follow the first digit; a run would take it from the first step on."""
     run, out = tmp_path / "run", tmp_path / "predictor.safetensors"

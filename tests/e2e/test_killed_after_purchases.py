@@ -21,9 +21,8 @@ LABELLERS = {
     "plug-in": "label={kind: 'label_plugins:BelowMean'}",
 }
 LEARNS = {LABELLERS["care"]}
-RARELY = {"vote", "random, rest voted", "random, rest dropped", "plug-in"}
-"""What these would show is in the others: care buys a share and drops the rest too, and test_own_parts.py resumes a
-plug-in."""
+RARELY = {"gold", "vote", "random, rest voted", "random, rest dropped", "plug-in"}
+"""What these would show care shows too, which buys a share and drops the rest; test_own_parts.py resumes a plug-in."""
 
 
 def copy_when_killed(monkeypatch: pytest.MonkeyPatch, run: Path, bought: Path, updated: Path) -> None:
