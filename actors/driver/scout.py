@@ -33,6 +33,8 @@ class Scout:
     clock: Stopwatch
     certainty: CertaintyService
     records: ScoreRecords
+    may_buy: bool = True
+    """False where prompts are drawn that have no label to be bought: those that the model labels itself."""
     _metrics: dict[int, dict[str, float]] = field(default_factory=dict)
 
     async def __call__(self, step: Step) -> Mapping[str, Sampled]:
@@ -93,7 +95,7 @@ class Scout:
         for their budget than references.
         """
         prompts = {group.prompt.id: group.prompt for group in groups}
-        buys = self.config.label.buys_all
+        buys = self.may_buy and self.config.label.buys_all
         replies = await (self._buy(step, [*prompts.values()]) if buys else self._owned(step, [*prompts]))
         known = dict(zip(prompts, replies, strict=True))
         labels = [known[group.prompt.id] for group in groups]
@@ -158,6 +160,8 @@ class Scout:
 
     async def _buy(self, step: Step, prompts: Sequence[Prompt]) -> list[str | None]:
         """Labels of prompts, before the step's own decisions; None where there is none to be had at once."""
+        if not self.may_buy:
+            return await self._owned(step, [prompt.id for prompt in prompts])
         ahead = replace(step, stage=LOOK_AHEAD)
         replies = await self.oracle.buy(ahead, [Question(prompt) for prompt in prompts])
         return _labels(replies)

@@ -46,7 +46,7 @@ class Followers:
     async def change(self, config: Config, pool: StagePool, labeller: Labeller) -> None:
         """Have everyone go by a stage's config from now on, and draw from its pool."""
         self.learner.config = self.rollouts.config = self.scout.config = config
-        self.scout.form = form_of(config, self.train)
+        self.scout.form, self.scout.may_buy = form_of(config, self.train), not pool.rounds
         self.rewards.config, self.rewards.reads_clusters = config.reward, config.label.reads_clusters
         self.feedback.keeps_groups = config.replay is not None
         self.process.rests = config.process is None

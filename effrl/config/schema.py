@@ -238,6 +238,11 @@ class Config(Section):
                     f"stage {stage.name}: label.oracle, label.ledger and label.reuse are the whole run's, which has one"
                     " ledger: set them in label"
                 )
+            if stage.learns_labels and part.select.buys_labels:
+                raise ValueError(
+                    f"stage {stage.name}: select.target reads the true label of every prompt, and the model is to label"
+                    " them itself: set select.target=own_sample or pseudo_answer"
+                )
             if part.process not in (None, self.process):
                 raise ValueError(
                     f"stage {stage.name}: process is trained through the whole run: set it there, and switch it off"

@@ -5,6 +5,7 @@ depend on the seed alone, and the learner's "weights" are a digest of all that i
 """
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
@@ -17,6 +18,7 @@ from rich.console import Console
 
 import effrl
 from actors.data.actor import DataActor
+from actors.driver.labelling import TimedLabeller
 from actors.driver.run import Driver
 from actors.learner.actor import RowView
 from actors.machine import Usage
@@ -27,7 +29,6 @@ from effrl import loop
 from effrl.batch import Settled
 from effrl.config.schema import Config
 from effrl.learn.packing import MicroBatch
-from effrl.protocols import Labeller
 from effrl.report.progress import Progress
 from effrl.reward.reading import Completions, by_text, clusters
 from effrl.reward.sandbox.messages import ScoringTask
@@ -35,7 +36,7 @@ from effrl.run.directory import RunDirectory
 from effrl.run.files import written
 from effrl.run.resume import StartPoint
 from effrl.saved import SavedFile
-from effrl.types import Int32, Judged, Publication, ReadGroup, Rollout, Score, Status, Step, Update, View
+from effrl.types import Int32, Judged, Prompt, Publication, ReadGroup, Rollout, Score, Status, Step, Update, View
 from tests.unit.actors.fake_actor import Handle
 
 HIDDEN = 6
@@ -55,13 +56,26 @@ class Killed(Exception):
     """The driver died here."""
 
 
+ASKED: list[tuple[str, str]] = []
+"""Id and text of all that engines have sampled, in order; whoever looks at it clears it before."""
+
+
 class Engine:
     """Samples a right or a wrong answer, by the seed alone; serves what is published at once."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, lives: float = math.inf) -> None:
+        """After ``lives`` calls it takes the driver with it."""
         self.version = version
+        self.lives = lives
+
+    def render(self, prompts: Sequence[Prompt]) -> list[Int32]:
+        return [np.zeros(len(prompt.text), np.int32) for prompt in prompts]
 
     def sample(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
+        if self.lives <= 0:
+            raise Killed
+        self.lives -= 1
+        ASKED.extend((request.prompt.id, request.prompt.text) for request in requests)
         return [Sampled(np.array([4], np.int32), tuple(map(self._rollout, request.seeds))) for request in requests]
 
     async def publish(self, update: Update) -> Publication | None:
@@ -114,6 +128,9 @@ class Rank:
     def watched(self) -> Any:
         return dict.fromkeys(range(8), np.zeros(1, np.float32))
 
+    def forget(self) -> None:
+        self.weights = f"{self.weights}, optimizer anew"
+
     def sees(self, path: Path) -> None:
         assert path.is_absolute(), "on another node a relative path names another file"
 
@@ -136,17 +153,26 @@ async def no_usage() -> dict[str, Usage | None]:
     return {}
 
 
-async def attempt(config: Config, directory: RunDirectory, start: StartPoint, dies_at: Death | None = None) -> str:
+async def attempt(
+    config: Config,
+    directory: RunDirectory,
+    start: StartPoint,
+    dies_at: Death | None = None,
+    lives: float = math.inf,
+    context: int = 64,
+) -> str:
     """What :meth:`Driver.run` does, but for weights: engines here have none.
 
     Args:
         dies_at: where the driver dies, if it does.
+        lives: batches that the engine samples before the driver dies with it.
+        context: longest prompt plus completion, in tokens.
 
     Returns:
         The learner's weights at the end.
     """
     directory.path.mkdir(exist_ok=True)
-    engine, rank = Engine(start.version), Rank()
+    engine, rank = Engine(start.version, lives), Rank()
     place = (directory.path, effrl.__version__)
     data = Handle(DataActor("data", *place, config, []))
     oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label, Grading(lambda: Grader().score)))
@@ -154,35 +180,33 @@ async def attempt(config: Config, directory: RunDirectory, start: StartPoint, di
     learner = {"learner-0": Handle(rank)}
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, usage=no_usage)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
-    found = SimpleNamespace(context=64, model=SimpleNamespace(path=start.model), train=None)
+    found = SimpleNamespace(context=context, model=SimpleNamespace(path=start.model), train=None)
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
     services = driver._build()
-    driver.labeller.labeller = Mortal(driver.labeller.labeller, dies_at)
+    make_mortal(driver.labeller, dies_at)
+    await driver._resume_stage()
     await start.restore(driver.parts)
     await loop.run(replace(services, weights=engine))  # type: ignore[arg-type]  # engines here have no weights
     await driver.parked.close()
     return rank.weights
 
 
-class Mortal:
-    """A labeller that does what another one does, and dies with the driver where it is told to."""
+def make_mortal(labeller: TimedLabeller, dies_at: Death | None) -> None:
+    """Let the driver die with its labeller where it is told to, whichever stage's labeller that is."""
+    assign, learn = labeller.assign, labeller.learn
 
-    def __init__(self, labeller: Labeller, dies_at: Death | None) -> None:
-        self._labeller, self._dies_at = labeller, dies_at
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._labeller, name)
-
-    async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
-        judged = await self._labeller.assign(step, groups, views)
-        if self._dies_at == Death(step.number):
+    async def decide(step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
+        judged = await assign(step, groups, views)
+        if dies_at == Death(step.number):
             raise Killed
         return judged
 
-    async def learn(self, step: Step, settled: Sequence[Settled]) -> Mapping[str, float]:
-        if self._dies_at == Death(step.number, updated=True):
+    async def take_note(step: Step, settled: Sequence[Settled]) -> Mapping[str, float]:
+        if dies_at == Death(step.number, updated=True):
             raise Killed
-        return await self._labeller.learn(step, settled)
+        return await learn(step, settled)
+
+    labeller.assign, labeller.learn = decide, take_note  # type: ignore[method-assign]
 
 
 def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
