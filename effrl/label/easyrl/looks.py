@@ -27,7 +27,7 @@ class LookFile:
         if not self.path.exists():
             return {}
         with self.path.open("rb") as file:
-            rows = [json.loads(line) for line in file if line.endswith(b"\n")]
+            rows = [json.loads(line) for line in file]
         return {row["prompt"]: _look(row) for row in rows if row["policy"] == self.policy}
 
     def append(self, looks: Sequence[PoolLook]) -> None:

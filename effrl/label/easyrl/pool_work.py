@@ -4,7 +4,7 @@ Everything is asked in full batches and kept as it comes. What is selected is de
 a quantile of the part that happened to be finished would be another one after a crash.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, TypeVar
@@ -108,6 +108,10 @@ class PoolWork:
             self.file.append([replace(look, second=second[look.prompt]) for look in part if look.prompt in second])
             done += len(part)
             self.progress("reflections", done, len(looks))
+        self._check(
+            [look.prompt for look in looks],
+            {name for name, look in self.file.read().items() if look.second is not None},
+        )
 
     async def _second(self, asked: Mapping[str, Prompt], looks: Sequence[PoolLook]) -> dict[str, SecondLook]:
         """By prompt id."""
@@ -130,9 +134,12 @@ class PoolWork:
     def _known(self, asked: Mapping[str, Prompt]) -> dict[str, PoolLook]:
         """The looks at these prompts, from the file."""
         known = self.file.read()
-        if missing := len(asked.keys() - known.keys()):
-            raise RunError(f"stage {self.stage}: {missing} of {len(asked)} prompts got no answer: resume the run")
+        self._check(asked, known)
         return {name: known[name] for name in asked}
+
+    def _check(self, asked: Collection[str], known: Collection[str]) -> None:
+        if missing := len(set(asked) - set(known)):
+            raise RunError(f"stage {self.stage}: {missing} of {len(asked)} prompts got no answer: resume the run")
 
     def _limit(self, pool: Sequence[Prompt], looks: Mapping[str, PoolLook]) -> float:
         """Of the pool alone: the anchor is easier."""

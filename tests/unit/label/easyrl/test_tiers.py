@@ -156,6 +156,10 @@ def test_rollouts_that_the_engine_failed_are_no_missing_answers() -> None:
     assert look.is_consistent
 
 
+def test_with_half_of_its_rollouts_a_prompt_counts() -> None:
+    assert PoolLook.of(lost(answered("p", "7", None), 1)).is_consistent
+
+
 def test_with_fewer_than_half_of_its_rollouts_a_prompt_is_deferred() -> None:
     look = PoolLook.of(lost(answered("p", "7", None, None), 1, 2))
     assert decide(look, NLL, inf, True) == ENGINE
