@@ -21,8 +21,8 @@ class FeedbackService:
     """Whether the data actor stores groups to replay; it gets them with all tokens."""
     clock: Stopwatch
     wait_s: float
-    stage: Mapping[str, float] = field(default_factory=dict)
-    """Of the stage of a run that has several: a metric of each of its steps."""
+    stage: Mapping[str, float | str] = field(default_factory=dict)
+    """Of the stage of a run that has several: told with each of its steps."""
     prepared: Mapping[str, float] = field(default_factory=dict)
     """What the stage found out before its first step, which is told with that."""
 

@@ -122,7 +122,7 @@ class StagedRun:
         if stretch.stage.reset_optimizer and stage.next == stage.first:
             await self.followers.learner.group.all("forget")
         await self.followers.change(config, pool, self._labeller(config, pool, stretch))
-        self.followers.feedback.stage = {"stage/number": self.at + 1}
+        self.followers.feedback.stage = {"stage/number": self.at + 1, "stage/name": stretch.name}
         self.followers.feedback.prepared = pool.metrics if stage.next == stage.first else {}
         stage.begin(config, self.followers.labeller)
         stage.is_empty, self.pool = not pool.size, pool

@@ -157,7 +157,7 @@ def _summary(run: Run) -> Summary:
     publishes, mood = _publishes(run)
     return Summary(
         name=run.name,
-        state=_state(done, wanted),
+        state=_state(done, wanted) + _stages(run),
         finished=wanted is None or done >= wanted,
         base=f"{base[-1]:.3f}" if base else _NONE,
         final=f"{final[-1]:.3f}" if final else _NONE,
@@ -180,6 +180,16 @@ def _state(done: int, wanted: int | None) -> str:
     if wanted is None:
         return f"{done} steps"
     return f"all {done} steps done" if done >= wanted else f"unfinished: {done} of {wanted} steps"
+
+
+def _stages(run: Run) -> str:
+    """The steps of each stage; nothing of a run that is one."""
+    steps: dict[str, list[int]] = {}
+    for row in run.steps:
+        if (name := row.get("stage/name")) is not None:
+            steps.setdefault(name, []).append(row["step"])
+    told = ", ".join(f"{name} {found[0]} to {found[-1]}" for name, found in steps.items())
+    return f" ({told})" if told else ""
 
 
 def _facts(run: Run) -> dict[str, str]:
