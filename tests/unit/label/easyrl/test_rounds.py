@@ -45,10 +45,10 @@ def test_easy_prompts_are_drawn_in_every_round() -> None:
 
 @pytest.mark.parametrize(
     ("prompts", "least", "selected", "last"),
-    [(100, 0.03, 2, True), (100, 0.03, 3, False), (100, 0.0, 0, True), (100, 0.0, 1, False), (700, 0.01, 7, False)],
+    [(100, 0.03, 2, True), (100, 0.03, 3, False), (100, 0.0, 0, True), (100, 0.0, 1, False), (100, 0.07, 7, False)],
 )
 def test_a_round_that_selects_too_little_is_the_last(prompts: int, least: float, selected: int, last: bool) -> None:
-    """0.01 * 700 is 7.000000000000001."""
+    """0.07 * 100 is 7.000000000000001."""
     found = why_last(prompts, [labelled("abcdefg"[:selected], "z")], pool_config(least=least))
     assert (found is not None) is last
     assert found is None or found == f"it selected {selected} of {prompts} prompts"
