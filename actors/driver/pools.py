@@ -65,7 +65,8 @@ class StagePools:
     """Ids of those that have a true label: no other can be easy."""
     asks: PolicyAsks
     progress: Progress
-    _began: float = 0.0
+    _began: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """When this round began to ask for something, and how many prompts an earlier attempt had done by then."""
 
     async def of(self, stretch: Stretch, policy: str, step: int) -> StagePool:
         """The pool of a stage that begins with a step; where anybody must be asked, it is the policy of this
@@ -123,7 +124,7 @@ class StagePools:
             seed=self.config.run.seed,
             progress=self._tell,
         )
-        self._began = time.monotonic()
+        self._began = {}
         found = await work(asked, anchor, self.asks.judge)
         return replace(found, metrics={**found.metrics, **await self.asks.precision(self.prompts, found)})
 
@@ -132,6 +133,7 @@ class StagePools:
 
     def _tell(self, what: str, done: int, of: int) -> None:
         """Say how far it is, and how long the rest will take."""
-        taken = time.monotonic() - self._began
-        rest = f", {duration(taken / done * (of - done))} left" if 0 < done < of else ""
+        began, before = self._began.setdefault(what, (time.monotonic(), done))
+        taken = time.monotonic() - began
+        rest = f", {duration(taken / (done - before) * (of - done))} left" if before < done < of else ""
         self.progress.note(f"pool: {what} {done:,} of {of:,}{rest}")
