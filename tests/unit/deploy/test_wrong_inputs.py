@@ -262,7 +262,8 @@ def test_a_config_that_is_not_there(effrl: Command) -> None:
     effrl("train", "quikstart").says("quikstart", "neither a file nor a recipe", "did you mean 'quickstart'?")
     effrl("train", "mine.yaml").says(
         "mine.yaml",
-        "recipes: care, care_human, dapo, dots_rr, dr_grpo, grpo, gsm8k-qwen2.5-0.5b, ppo, prime, pure",
+        "recipes: care, care_human, dapo, dots_rr, dr_grpo, easyrl, effrl_all, grpo, gsm8k-qwen2.5-0.5b, ppo",
+        "prime, pure",
         "quickstart, rloo, trapo, ttrl, ufo_rl, ufo_rl_paper",
     )
 

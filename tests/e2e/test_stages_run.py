@@ -1,0 +1,129 @@
+"""A run through stages, in which the model labels its prompts in two rounds: killed anywhere, it ends as if it had not
+been, and asks only for what it does not know."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import SMALL, Here, copy_once, copy_when_bought, deterministic, groups, purchases, rows
+
+from actors.driver import pools
+from actors.driver.asking import PolicyAsks
+from effrl.label.easyrl import pool_work
+from effrl.label.easyrl.items import LabelledPool, PoolLook
+from effrl.label.easyrl.looks import LookFile
+from effrl.saved import SavedFile
+from effrl.types import Group, Prompt
+
+STEPS, EASY, POOL, CHUNK = 6, 10, 38, 8
+FIRST, SECOND = "self-training.1", "self-training.2"
+SETTINGS = (
+    *SMALL,
+    f"data.train=tasks:chain?size={EASY + POOL}",
+    "rollout.refill=0",
+    "run.sinks=[]",
+    "eval.prompts=2",
+    "learn.schedule=cosine",
+    "label={buy: entropy, rest: drop, budget: {per_step: 0.5, total: 40}}",
+    "easy={share: 0.2, by: random}",
+    "stages=[{name: warm-up, epochs: 1, pool: easy, set: {label.kind: gold}},"
+    " {name: self-training, steps: 2, rounds: 2, reset_optimizer: true,"
+    "  pool: {kind: pseudo, samples: 2, anchor: 4, deferred: buy}}]",
+)
+
+
+class Kills:
+    """Copies of a run as kills at three moments leave it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, run: Path, folder: Path) -> None:
+        self.asking, self.prepared, self.training = (folder / name for name in ("asking", "prepared", "training"))
+        append, write = LookFile.append, pools.write_labelled
+
+        def append_and_copy(file: LookFile, looks: Sequence[PoolLook]) -> None:
+            append(file, looks)
+            if file.path.name.startswith(SECOND) and len(file.read()) >= CHUNK:
+                copy_once(run, self.asking)
+
+        def write_and_copy(path: Path, labelled: LabelledPool) -> SavedFile:
+            saved = write(path, labelled)
+            if labelled.stage == SECOND:
+                copy_once(run, self.prepared)
+            return saved
+
+        monkeypatch.setattr(LookFile, "append", append_and_copy)
+        monkeypatch.setattr(pools, "write_labelled", write_and_copy)
+        copy_when_bought(monkeypatch, run, self.training, step=4)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of the prompts that the policy is asked about before a stage, in full batches of a few."""
+    found: list[str] = []
+    sample = PolicyAsks.sample
+
+    async def noted(asks: PolicyAsks, prompts: Sequence[Prompt], *rest: Any) -> list[Group]:
+        found.extend(prompt.id for prompt in prompts)
+        return await sample(asks, prompts, *rest)
+
+    monkeypatch.setattr(PolicyAsks, "sample", noted)
+    monkeypatch.setattr(pool_work, "CHUNK", CHUNK)
+    return found
+
+
+def decisions(run: Path) -> dict[str, bytes]:
+    """What its stages decided; the lines of ``looks`` may be in another order."""
+    return {path.name: path.read_bytes() for path in (run / "stages").iterdir() if "looks" not in path.name}
+
+
+def looks(run: Path, name: str) -> dict[str, str]:
+    lines = (run / "stages" / f"{name}.looks.jsonl").read_text().splitlines()
+    return {json.loads(line)["prompt"]: line for line in lines}
+
+
+def assert_that_it_ended_the_same(run: Path, whole: Path) -> None:
+    assert decisions(run) == decisions(whole)
+    assert [looks(run, name) for name in (FIRST, SECOND)] == [looks(whole, name) for name in (FIRST, SECOND)]
+    assert [deterministic(row) for row in rows(run)] == [deterministic(row) for row in rows(whole)]
+    assert purchases(run) == purchases(whole)
+    keys = ("prompt_id", "fate", "label_source", "answer")
+    for step in range(1, STEPS + 1):
+        ours, theirs = ([[group[key] for key in keys] for group in groups(path, step)] for path in (run, whole))
+        assert ours == theirs
+    models = [(path / "checkpoints" / f"step_{STEPS}" / "hf" / "model.safetensors") for path in (run, whole)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def test_killed_anywhere_it_ends_the_same(
+    here: Here, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it asks, in the middle of a line; between its labels and the first step; in the middle of a round."""
+    whole = tmp_path / "whole"
+    kills = Kills(monkeypatch, whole, tmp_path)
+    here("train", "quickstart", *SETTINGS, f"run.dir={whole}")
+    assert_that_the_stages_are_as_asked_for(whole)
+    answers = len(asked)
+
+    torn = kills.asking / "stages" / f"{SECOND}.looks.jsonl"
+    torn.write_bytes(torn.read_bytes()[:-20])
+    known = len(torn.read_bytes().splitlines()) - 1
+    in_second = len(looks(whole, SECOND))
+    for run, left in ((kills.asking, in_second - known), (kills.prepared, 0), (kills.training, in_second)):
+        asked.clear()
+        assert "resuming after step" in here("resume", run)
+        assert len({*asked}) == left < answers, f"{run.name}: only the rest is asked"
+        assert_that_it_ended_the_same(run, whole)
+
+
+def assert_that_the_stages_are_as_asked_for(run: Path) -> None:
+    found = rows(run)[1:]
+    assert [row["stage/number"] for row in found] == [1, 1, 2, 2, 3, 3]
+    assert [row.get("prepare/pool") for row in found if "prepare/pool" in row] == [POOL, found[4]["prepare/pool"]]
+    assert found[4]["prepare/pool"] == POOL - found[2]["prepare/selected"] < POOL
+    assert all("eval/accuracy" in found[last] for last in (1, 3, 5)), "an evaluation stands at the end of each"
+    sources = [{group["label_source"] for group in groups(run, step)} for step in range(1, STEPS + 1)]
+    assert sources[0] == sources[1] == {"gold"}
+    assert {"gold", "consistent"} <= set.union(*sources[2:]) and "bought" in set.union(*sources[2:])
+    labelled = {json.loads(line)["prompt"] for name in (FIRST, SECOND) for line in looks(run, name).values()}
+    assert len(labelled) == POOL + 4, "the anchor is asked too"
