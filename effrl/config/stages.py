@@ -56,9 +56,9 @@ class Reflection(Section):
     """The answers that the model gave; ``none`` shows it none, as the released code does in effect."""
     most: PositiveInt = 3
     """Answers that are shown, the most voted first: small models reflect badly on more."""
-    template: Literal["math", "choice", "free"] | LocalPath = "math"
-    """How the model is asked: for problems with a computed answer, for those that give choices, for all others; or a
-    Jinja file of your own, with ``question`` and ``answers``."""
+    template: Literal["math", "choice", "free", "tiny"] | LocalPath = "math"
+    """How the model is asked: for problems with a computed answer, for those that give choices, for all others, or as
+    the built-in models were taught to be; or a Jinja file of your own, with ``question`` and ``answers``."""
     max_tokens: PositiveInt | None = None
     """Longest reflection; ``rollout.max_tokens`` by default."""
 

@@ -24,6 +24,7 @@ def measures(
         "prepare/consistent": tiers["consistent"],
         "prepare/reflected": tiers["reflected"],
         "prepare/deferred": len(pool) - len(labels),
+        "prepare/unanswered": sum(second.answer is None and not second.lost for second in seconds),
         "prepare/too_long": sum(second.lost == TOO_LONG for second in seconds),
         "prepare/rollouts": sum(len(look.answers) + look.failed for look in asked)
         + sum(second.lost != TOO_LONG for second in seconds),

@@ -68,7 +68,7 @@ def _source(template: str | Path) -> tuple[str, str]:
         return str(template), template.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise UserError(
-            f"{template} ({FIELD}) cannot be read ({error}): name math, choice, free, or a Jinja file"
+            f"{template} ({FIELD}) cannot be read ({error}): name math, choice, free, tiny, or a Jinja file"
         ) from error
 
 

@@ -92,6 +92,7 @@ async def test_what_it_cost_and_found_is_measured(tmp_path: Path) -> None:
         "prepare/consistent": 4,
         "prepare/reflected": 3,
         "prepare/deferred": 7,
+        "prepare/unanswered": 0,
         "prepare/too_long": 1,
         "prepare/rollouts": 18 * 4 + 10,
         "prepare/tokens": 2 * (18 * 4 + 10),
@@ -100,6 +101,12 @@ async def test_what_it_cost_and_found_is_measured(tmp_path: Path) -> None:
         "prepare/anchor_selected": 1.0,
         "prepare/consistent_trusted": 1.0,
     }
+
+
+async def test_reflections_that_end_without_an_answer_are_counted(tmp_path: Path) -> None:
+    """Those of the anchor too, and none that did not fit."""
+    found = await label(tmp_path, policy(reflects={"torn0": "right torn0"}, too_long=frozenset({"torn9"})))
+    assert found.metrics["prepare/unanswered"] == 9
 
 
 async def test_a_model_that_is_always_right_labels_everything_in_one_round(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from looked import looked
 from effrl.config.stages import Reflection
 from effrl.errors import UserError
 from effrl.label.easyrl.reflection import Reflector
+from effrl.tasks.problem import reflection
 from effrl.types import Message, Prompt
 
 LOOK = looked("p", "7<8", "{{ 9 }}", "{{ 9 }}", None)
@@ -35,6 +36,12 @@ def test_without_candidates_none_is_shown_or_spoken_of(template: str) -> None:
     assert (
         shown == Reflector.of(Reflection.model_validate({"template": template}))(PROMPT, looked("p", None, None)).text
     )
+
+
+def test_the_built_in_models_are_asked_as_they_were_taught() -> None:
+    asked = Reflector.of(Reflection(template="tiny"))(Prompt("p", "7a5="), looked("p", "2", "-2", "-2"))
+    assert asked.content == reflection("7a5=", ("-2", "2"))
+    assert Reflector.of(Reflection(template="tiny", candidates="none"))(asked, looked("p", "2")).content == asked.content
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def test_a_template_that_cannot_work_is_one_line(source: str, wrong: str, tmp_pa
 
 
 def test_a_template_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"maths.*cannot be read.*name math, choice, free, or a Jinja file"):
+    with pytest.raises(UserError, match=r"maths.*cannot be read.*name math, choice, free, tiny, or a Jinja file"):
         Reflector.of(Reflection(template=tmp_path / "maths"))
 
 
