@@ -30,7 +30,7 @@ SETTINGS = (
     "easy={share: 0.2, by: random}",
     "stages=[{name: warm-up, epochs: 1, pool: easy, set: {label.kind: gold}},"
     " {name: self-training, steps: 2, rounds: 2, reset_optimizer: true,"
-    "  pool: {kind: pseudo, samples: 2, anchor: 4, deferred: buy}}]",
+    "  pool: {kind: pseudo, samples: 2, anchor: 4, deferred: buy, reflection: {template: tiny}}}]",
 )
 
 
