@@ -41,7 +41,9 @@ def test_without_candidates_none_is_shown_or_spoken_of(template: str) -> None:
 def test_the_built_in_models_are_asked_as_they_were_taught() -> None:
     asked = Reflector.of(Reflection(template="tiny"))(Prompt("p", "7a5="), looked("p", "2", "-2", "-2"))
     assert asked.content == reflection("7a5=", ("-2", "2"))
-    assert Reflector.of(Reflection(template="tiny", candidates="none"))(asked, looked("p", "2")).content == asked.content
+    assert (
+        Reflector.of(Reflection(template="tiny", candidates="none"))(asked, looked("p", "2")).content == asked.content
+    )
 
 
 @pytest.mark.parametrize(
