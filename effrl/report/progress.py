@@ -83,8 +83,11 @@ class Progress:
             self._live.start()
 
     def enters(self, within: str, first: int, last: int) -> None:
-        """The run enters a stage; count and time left are of that, since how long later ones are is not known yet."""
+        """The run enters a stage; count and time left are of that, since how long later ones are is not known yet, and
+        what preparing it took says nothing about its steps."""
         self._within, self._before, self._total = within, first - 1, last
+        self._marks.clear()
+        self._marks.append(self._now())
 
     def stage(self, name: str) -> None:
         """What the run waits for now; shown where there is room, and in any case once it takes long."""

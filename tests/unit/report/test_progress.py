@@ -67,6 +67,20 @@ def test_80_columns_keep_reward_evaluation_and_time_left() -> None:
         assert part in terminal.last_line
 
 
+def test_the_pace_is_that_of_the_stage_without_what_preparing_it_took() -> None:
+    terminal = Terminal(130)
+    with terminal.progress(0) as progress:
+        for name, first, preparing, pace in (("warm-up", 1, 0.0, 2.0), ("main", 3, 300.0, 4.0)):
+            terminal.seconds += preparing
+            progress.enters(name, first, first + 9)
+            for step in (first, first + 1):
+                progress.start(step)
+                terminal.seconds += pace
+                progress.step_done(step_row(step, 60, random.Random(1)))
+    assert terminal.last_line.startswith("main 2/10 (step 4) ")
+    assert terminal.last_line.endswith("4.0 s/step  32s left")
+
+
 def test_a_stage_that_takes_long_is_shown_on_narrow_terminals_too() -> None:
     terminal = Terminal(80)
     with terminal.progress() as progress:
