@@ -2,9 +2,9 @@
 been, and asks only for what it does not know."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from runs import SMALL, Here, copy_once, copy_when_bought, deterministic, groups, purchases, rows
@@ -17,7 +17,7 @@ from effrl.label.easyrl.looks import LookFile
 from effrl.saved import SavedFile
 from effrl.types import Group, Prompt
 
-STEPS, EASY, POOL, CHUNK = 6, 10, 38, 8
+STEPS, EASY, POOL, SAMPLES, CHUNK = 6, 10, 38, 2, 8
 FIRST, SECOND = "self-training.1", "self-training.2"
 SETTINGS = (
     *SMALL,
@@ -30,7 +30,7 @@ SETTINGS = (
     "easy={share: 0.2, by: random}",
     "stages=[{name: warm-up, epochs: 1, pool: easy, set: {label.kind: gold}},"
     " {name: self-training, steps: 2, rounds: 2, reset_optimizer: true,"
-    "  pool: {kind: pseudo, samples: 2, anchor: 4, deferred: buy, reflection: {template: tiny}}}]",
+    f"  pool: {{kind: pseudo, samples: {SAMPLES}, anchor: 4, deferred: buy, reflection: {{template: tiny}}}}}}]",
 )
 
 
@@ -57,15 +57,21 @@ class Kills:
         copy_when_bought(monkeypatch, run, self.training, step=4)
 
 
+Ask = tuple[int, str, int]
+"""Before which step, about which prompt, and for how many rollouts: ``SAMPLES`` answers or one reflection."""
+
+
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Ids of the prompts that the policy is asked about before a stage, in full batches of a few."""
-    found: list[str] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
+    """What the policy is asked before a stage, in batches of a few."""
+    found: list[Ask] = []
     sample = PolicyAsks.sample
 
-    async def noted(asks: PolicyAsks, prompts: Sequence[Prompt], *rest: Any) -> list[Group]:
-        found.extend(prompt.id for prompt in prompts)
-        return await sample(asks, prompts, *rest)
+    async def noted(
+        asks: PolicyAsks, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], max_tokens: int | None
+    ) -> list[Group]:
+        found.extend((asks.step, prompt.id, len(own)) for prompt, own in zip(prompts, seeds, strict=True))
+        return await sample(asks, prompts, seeds, max_tokens)
 
     monkeypatch.setattr(PolicyAsks, "sample", noted)
     monkeypatch.setattr(pool_work, "CHUNK", CHUNK)
@@ -91,28 +97,29 @@ def assert_that_it_ended_the_same(run: Path, whole: Path) -> None:
     for step in range(1, STEPS + 1):
         ours, theirs = ([[group[key] for key in keys] for group in groups(path, step)] for path in (run, whole))
         assert ours == theirs
-    models = [(path / "checkpoints" / f"step_{STEPS}" / "hf" / "model.safetensors") for path in (run, whole)]
-    assert models[0].read_bytes() == models[1].read_bytes()
+    model = f"checkpoints/step_{STEPS}/hf/model.safetensors"
+    assert (run / model).read_bytes() == (whole / model).read_bytes()
 
 
 def test_killed_anywhere_it_ends_the_same(
-    here: Here, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Here, asked: list[Ask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it asks, in the middle of a line; between its labels and the first step; in the middle of a round."""
     whole = tmp_path / "whole"
     kills = Kills(monkeypatch, whole, tmp_path)
     here("train", "quickstart", *SETTINGS, f"run.dir={whole}")
     assert_that_the_stages_are_as_asked_for(whole)
-    answers = len(asked)
+    second = Counter(ask for ask in asked if ask[0] == 5)
 
     torn = kills.asking / "stages" / f"{SECOND}.looks.jsonl"
     torn.write_bytes(torn.read_bytes()[:-20])
-    known = len(torn.read_bytes().splitlines()) - 1
-    in_second = len(looks(whole, SECOND))
-    for run, left in ((kills.asking, in_second - known), (kills.prepared, 0), (kills.training, in_second)):
+    kept = torn.read_text().splitlines()[:-1]
+    known = Counter((5, json.loads(line)["prompt"], SAMPLES) for line in kept)
+    assert len(kept) == CHUNK - 1
+    for run, left in ((kills.asking, second - known), (kills.prepared, Counter()), (kills.training, second)):
         asked.clear()
         assert "resuming after step" in here("resume", run)
-        assert len({*asked}) == left < answers, f"{run.name}: only the rest is asked"
+        assert Counter(asked) == left, f"{run.name}: only the rest is asked"
         assert_that_it_ended_the_same(run, whole)
 
 
@@ -127,3 +134,4 @@ def assert_that_the_stages_are_as_asked_for(run: Path) -> None:
     assert {"gold", "consistent"} <= set.union(*sources[2:]) and "bought" in set.union(*sources[2:])
     labelled = {json.loads(line)["prompt"] for name in (FIRST, SECOND) for line in looks(run, name).values()}
     assert len(labelled) == POOL + 4, "the anchor is asked too"
+    assert sum(row.get("prepare/unanswered", 0) for row in found) < CHUNK, "they know how they are asked"
