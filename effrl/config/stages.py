@@ -101,6 +101,10 @@ class PseudoPool(Section):
         """Prompts in it, at most, of so many."""
         return easy + rest
 
+    def labelled(self, easy: int, rest: int) -> tuple[int, int]:
+        """Easy prompts and others whose true label a stage may buy, at most."""
+        return easy, rest if self.deferred == "buy" else 0
+
     def asks(self, easy: int, rest: int) -> int:
         """Rollouts and reflections of one round, at most."""
         return (rest + min(self.anchor, easy)) * (self.samples + (self.reflection is not None))
@@ -122,7 +126,11 @@ class NamedPool(Section):
 
     def largest(self, easy: int, rest: int) -> int:
         """Prompts in it, at most, of so many."""
-        return {"all": easy + rest, "easy": easy, "rest": rest}[self.kind]
+        return sum(self.labelled(easy, rest))
+
+    def labelled(self, easy: int, rest: int) -> tuple[int, int]:
+        """Easy prompts and others whose true label a stage may buy, at most."""
+        return {"all": (easy, rest), "easy": (easy, 0), "rest": (0, rest)}[self.kind]
 
     def asks(self, easy: int, rest: int) -> int:
         """Rollouts before the first step, to find it."""

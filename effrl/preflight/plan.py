@@ -101,8 +101,7 @@ class Plan:
 def plan(config: Config, found: Preflight) -> Plan:
     """Work out the plan of a run that passed its preflight check."""
     cluster, stages = config.cluster, planned(config, found.train.rows)
-    last, budget = stages[-1].config, config.label.budget.total
-    bought = [labels for stage in stages if (labels := _all_labels(stage.config, found)) is not None]
+    last = stages[-1].config
     ends = list(accumulate(stage.config.run.steps for stage in stages))
     return Plan(
         batches=_batches(last, found, last.fresh_at(last.run.steps)),
@@ -113,9 +112,35 @@ def plan(config: Config, found: Preflight) -> Plan:
         stages=tuple(stages),
         steps=ends[-1],
         rollouts=sum(stage.asked + _rollouts(stage.config, found) for stage in stages),
-        labels=min(sum(bought), budget or sum(bought)) if bought else None,
+        labels=_labels_of(stages, found, config.label.budget.total),
         evaluations=1 + len({*range(config.eval.every, ends[-1] + 1, config.eval.every), *ends}),
     )
+
+
+def _labels_of(stages: list[PlannedStage], found: Preflight, budget: int | None) -> int | None:
+    """Labels of the whole run, at most; None where none are bought."""
+    bought = [(stage, labels) for stage in stages if (labels := _labels_in(stage, found)) is not None]
+    if not bought:
+        return None
+    in_all = sum(labels for _, labels in bought)
+    return min(in_all, _owned([stage for stage, _ in bought]) or in_all, budget or in_all)
+
+
+def _owned(stages: list[PlannedStage]) -> int | None:
+    """Prompts whose label these may buy, none twice; None where each visit is paid for, or the run has no stages."""
+    pools = [stage.labelled for stage in stages if stage.labelled and not stage.config.label.pays_per_visit]
+    if len(pools) < len(stages):
+        return None
+    return max(easy for easy, _ in pools) + max(rest for _, rest in pools)
+
+
+def _labels_in(stage: PlannedStage, found: Preflight) -> int | None:
+    """Labels of a stage, at most and without a limit; None where none are bought."""
+    own = _all_labels(stage.config, found)
+    if not stage.gold:
+        return own
+    decides = stage.labelled is not None and stage.labelled[1] > 0
+    return stage.gold + (own or 0 if decides else 0)
 
 
 def _rollouts(config: Config, found: Preflight) -> int:

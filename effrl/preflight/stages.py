@@ -26,6 +26,10 @@ class PlannedStage:
     """Prompts that it draws from, at most."""
     asked: int = 0
     """Rollouts and reflections of prompts that the model labels before, at most."""
+    labelled: tuple[int, int] | None = None
+    """Easy prompts and others whose label it may buy; None where that is no matter of stages."""
+    gold: int = 0
+    """Easy prompts whose labels are bought whatever its ``label`` is: those of a pool that the model labels."""
 
 
 def planned(config: Config, prompts: int) -> list[PlannedStage]:
@@ -37,7 +41,9 @@ def planned(config: Config, prompts: int) -> list[PlannedStage]:
     for stretch in stretches(config.stages):
         pool, parts = stretch.stage.pool, (easy, prompts - easy)
         size = pool.largest(*parts)
-        found.append(PlannedStage(stretch.name, config.of(stretch.stage, size), size, pool.asks(*parts)))
+        own = config.of(stretch.stage, size)
+        gold = easy if stretch.stage.learns_labels else 0
+        found.append(PlannedStage(stretch.name, own, size, pool.asks(*parts), pool.labelled(*parts), gold))
     return found
 
 

@@ -153,3 +153,26 @@ def test_a_prm_has_two_models_and_an_optimizer() -> None:
     assert with_prm.checkpoints - learner.checkpoints == 3 * (2 * model + 3 * model)
     policy = planned("process={kind: implicit_prm, reference: policy, learn: {zero: 0}}").memory
     assert policy.prm == with_prm.prm - model
+
+
+EASY = 48
+STAGED = "stages=[{name: easy, steps: 4, pool: easy}, {name: self, steps: 9, rounds: 2, pool: {kind: pseudo, %s}}]"
+
+
+@pytest.mark.parametrize(
+    ("pool", "overrides", "labels"),
+    [
+        ("deferred: drop", [], EASY),
+        ("deferred: buy", ["label={buy: random, rest: drop, budget: {per_step: 0.1}}"], 4 * 4 + 2 * (EASY + 9 * 4)),
+        ("deferred: buy", ["label={buy: random, rest: drop, budget: {per_step: 1}}"], POOL),
+        (
+            "deferred: buy",
+            ["label={buy: random, rest: drop, charge: per_visit, budget: {per_step: 1}}"],
+            22 * 32 + 2 * EASY,
+        ),
+        ("deferred: drop", ["label.kind=vote"], EASY),
+    ],
+)
+def test_stages_buy_no_label_of_a_prompt_twice(pool: str, overrides: list[str], labels: int) -> None:
+    found = planned("rollout.refill=0", "easy={by: random}", STAGED % pool, *overrides)
+    assert (found.labels, found.steps) == (labels, 22)
