@@ -102,7 +102,7 @@ class PolicyAsks:
                 values |= {group.prompt.id: _certainty(group) for group in groups if not group.rollouts[0].failed}
             else:
                 values |= {read.group.prompt.id: vote_share(read) for read in await self.read(groups)}
-        return values, {"prepare/rollouts": count * len(prompts), "prepare/tokens": tokens}
+        return values, {"prepare/easy_rollouts": count * len(prompts), "prepare/easy_tokens": tokens}
 
 
 def _certainty(group: Group) -> float:

@@ -1,9 +1,11 @@
 """What each stage of a run draws from: named parts of the data, or prompts that the model labels itself."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from actors.driver.asking import PolicyAsks
 from effrl.config.schema import Config
@@ -16,7 +18,7 @@ from effrl.label.easyrl.rounds import drawn, left, why_last
 from effrl.label.easyrl.split import easy_ids
 from effrl.label.easyrl.store import read_labelled, write_labelled
 from effrl.report.progress import Progress, duration
-from effrl.run.files import read_state, write_state
+from effrl.run.files import read_state, sync, write_state
 from effrl.stages import Stretch
 from effrl.types import Prompt
 
@@ -80,27 +82,27 @@ class StagePools:
             return await self._labelled(stretch, pool, policy)
         if not pool.splits:
             return replace(ALL, size=len(self.prompts))
-        easy, cost = await self._easy()
+        easy, cost = await self._easy(stretch)
         ids = easy if pool.kind == "easy" else frozenset(self.prompts) - easy
         if not ids:
             raise UserError(f"stage {stretch.name}: no prompt is in pool {pool.kind}: change easy.share")
         return StagePool(ids, len(ids), metrics=cost)
 
-    async def _easy(self) -> tuple[frozenset[str], Mapping[str, float]]:
-        """Ids of the easy prompts, and what it cost to ask the base model, which happens once."""
-        path, cost = self.folder / EASY, dict[str, float]()
+    async def _easy(self, stretch: Stretch) -> tuple[frozenset[str], Mapping[str, float]]:
+        """Ids of the easy prompts, and what it cost to find them, if that was before this stage."""
+        path = self.folder / EASY
         if not path.exists():
             values, cost = await self.asks.ease([*self.prompts.values()], self.config.split.by)
             split, seed = self.config.split, self.config.run.seed
             labelled = [prompt for name, prompt in self.prompts.items() if name in self.labelled]
             found = easy_ids(labelled, len(self.prompts), split, seed, values)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_state(path, {"ids": sorted(found)})
-        return frozenset(read_state(path)["ids"]), cost
+            _write_whole(path, {"ids": sorted(found), "before": stretch.name, "cost": cost})
+        state = read_state(path)
+        return frozenset(state["ids"]), state["cost"] if state["before"] == stretch.name else {}
 
     async def _labelled(self, stretch: Stretch, pool: PseudoPool, policy: str) -> StagePool:
         """What this round selects, with the easy prompts."""
-        easy, cost = await self._easy()
+        easy, cost = await self._easy(stretch)
         hard = [prompt for name, prompt in self.prompts.items() if name not in easy]
         before = [read_labelled(self._file(stretch, number)) for number in range(1, stretch.round)]
         path = self._file(stretch, stretch.round)
@@ -137,3 +139,12 @@ class StagePools:
         taken = time.monotonic() - began
         rest = f", {duration(taken / (done - before) * (of - done))} left" if before < done < of else ""
         self.progress.note(f"pool: {what} {done:,} of {of:,}{rest}")
+
+
+def _write_whole(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    write_state(part, state)
+    sync(part)
+    os.replace(part, path)
+    sync(path.parent)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors import role
+from actors.driver import pools
 from effrl.config.schema import Config
 from effrl.label.easyrl import pool_work
 from effrl.label.easyrl.store import read_labelled
@@ -125,6 +126,31 @@ async def test_killed_and_resumed_it_ends_the_same(dies_at: Death | None, lives:
     assert rolled == sum(fates.values())
     if lives is not None:  # it died while a pool was being labelled, right after a checkpoint: nothing is asked twice
         assert before + ASKED[len(before) :] == asked
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["after it was found", "while it was written"])
+async def test_what_is_easy_is_known_whenever_it_died(
+    torn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what asking for it has cost is told in the row of the stage before which that was."""
+    made = config(write_data(tmp_path / "data.jsonl"), easy={"share": EASY / POOL, "by": "pass_rate"})
+    whole, expected = await finished(tmp_path / "whole", made)
+    rows = metrics.read(whole.metrics)
+    told = [(row["step"], row["prepare/easy_rollouts"]) for row in rows if "prepare/easy_tokens" in row]
+    assert told == [(1, 4 * POOL)]
+
+    def half(path: Path, state: Row) -> None:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+        raise Killed
+
+    run = RunDirectory(tmp_path / "cut")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        if torn:
+            patch.setattr(pools, "write_state", half)
+        await attempt(made, run, StartPoint(tmp_path), Death(2))
+    assert await attempt(made, run, resume_point(run, made, tmp_path)) == expected
+    assert comparable(metrics.read(run.metrics)) == comparable(rows)
 
 
 async def test_what_is_not_easy_has_no_label_that_anybody_reads(tmp_path: Path) -> None:
