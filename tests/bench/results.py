@@ -25,13 +25,17 @@ Grid = Mapping[str, Mapping[str, "Sequence[Result]"]]
 """Family to arm to the finished runs, by seed; an arm without one is an empty list."""
 
 
+ROLLOUTS = ("rollout/count", "scout/rollouts", "prepare/rollouts", "prepare/easy_rollouts")
+TOKENS = ("rollout/tokens", "scout/tokens", "prepare/tokens", "prepare/easy_tokens")
+
+
 class Costs(Section):
     """What a run has spent so far."""
 
     labels: int = 0
     """Labels bought."""
     rollouts: int = 0
-    """Training rollouts, refills included, and those that only looked ahead."""
+    """Training rollouts, refills included, and those that only looked ahead or labelled a pool."""
     tokens: int = 0
     """Tokens generated in them."""
     scoring_tokens: int = 0
@@ -49,8 +53,8 @@ class Costs(Section):
         """The costs once the step of ``row`` is done, too."""
         return Costs(
             labels=int(max(self.labels, _number(row, "label/bought_total"))),
-            rollouts=self.rollouts + int(_number(row, "rollout/count") + _number(row, "scout/rollouts")),
-            tokens=self.tokens + int(_number(row, "rollout/tokens") + _number(row, "scout/tokens")),
+            rollouts=self.rollouts + int(sum(_number(row, name) for name in ROLLOUTS)),
+            tokens=self.tokens + int(sum(_number(row, name) for name in TOKENS)),
             scoring_tokens=self.scoring_tokens + int(_number(row, "scout/forward_tokens")),
             learner_tokens=self.learner_tokens + int(_number(row, "learn/tokens")),
             # The base's evaluation has no step of its own: its seconds are in both numbers of step 1.

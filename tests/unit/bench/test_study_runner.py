@@ -218,11 +218,13 @@ def test_scoring_tokens_count_from_the_base_on() -> None:
     rows = [
         {"step": 0, "eval/accuracy": 0.1, "scout/forward_tokens": 500},
         {"step": 1, "time/eval_s": 9.0, "time/step_s": 12.5, "rollout/count": 8, "scout/rollouts": 4},
-        {"step": 2, "eval/accuracy": 0.25, "scout/forward_tokens": 7, "label/bought_total": None},
+        {"step": 2, "prepare/rollouts": 5, "prepare/tokens": 50, "prepare/easy_rollouts": 2, "prepare/easy_tokens": 9},
+        {"step": 3, "eval/accuracy": 0.25, "scout/forward_tokens": 7, "label/bought_total": None},
     ]
     base, final = curve(rows, "eval/accuracy")
     assert base.costs == Costs(scoring_tokens=500)
-    assert final.costs == Costs(scoring_tokens=507, rollouts=12, wall_s=3.5), "looking ahead has its price"
+    expected = Costs(scoring_tokens=507, rollouts=19, tokens=59, wall_s=3.5)
+    assert final.costs == expected, "looking ahead has its price, and so has labelling a pool"
 
 
 def test_an_evaluation_without_a_number_is_not_comparable() -> None:
