@@ -191,10 +191,9 @@ class Config(Section):
         try:
             return type(self).model_validate(settings | {"run": {**settings["run"], "steps": steps or UNLIMITED}})
         except ValidationError as error:
-            where, what = error.errors()[0]["loc"], error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ValueError(
-                ": ".join([f"stage {stage.name}", *filter(None, [".".join(map(str, where))]), what])
-            ) from None
+            from effrl.config.explain import explain  # it knows the fields of this model, which must be there first
+
+            raise ValueError(f"stage {stage.name}: {explain(error.errors()[0]).removeprefix('config: ')}") from None
 
     @property
     def split(self) -> EasySplit:

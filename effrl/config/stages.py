@@ -1,5 +1,6 @@
 """``stages`` and ``easy``: stretches of a run with settings of their own, and the pool that each one draws from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from math import ceil
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from effrl.config.section import LocalPath, PositiveFloat, PositiveInt, Section, Share, kind_or
+from effrl.types import LOOK_AHEAD
 
 STAGED = (
     "select",
@@ -154,7 +156,7 @@ UNLIMITED = 1_000_000
 class StageConfig(Section):
     """A stretch of steps."""
 
-    name: Annotated[str, Field(pattern=r"^[\w-]+$")]
+    name: str
     """For metrics, ledger and report: letters, digits, ``-`` and ``_``."""
     steps: PositiveInt | None = None
     """Its length; with ``rounds``, of each."""
@@ -201,14 +203,21 @@ class StageConfig(Section):
         """The pool, where the model labels it."""
         return self.pool if isinstance(self.pool, PseudoPool) else None
 
+    @field_validator("name")
+    @classmethod
+    def _can_be_a_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError("a name has letters, digits, - and _ alone, since files and labels are filed under it")
+        if name == LOOK_AHEAD:
+            raise ValueError(f"labels that are bought before a step are filed under {name}: choose another name")
+        return name
+
     @field_validator("set")
     @classmethod
     def _may_be_set(cls, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         for name in fields:
             if not f"{name}.".startswith(tuple(f"{allowed}." for allowed in STAGED)):
-                raise ValueError(
-                    f"{name} is the same in all stages: set it for the run; a stage has {', '.join(STAGED)}"
-                )
+                raise ValueError(f"a stage cannot set {name}, but {', '.join(STAGED)}: set all else for the run")
         return fields
 
     @model_validator(mode="after")
