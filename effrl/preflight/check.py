@@ -12,7 +12,7 @@ from effrl.errors import UserError
 from effrl.models import ModelFacts, find_model
 from effrl.preflight.model import check_trainable
 from effrl.preflight.prompts import Limit, PromptCheck
-from effrl.preflight.stages import check_stages, repeated
+from effrl.preflight.stages import check_stages, remarks
 from effrl.select.build import notes as select_notes
 
 
@@ -60,7 +60,7 @@ def check(config: Config) -> Preflight:
     prompts.check("data.train", config.data.train, train, limit)
     held_out = _check_held_out(config, prompts, context)
     selecting = dict.fromkeys(line for part in config.parts for line in select_notes(part, train))
-    notes = (*selecting, *repeated(config, train.rows), *prompts.notes())
+    notes = (*selecting, *remarks(config, train.rows), *prompts.notes())
     return Preflight(model, context, held_out, notes, train, _judge(config, model))
 
 

@@ -62,9 +62,16 @@ def check_stages(config: Config, train: Survey, model: ModelFacts) -> None:
             Reflector.of(stage.learns_labels.reflection)
 
 
-def repeated(config: Config, prompts: int) -> Iterator[str]:
-    """A line on each stage that draws its whole pool several times over."""
-    for stage in planned(config, prompts) if config.stages else ():
+def remarks(config: Config, prompts: int) -> Iterator[str]:
+    """A line on what is legal and probably not meant: stages for which the run has no steps, and one that draws its
+    whole pool many times over."""
+    if not config.stages:
+        return
+    stages = planned(config, prompts)
+    total = sum(stage.config.run.steps for stage in stages)
+    if total > config.run.steps:
+        yield f"run.steps ({config.run.steps}) ends the run before its stages do, which have up to {total} steps"
+    for stage in stages:
         laps = stage.config.run.steps * stage.config.rollout.prompts / stage.pool
         if laps > MANY:
             yield f"stage {stage.name} draws each of its {stage.pool:,} prompts about {laps:.0f} times"

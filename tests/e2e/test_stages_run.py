@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 from runs import SMALL, Here, copy_once, copy_when_bought, deterministic, groups, purchases, rows
 
-from actors.driver import pools
 from actors.driver.asking import PolicyAsks
 from effrl.label.easyrl import pool_work
-from effrl.label.easyrl.items import LabelledPool, PoolLook
+from effrl.label.easyrl.items import PoolLook
 from effrl.label.easyrl.looks import LookFile
-from effrl.saved import SavedFile
 from effrl.types import Group, Prompt
 
 STEPS, EASY, POOL, SAMPLES, CHUNK = 6, 10, 38, 2, 8
@@ -35,25 +33,18 @@ SETTINGS = (
 
 
 class Kills:
-    """Copies of a run as kills at three moments leave it."""
+    """Copies of a run as kills at two moments leave it; of many more, without engines, see test_stages_resumed.py."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, run: Path, folder: Path) -> None:
-        self.asking, self.prepared, self.training = (folder / name for name in ("asking", "prepared", "training"))
-        append, write = LookFile.append, pools.write_labelled
+        self.asking, self.training = (folder / name for name in ("asking", "training"))
+        append = LookFile.append
 
         def append_and_copy(file: LookFile, looks: Sequence[PoolLook]) -> None:
             append(file, looks)
             if file.path.name.startswith(SECOND) and len(file.read()) >= CHUNK:
                 copy_once(run, self.asking)
 
-        def write_and_copy(path: Path, labelled: LabelledPool) -> SavedFile:
-            saved = write(path, labelled)
-            if labelled.stage == SECOND:
-                copy_once(run, self.prepared)
-            return saved
-
         monkeypatch.setattr(LookFile, "append", append_and_copy)
-        monkeypatch.setattr(pools, "write_labelled", write_and_copy)
         copy_when_bought(monkeypatch, run, self.training, step=4)
 
 
@@ -104,7 +95,7 @@ def assert_that_it_ended_the_same(run: Path, whole: Path) -> None:
 def test_killed_anywhere_it_ends_the_same(
     here: Here, asked: list[Ask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While it asks, in the middle of a line; between its labels and the first step; in the middle of a round."""
+    """While it asks, in the middle of a line, and in the middle of a round."""
     whole = tmp_path / "whole"
     kills = Kills(monkeypatch, whole, tmp_path)
     here("train", "quickstart", *SETTINGS, f"run.dir={whole}")
@@ -116,7 +107,7 @@ def test_killed_anywhere_it_ends_the_same(
     kept = torn.read_text().splitlines()[:-1]
     known = Counter((5, json.loads(line)["prompt"], SAMPLES) for line in kept)
     assert len(kept) == CHUNK - 1
-    for run, left in ((kills.asking, second - known), (kills.prepared, Counter()), (kills.training, second)):
+    for run, left in ((kills.asking, second - known), (kills.training, second)):
         asked.clear()
         assert "resuming after step" in here("resume", run)
         assert Counter(asked) == left, f"{run.name}: only the rest is asked"

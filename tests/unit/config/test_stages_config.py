@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effrl.config import load
+from effrl.config.overrides import override
 from effrl.config.schema import Config
 from effrl.config.stages import UNLIMITED, EasySplit
 from effrl.errors import UserError
@@ -16,7 +17,7 @@ PSEUDO = "{name: self, epochs: 1, rounds: 2, pool: {kind: pseudo}}"
 
 
 def loaded(stages: str, *overrides: str) -> Config:
-    return load.load("grpo", [f"stages={stages}", *overrides])
+    return load.validate(override({"data": {"train": "tasks:chain"}}, [f"stages={stages}", *overrides]), "run.yaml")
 
 
 def test_a_stage_s_config_is_the_run_s_with_what_it_sets() -> None:
