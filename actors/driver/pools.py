@@ -70,9 +70,12 @@ class StagePools:
     _began: dict[str, tuple[float, int]] = field(default_factory=dict)
     """When this round began to ask for something, and how many prompts an earlier attempt had done by then."""
 
-    async def of(self, stretch: Stretch, policy: str, step: int) -> StagePool:
-        """The pool of a stage that begins with a step; where anybody must be asked, it is the policy of this
-        fingerprint.
+    async def of(self, stretch: Stretch, policy: str | None, step: int) -> StagePool:
+        """The pool of a stage that begins with a step.
+
+        Args:
+            policy: fingerprint of the policy that is asked where anybody must be; None where the stage has begun, and
+                all is known.
 
         Raises:
             UserError: nothing is easy, or nothing is left.
@@ -100,13 +103,13 @@ class StagePools:
         state = read_state(path)
         return frozenset(state["ids"]), state["cost"] if state["before"] == stretch.name else {}
 
-    async def _labelled(self, stretch: Stretch, pool: PseudoPool, policy: str) -> StagePool:
+    async def _labelled(self, stretch: Stretch, pool: PseudoPool, policy: str | None) -> StagePool:
         """What this round selects, with the easy prompts."""
         easy, cost = await self._easy(stretch)
         hard = [prompt for name, prompt in self.prompts.items() if name not in easy]
         before = [read_labelled(self._file(stretch, number)) for number in range(1, stretch.round)]
         path = self._file(stretch, stretch.round)
-        if not path.exists():
+        if policy is not None and not _is_of(path, policy):
             write_labelled(path, await self._round(stretch, pool, policy, left(hard, before), sorted(easy)))
         rounds = [*before, read_labelled(path)]
         now = rounds[-1]
@@ -139,6 +142,11 @@ class StagePools:
         taken = time.monotonic() - began
         rest = f", {duration(taken / (done - before) * (of - done))} left" if before < done < of else ""
         self.progress.note(f"pool: {what} {done:,} of {of:,}{rest}")
+
+
+def _is_of(path: Path, policy: str) -> bool:
+    """Whether a round was labelled by this policy: a resume from an older checkpoint has another."""
+    return path.exists() and read_labelled(path).policy == policy
 
 
 def _write_whole(path: Path, state: Mapping[str, Any]) -> None:

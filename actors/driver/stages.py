@@ -26,6 +26,9 @@ from effrl.select.build import form_of
 from effrl.stages import Stretch, TrainingStage, stretches
 from effrl.types import Step
 
+COSTS = ("prepare/rollouts", "prepare/tokens")
+"""Of labelling a pool."""
+
 
 @dataclass
 class Followers:
@@ -117,13 +120,14 @@ class StagedRun:
 
     async def _enter(self, stage: TrainingStage, stretch: Stretch) -> None:
         """Find the stage's pool, and change to its settings."""
-        pool = await self.pools.of(stretch, self.policy(), stage.next)
+        begins, feedback = stage.next == stage.first, self.followers.feedback
+        pool = await self.pools.of(stretch, self.policy() if begins else None, stage.next)
         config = self.config.of(stretch.stage, pool.size)
-        if stretch.stage.reset_optimizer and stage.next == stage.first:
+        if stretch.stage.reset_optimizer and begins:
             await self.followers.learner.group.all("forget")
         await self.followers.change(config, pool, self._labeller(config, pool, stretch))
-        self.followers.feedback.stage = {"stage/number": self.at + 1, "stage/name": stretch.name}
-        self.followers.feedback.prepared = pool.metrics if stage.next == stage.first else {}
+        feedback.stage = {"stage/number": self.at + 1, "stage/name": stretch.name}
+        feedback.prepared = {**pool.metrics, **_added(feedback.prepared, pool.metrics)} if begins else {}
         stage.begin(config, self.followers.labeller)
         stage.is_empty, self.pool = not pool.size, pool
         self.progress.note(f"stage {stretch.name}: {pool.told}, {stage.last - stage.first + 1} steps")
@@ -166,6 +170,11 @@ class StagedRun:
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
         """Nothing is left to load: :meth:`resume` was there before the other parts."""
+
+
+def _added(untold: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
+    """Costs, with those of rounds before that selected nothing, and so had no step to be told with."""
+    return {name: untold[name] + metrics.get(name, 0) for name in COSTS if name in untold}
 
 
 async def _is_ready() -> None:

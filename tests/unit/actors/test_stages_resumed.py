@@ -2,6 +2,7 @@
 in a stage, between two or while a pool is being labelled, goes on to the same end, and asks for the rest alone."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from effrl.config.schema import Config
 from effrl.label.easyrl import pool_work
 from effrl.label.easyrl.store import read_labelled
 from effrl.run import metrics
+from effrl.run.checkpoint import Checkpoints
 from effrl.run.directory import RunDirectory
 from effrl.run.groups import tally
 from effrl.run.resume import StartPoint, resume_point
@@ -186,7 +188,9 @@ async def test_a_round_that_selects_nothing_is_the_last_and_the_run_goes_on(tmp_
     made = Config.model_validate({**made.model_dump(mode="json"), "stages": [*_dumped(made), after]})
     run, _ = await finished(tmp_path / "run", made)
     assert [row.get("stage/number") for row in metrics.read(run.metrics)] == [1, 1, 1, 4]
-    assert not read_labelled(run.stages / "self.1.labels.jsonl").labels
+    found = read_labelled(run.stages / "self.1.labels.jsonl")
+    assert not found.labels and found.metrics["prepare/rollouts"] > 0
+    assert metrics.read(run.metrics)[-1]["prepare/rollouts"] == found.metrics["prepare/rollouts"], "it is not lost"
     assert not (run.stages / "self.2.labels.jsonl").exists()
 
 
@@ -200,3 +204,17 @@ async def test_a_reflection_that_does_not_fit_is_deferred(tmp_path: Path) -> Non
     found = read_labelled(run.stages / "self.1.labels.jsonl")
     assert {label.tier for label in found.labels.values()} == {"consistent"}
     assert "its reflection prompt is too long" in found.deferred.values()
+
+
+async def test_a_resume_from_an_older_checkpoint_labels_anew(tmp_path: Path) -> None:
+    """The labels on disk are of a policy that is there no more."""
+    run, _ = await finished(tmp_path / "run", config(write_data(tmp_path / "data.jsonl")))
+    for step in Checkpoints(run.checkpoints, keep=9).steps()[1:]:
+        shutil.rmtree(run.checkpoints / f"step_{step}")
+    (run.stages / "self.1.labels.jsonl").write_text(
+        (run.stages / "self.1.labels.jsonl").read_text().replace('"policy": "', '"policy": "other')
+    )
+    ASKED.clear()
+    made = config(tmp_path / "data.jsonl")
+    await attempt(made, run, resume_point(run, made, tmp_path))
+    assert "other" not in (run.stages / "self.1.labels.jsonl").read_text()
