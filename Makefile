@@ -65,8 +65,9 @@ $(STAMP): $(LOCK_STAMP) pyproject.toml
 quickstart: setup
 	$(VENV)/bin/effrl train quickstart
 
+# Two processes share the quick tests; those that need a Ray follow, all in one of them (tests/conftest.py).
 test: setup
-	$(PY) -m pytest -m 'not slow and not gpu'
+	$(PY) -m pytest -m 'not slow and not gpu' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup
 	$(PY) -m ruff check .

@@ -26,6 +26,16 @@ Holder = subprocess.Popen[str]
 CommandLine = Callable[..., tuple[object, str, str]]
 
 
+GROUPS = {"actors": "ray", "e2e": "ray", "browser": "browser"}
+"""Folders of tests that share a Ray or a browser: one of pytest's processes runs them all."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder in GROUPS:
+        item.add_marker(pytest.mark.xdist_group(GROUPS[folder]))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first; those that share a Ray come last, together: no other test meets its processes."""
