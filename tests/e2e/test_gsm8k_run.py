@@ -8,6 +8,7 @@ from runs import SMALL, Here, rows
 GSM8K = Path(__file__).parents[3] / "shared" / "data" / "gsm8k"
 
 
+@pytest.mark.slow  # its file is read in tests/unit/reward/test_gsm8k.py
 @pytest.mark.skipif(not GSM8K.is_dir(), reason=f"GSM8K is not at {GSM8K}")
 def test_three_steps_on_the_train_file(here: Here, tmp_path: Path) -> None:
     source = f"{GSM8K / 'train.jsonl'}?prompt=question&label=answer"

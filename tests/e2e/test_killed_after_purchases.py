@@ -21,8 +21,6 @@ LABELLERS = {
     "plug-in": "label={kind: 'label_plugins:BelowMean'}",
 }
 LEARNS = {LABELLERS["care"]}
-RARELY = {"gold", "vote", "random, rest voted", "random, rest dropped", "plug-in"}
-"""What these would show care shows too, which buys a share and drops the rest; test_own_parts.py resumes a plug-in."""
 
 
 def copy_when_killed(monkeypatch: pytest.MonkeyPatch, run: Path, bought: Path, updated: Path) -> None:
@@ -51,13 +49,8 @@ def weights(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize(
-    "label",
-    [
-        pytest.param(label, id=name, marks=[pytest.mark.slow] if name in RARELY else [])
-        for name, label in LABELLERS.items()
-    ],
-)
+@pytest.mark.slow  # test_labels_resumed.py does so with the driver's services and without engines
+@pytest.mark.parametrize("label", LABELLERS.values(), ids=LABELLERS)
 def test_it_ends_with_the_same_weights(label: str, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "plugins"))
     whole, cut, updated = tmp_path / "whole", tmp_path / "bought", tmp_path / "updated"

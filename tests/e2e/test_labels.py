@@ -55,6 +55,7 @@ def test_unbought_labels_can_be_poisoned(here: Here, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_probe_tells_what_votes_are_worth_and_buys_nothing(effrl: Any, tmp_path: Path) -> None:
     probe = effrl("labels", "probe", "ttrl", "--prompts", "8", "--out", "shares.jsonl")
     assert probe.end(START_S) == 0, probe.output()

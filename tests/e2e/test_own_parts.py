@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,6 @@ OWN = (
     "advantage.kind=advantages:rewards_to_come",
     "loss.kind=losses:reinforce",
 )
-
-rarely = partial(pytest.param, marks=pytest.mark.slow)
-"""Another step of the same run, whose number moves only when the example does."""
 
 
 @pytest.fixture
@@ -65,13 +61,14 @@ def weights(run: Path) -> str:
     return blake2b((run / "checkpoints" / "step_4" / "hf" / "model.safetensors").read_bytes()).hexdigest()
 
 
+@pytest.mark.slow  # its number moves only when the example does
 @pytest.mark.parametrize(
     ("example", "overrides", "metric", "within"),
     [
-        rarely("own_selector", ["select.kind=own_selector:ShortestFirst"], "reward/outcome_mean", 0.08),
-        rarely("own_reward", ["reward.kind=own_reward:nearly"], "reward/outcome_mean", 0.08),
+        ("own_selector", ["select.kind=own_selector:ShortestFirst"], "reward/outcome_mean", 0.08),
+        ("own_reward", ["reward.kind=own_reward:nearly"], "reward/outcome_mean", 0.08),
         ("own_labeller", ["label.kind=own_labeller:BuyDoubt", "rollout.refill=0"], "label/bought", 3),
-        rarely("own_data", ["data.train={sums}", "data.eval={sums}"], "reward/outcome_mean", 0.08),
+        ("own_data", ["data.train={sums}", "data.eval={sums}"], "reward/outcome_mean", 0.08),
     ],
 )
 def test_an_example_gives_the_number_that_it_tells(

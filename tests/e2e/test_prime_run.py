@@ -30,6 +30,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow  # tests/actors/test_prm.py restores a PRM, test_resume.py kills a run
 def test_killed_between_the_two_updates_it_goes_on_to_the_bit(
     effrl: Any, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,5 @@
-"""A run through stages, in which the model labels its prompts in two rounds: killed anywhere, it ends as if it had not
-been, and asks only for what it does not know."""
+"""A run through stages, in which the model labels its prompts in two rounds: killed, it ends as if it had not been, and
+asks only for what it does not know."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from runs import SMALL, Here, copy_once, copy_when_bought, deterministic, groups, purchases, rows
+from runs import SMALL, Here, copy_once, deterministic, groups, purchases, rows
 
 from actors.driver.asking import PolicyAsks
 from effrl.label.easyrl import pool_work
@@ -32,20 +32,16 @@ SETTINGS = (
 )
 
 
-class Kills:
-    """Copies of a run as kills at two moments leave it; of many more, without engines, see test_stages_resumed.py."""
+def copy_while_asking(monkeypatch: pytest.MonkeyPatch, run: Path, copy: Path) -> None:
+    """Copy a run as a kill in its second round's asking leaves it; of other moments see test_stages_resumed.py."""
+    append = LookFile.append
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, run: Path, folder: Path) -> None:
-        self.asking, self.training = (folder / name for name in ("asking", "training"))
-        append = LookFile.append
+    def append_and_copy(file: LookFile, looks: Sequence[PoolLook]) -> None:
+        append(file, looks)
+        if file.path.name.startswith(SECOND) and len(file.read()) >= CHUNK:
+            copy_once(run, copy)
 
-        def append_and_copy(file: LookFile, looks: Sequence[PoolLook]) -> None:
-            append(file, looks)
-            if file.path.name.startswith(SECOND) and len(file.read()) >= CHUNK:
-                copy_once(run, self.asking)
-
-        monkeypatch.setattr(LookFile, "append", append_and_copy)
-        copy_when_bought(monkeypatch, run, self.training, step=4)
+    monkeypatch.setattr(LookFile, "append", append_and_copy)
 
 
 Ask = tuple[int, str, int]
@@ -92,26 +88,25 @@ def assert_that_it_ended_the_same(run: Path, whole: Path) -> None:
     assert (run / model).read_bytes() == (whole / model).read_bytes()
 
 
-def test_killed_anywhere_it_ends_the_same(
+def test_killed_while_it_asks_it_ends_the_same(
     here: Here, asked: list[Ask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While it asks, in the middle of a line, and in the middle of a round."""
-    whole = tmp_path / "whole"
-    kills = Kills(monkeypatch, whole, tmp_path)
+    """In the middle of a line."""
+    whole, run = tmp_path / "whole", tmp_path / "cut"
+    copy_while_asking(monkeypatch, whole, run)
     here("train", "quickstart", *SETTINGS, f"run.dir={whole}")
     assert_that_the_stages_are_as_asked_for(whole)
     second = Counter(ask for ask in asked if ask[0] == 5)
 
-    torn = kills.asking / "stages" / f"{SECOND}.looks.jsonl"
+    torn = run / "stages" / f"{SECOND}.looks.jsonl"
     torn.write_bytes(torn.read_bytes()[:-20])
     kept = torn.read_text().splitlines()[:-1]
     known = Counter((5, json.loads(line)["prompt"], SAMPLES) for line in kept)
     assert len(kept) == CHUNK - 1
-    for run, left in ((kills.asking, second - known), (kills.training, second)):
-        asked.clear()
-        assert "resuming after step" in here("resume", run)
-        assert Counter(asked) == left, f"{run.name}: only the rest is asked"
-        assert_that_it_ended_the_same(run, whole)
+    asked.clear()
+    assert "resuming after step" in here("resume", run)
+    assert Counter(asked) == second - known, "only the rest is asked"
+    assert_that_it_ended_the_same(run, whole)
 
 
 def assert_that_the_stages_are_as_asked_for(run: Path) -> None:
