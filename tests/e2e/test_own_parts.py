@@ -40,6 +40,7 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow  # tests/contracts has each part, test_labels_resumed.py a labeller in a killed run
 def test_parts_of_ones_own_train_and_resume_exactly(here: Here, beside: Path) -> None:
     whole, cut = beside / "whole", beside / "cut"
     here("train", "quickstart", *OWN, "run.steps=4", f"run.dir={whole}")
