@@ -36,8 +36,8 @@ def stretches(stages: tuple[StageConfig, ...]) -> list[Stretch]:
     return [Stretch(stage, number) for stage in stages for number in range(1, stage.rounds + 1)]
 
 
-async def _nothing() -> None:
-    return None
+async def is_ready() -> None:
+    """What a stage does that has nothing to prepare, or was prepared before."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class TrainingStage:
     limit: int | None = None
     """Number of the last step of the run, whatever its stages want."""
     name: str = TRAIN
-    preparation: Callable[[], Awaitable[None]] = _nothing
+    preparation: Callable[[], Awaitable[None]] = is_ready
     is_empty: bool = field(default=False, init=False)
     """Whether there is nothing to draw from: then it has no step."""
     cut_short: bool = field(default=False, init=False)

@@ -1,6 +1,6 @@
 """Asks the policy about prompts of a pool, before a stage: rollouts like any others, from which nothing is learned."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from actors.oracle.service import MonitorService
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampler, SampleRequest
 from actors.wait import answer
+from effrl.chunks import chunks
 from effrl.config.schema import Config
 from effrl.config.select import TargetForm
 from effrl.label.easyrl.anchor import precisions
@@ -94,7 +95,7 @@ class PolicyAsks:
         count = 1 if by == "certainty" else self.config.rollout.per_prompt
         values: dict[str, float] = {}
         tokens = 0
-        for part in _chunks(prompts):
+        for part in chunks(prompts, CHUNK):
             seeds = [[derive(self.config.run.seed, "easy", prompt.id, n) for n in range(count)] for prompt in part]
             groups = await self.sample(part, seeds, None)
             tokens += sum(group.tokens for group in groups)
@@ -117,7 +118,3 @@ def _written(prompt: Prompt, text: str) -> Group:
     """A completion as a group, to be compared with a label."""
     nothing = np.empty(0, np.int32), np.empty(0, np.float32)
     return Group(f"pool/{prompt.id}", prompt, nothing[0], (Rollout(*nothing, text, "stop", 0, 0),), "scout")
-
-
-def _chunks(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
-    return (prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.wait import answer
+from effrl.chunks import chunks
 from effrl.config.select import Normalise, TargetForm
 from effrl.config.template import Form
 from effrl.errors import RunError, UserError
@@ -67,8 +68,8 @@ class CertaintyService:
     async def __call__(self, aims: Sequence[Aim], form: TargetForm) -> tuple[int, list[Certainty]]:
         """The version that scored, and one certainty per aim, in order; what is longer than the context is left out."""
         texts: list[Continuation] = []
-        for start in range(0, len(aims), CHUNK):
-            asked = [(aim.prompt, aim.target) for aim in aims[start : start + CHUNK]]
+        for part in chunks(aims, CHUNK):
+            asked = [(aim.prompt, aim.target) for aim in part]
             tokenised = self.rollout_worker.target_ids.remote(asked, form.prefix)
             texts += await answer(tokenised, self.wait_s, "tokenised targets", "rollout")
         fitting = [(aim, text) for aim, text in zip(aims, texts, strict=True) if len(text.ids) <= self.context]
@@ -84,8 +85,8 @@ class CertaintyService:
         What has no token to score, or does not fit into the context, is left out.
         """
         texts: list[Continuation] = []
-        for start in range(0, len(prompts), CHUNK):
-            tokenised = self.rollout_worker.user_text_ids.remote(prompts[start : start + CHUNK], form)
+        for part in chunks(prompts, CHUNK):
+            tokenised = self.rollout_worker.user_text_ids.remote(part, form)
             texts += await answer(tokenised, self.wait_s, "tokenised prompts", "rollout")
         told = [
             pair for pair in zip(prompts, texts, strict=True) if pair[1].tokens and len(pair[1].ids) <= self.context

@@ -1,6 +1,6 @@
 """The scout: finds out what a selector asks about prompts, with the policy of the moment, before it chooses."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ from actors.driver.certainty import CHUNK, Aim, Certainty, CertaintyService, not
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampled, Sampler, SampleRequest
 from actors.wait import answer
+from effrl.chunks import chunks
 from effrl.config.schema import Config
 from effrl.config.select import Target, TargetForm
 from effrl.protocols import LookAhead, Oracle
@@ -170,7 +171,7 @@ class Scout:
         """Rollouts of prompts and their answers."""
         sampled = await self._in_chunks(step, prompts)
         read: list[ReadGroup] = []
-        for part in _chunks(prompts):
+        for part in chunks(prompts, CHUNK):
             read += await self.rewards.answers(groups_of(part, [sampled[prompt.id] for prompt in part]))
         return read, sampled
 
@@ -179,7 +180,7 @@ class Scout:
     ) -> dict[str, Sampled]:
         """Rollouts of so many prompts at a time that no wait lasts for a whole pool."""
         sampled: dict[str, Sampled] = {}
-        for part in _chunks(prompts):
+        for part in chunks(prompts, CHUNK):
             sampled |= await self._sample(step, part, rollouts)
         return sampled
 
@@ -187,10 +188,6 @@ class Scout:
         """Tell the selector; what it makes of each prompt comes back, if it says so."""
         wait_s = self.config.cluster.wait_s
         return await answer(self.data.receive.remote(step.number, found), wait_s, "what the scout found", "data")
-
-
-def _chunks(prompts: Sequence[Prompt]) -> Iterator[Sequence[Prompt]]:
-    return (prompts[start : start + CHUNK] for start in range(0, len(prompts), CHUNK))
 
 
 def _own(prompts: Sequence[Prompt], sampled: Mapping[str, Sampled], form: TargetForm) -> tuple[int, list[Certainty]]:

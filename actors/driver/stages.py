@@ -23,7 +23,7 @@ from effrl.protocols import Labeller, Oracle
 from effrl.report.progress import Progress
 from effrl.saved import Saved
 from effrl.select.build import form_of
-from effrl.stages import Stretch, TrainingStage, stretches
+from effrl.stages import Stretch, TrainingStage, is_ready, stretches
 from effrl.types import Step
 
 COSTS = ("prepare/rollouts", "prepare/tokens")
@@ -160,7 +160,7 @@ class StagedRun:
         stage = self._stage(self._stretches[self.at])
         await stage.prepare()
         if step < stage.last:
-            stage.preparation = _is_ready
+            stage.preparation = is_ready
             self._entered = stage
         else:
             self._go_to_next(stage)
@@ -175,7 +175,3 @@ class StagedRun:
 def _added(untold: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
     """Costs, with those of rounds before that selected nothing, and so had no step to be told with."""
     return {name: untold[name] + metrics.get(name, 0) for name in COSTS if name in untold}
-
-
-async def _is_ready() -> None:
-    """It was prepared when the run resumed."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.wait import answer
+from effrl.chunks import chunks
 from effrl.config.reward import AnyReward
 from effrl.reward.reading import LOST, Completions, membership
 from effrl.reward.sandbox.messages import ScoringQuestion, ScoringTask
@@ -76,7 +77,7 @@ class RewardService:
     async def _read(self, groups: Sequence[Group], compare: bool) -> list[ReadGroup]:
         tasks = max([1, *(_tasks_to_read(group, compare) for group in groups)])
         read: list[ReadGroup] = []
-        for part in _parts(groups, self._at_once // tasks):
+        for part in chunks(groups, max(1, self._at_once // tasks)):
             deadline = self._deadline(len(part) * tasks)
             asked = self.actor.read.remote([_completions(group) for group in part], compare)
             pairs = zip(part, await answer(asked, deadline, "answers", "reward"), strict=True)
@@ -88,7 +89,7 @@ class RewardService:
     async def _judged(self, tasks: Sequence[ScoringTask], what: str) -> Iterator[Score]:
         """One score per task, in order."""
         scores: list[Score] = []
-        for part in _parts(tasks, self._at_once):
+        for part in chunks(tasks, self._at_once):
             scores += await answer(self.actor.score.remote(part), self._deadline(len(part)), what, "reward")
         return iter(scores)
 
@@ -99,11 +100,6 @@ class RewardService:
 
     def _deadline(self, tasks: int) -> float:
         return max(self.wait_s, patience(self.config, tasks))
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    size = max(1, size)
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _completions(group: Group) -> Completions:

@@ -126,10 +126,13 @@ class Config(Section):
     @property
     def plugins(self) -> dict[str, str]:
         """Import paths of the user's own code that runs outside of the reward's workers, by the field that names it."""
-        kinds = [("process", self.process), ("label.oracle", self.label.oracle)]
+        kinds = [("label.oracle", self.label.oracle.kind)]
+        if self.process is not None:
+            kinds.append(("process", self.process.kind))
         for part in (self, *self.parts):
-            kinds += [(name, getattr(part, name)) for name in ("select", "label", "advantage", "loss")]
-        return {f"{name}.kind": section.kind for name, section in kinds if section is not None and ":" in section.kind}
+            kinds += [("select", part.select.kind), ("label", part.label.kind)]
+            kinds += [("advantage", part.advantage.kind), ("loss", part.loss.kind)]
+        return {f"{name}.kind": kind for name, kind in kinds if ":" in kind}
 
     @property
     def prm(self) -> ImplicitPrm | None:

@@ -13,7 +13,16 @@ from effrl.config.section import Section
 from tests.unit.sources import FILES, MODULES, ROOT, place, tree
 
 FLOORS = (
-    ("effrl", "effrl.acceptable", "effrl.errors", "effrl.saved", "effrl.seeds", "effrl.tasks", "effrl.types"),
+    (
+        "effrl",
+        "effrl.acceptable",
+        "effrl.chunks",
+        "effrl.errors",
+        "effrl.saved",
+        "effrl.seeds",
+        "effrl.tasks",
+        "effrl.types",
+    ),
     (
         "effrl.columns",
         "effrl.config",

@@ -4,11 +4,12 @@ Everything is asked in full batches and kept as it comes. What is selected is de
 a quantile of the part that happened to be finished would be another one after a crash.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from effrl.chunks import chunks
 from effrl.config.stages import PseudoPool
 from effrl.errors import RunError
 from effrl.label.easyrl.anchor import AnchorJudge, AnchorTrial, tried
@@ -19,8 +20,6 @@ from effrl.label.easyrl.reflection import Reflector
 from effrl.label.easyrl.tiers import decide, threshold, to_reflect
 from effrl.seeds import derive
 from effrl.types import Group, Prompt, ReadGroup
-
-T = TypeVar("T")
 
 CHUNK = 256
 """Prompts that are asked together: enough for full batches, and the most that a crash loses."""
@@ -92,7 +91,7 @@ class PoolWork:
         left = [prompt for name, prompt in asked.items() if name not in known]
         done = len(asked) - len(left)
         self.progress("answers", done, len(asked))
-        for part in _chunks(left):
+        for part in chunks(left, CHUNK):
             read = await self.asks.read(await self._sample("answers", part, self.config.samples, None))
             self.file.append([PoolLook.of(group) for group in read])
             done += len(part)
@@ -103,7 +102,7 @@ class PoolWork:
         left = [look for look in looks if look.second is None]
         done = len(looks) - len(left)
         self.progress("reflections", done, len(looks))
-        for part in _chunks(left):
+        for part in chunks(left, CHUNK):
             second = await self._second(asked, part)
             self.file.append([replace(look, second=second[look.prompt]) for look in part if look.prompt in second])
             done += len(part)
@@ -158,7 +157,3 @@ class PoolWork:
 def seeds_of(seed: int, stage: str, what: str, prompt_id: str, count: int) -> tuple[int, ...]:
     """Of the rollouts of one prompt, all different; other rounds and reflections have others."""
     return tuple(derive(seed, "pool", stage, what, prompt_id, n) for n in range(count))
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
