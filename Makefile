@@ -67,7 +67,7 @@ quickstart: setup
 
 # Two processes share the quick tests; those that need a Ray follow, all in one of them (tests/conftest.py).
 test: setup
-	$(PY) -m pytest -m 'not slow and not gpu' --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -m 'not slow and not gpu' --numprocesses 2 --no-loadscope-reorder
 
 check: setup
 	$(PY) -m ruff check .

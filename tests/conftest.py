@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A busy machine is no failure: on one, hypothesis's deadline of 200 ms per example fails tests at random.
 settings.register_profile("patient", deadline=None)
@@ -26,14 +28,23 @@ Holder = subprocess.Popen[str]
 CommandLine = Callable[..., tuple[object, str, str]]
 
 
-GROUPS = {"actors": "ray", "e2e": "ray", "browser": "browser"}
-"""Folders of tests that share a Ray or a browser: one of pytest's processes runs them all."""
+SHARED = {"actors": "ray", "e2e": "ray", "browser": "browser"}
+"""What the tests of a folder share: a Ray or a browser."""
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    if folder in GROUPS:
-        item.add_marker(pytest.mark.xdist_group(GROUPS[folder]))
+class OneProcessForWhatIsShared(LoadScopeScheduling):
+    """Tests that share a Ray or a browser go to one of pytest's processes, any other test to whichever is free.
+
+    xdist's own ``loadgroup`` does it by the tests' ids, which it cannot rename under pytest 9.2: every test was alone
+    then, and two Rays at once starved each other.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return SHARED.get(Path(nodeid).parts[1], nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForWhatIsShared:
+    return OneProcessForWhatIsShared(config, log)
 
 
 @pytest.hookimpl(trylast=True)
