@@ -21,13 +21,11 @@ from effrl.label.easyrl.rounds import labels_of
 from effrl.process.none import RestingProcess
 from effrl.protocols import Labeller, Oracle
 from effrl.report.progress import Progress
+from effrl.run.metrics import EXTRA_ROLLOUTS, EXTRA_TOKENS
 from effrl.saved import Saved
 from effrl.select.build import form_of
 from effrl.stages import Stretch, TrainingStage, is_ready, stretches
 from effrl.types import Step
-
-COSTS = ("prepare/rollouts", "prepare/tokens")
-"""Of labelling a pool."""
 
 
 @dataclass
@@ -88,6 +86,8 @@ class StagedRun:
     """What a resume went back into."""
     _own: tuple[LabelConfig, Labeller] | None = None
     """The stage's own labeller, and what it was made from."""
+    last: int | None = None
+    """Number of the run's last step, once the run is in its last stretch."""
     name: str = field(default="stages", init=False)
 
     def __post_init__(self) -> None:
@@ -130,6 +130,7 @@ class StagedRun:
         feedback.prepared = {**pool.metrics, **_added(feedback.prepared, pool.metrics)} if begins else {}
         stage.begin(config, self.followers.labeller)
         stage.is_empty, self.pool = not pool.size, pool
+        self.last = stage.last if self._next() == len(self._stretches) else None
         self.progress.note(f"stage {stretch.name}: {pool.told}, {stage.last - stage.first + 1} steps")
         self.progress.enters(stretch.name, stage.first, stage.last)
 
@@ -145,14 +146,17 @@ class StagedRun:
 
     def _go_to_next(self, stage: TrainingStage) -> None:
         """The rounds of a pool end with the one that says so."""
-        done = self._stretches[self.at]
-        self.step, self.first, self.at = stage.last, stage.last + 1, self.at + 1
-        if self.pool.ends is None:
-            return
-        skipped = [stretch for stretch in self._stretches[self.at :] if stretch.stage is done.stage]
-        if skipped:
+        done, following = self._stretches[self.at], self._next()
+        if following > self.at + 1:
             self.progress.note(f"stage {done.stage.name} ends after round {done.round}: {self.pool.ends}")
-        self.at += len(skipped)
+        self.step, self.first, self.at = stage.last, stage.last + 1, following
+
+    def _next(self) -> int:
+        """Place of the stretch that follows: a round that ends its stage is followed by none of it."""
+        done, after = self._stretches[self.at], self.at + 1
+        if self.pool.ends is None:
+            return after
+        return after + sum(stretch.stage is done.stage for stretch in self._stretches[after:])
 
     async def resume(self, step: int, state: Mapping[str, Any]) -> None:
         """Go back into the stage in which ``step`` was committed, before the other parts load what they saved in it."""
@@ -166,7 +170,7 @@ class StagedRun:
             self._go_to_next(stage)
 
     async def save(self, into: Path) -> Saved:
-        return Saved({}, {"at": self.at, "first": self.first})
+        return Saved({}, {"at": self.at, "first": self.first, "last": self.last})
 
     async def load(self, path: Path, state: Mapping[str, Any]) -> None:
         """Nothing is left to load: :meth:`resume` was there before the other parts."""
@@ -174,4 +178,5 @@ class StagedRun:
 
 def _added(untold: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, float]:
     """Costs, with those of rounds before that selected nothing, and so had no step to be told with."""
-    return {name: untold[name] + metrics.get(name, 0) for name in COSTS if name in untold}
+    costs = (*EXTRA_ROLLOUTS, *EXTRA_TOKENS)
+    return {name: untold[name] + metrics.get(name, 0) for name in costs if name in untold}

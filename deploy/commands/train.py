@@ -140,12 +140,13 @@ def _summary(config: Config, directory: RunDirectory, seconds: float, finished: 
     step = rows[-1]["step"]
     accuracies = [row["eval/accuracy"] for row in rows if row.get("eval/accuracy") is not None]
     learned = f"avg@{config.eval.per_prompt} {accuracies[0]:.2f} → {accuracies[-1]:.2f}" if len(accuracies) > 1 else ""
-    totals = {key: sum(row.get(key, 0) for row in rows) for key in ("rollout/count", "rollout/tokens")}
+    looked = metrics.total(rows, metrics.EXTRA_ROLLOUTS)
     facts = (
         learned,
-        f"{totals['rollout/count']:,} rollouts",
+        f"{metrics.total(rows, ['rollout/count']):,} rollouts",
+        f"{looked:,} more to choose or label prompts" if looked else "",
         f"{rows[-1].get('label/bought_total', 0):,} labels",
-        f"{totals['rollout/tokens'] / 1e6:.1f}M tokens",
+        f"{metrics.total(rows, metrics.TOKENS) / 1e6:.1f}M tokens",
         _proof([row["sync/verified"] for row in rows if "sync/verified" in row]),
     )
     of = "" if config.stages else f" of {config.run.steps}"

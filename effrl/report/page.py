@@ -20,7 +20,7 @@ from effrl.report.show import GroupRecord, printable, read_groups
 from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.groups import settled_steps
-from effrl.run.metrics import PHASES
+from effrl.run.metrics import EXTRA_ROLLOUTS, PHASES, TOKENS, total
 from effrl.select.advice import no_gain
 
 _NONE = "—"
@@ -195,18 +195,24 @@ def _stages(run: Run) -> str:
 def _facts(run: Run) -> dict[str, str]:
     labels = known(run.rows, "label/bought_total")
     rolled, trained = sum(known(run.rows, "groups/rolled")), sum(known(run.rows, "groups/trained"))
+    looked = (
+        {"Rollouts to choose or label": _shown_total(run, EXTRA_ROLLOUTS)} if total(run.rows, EXTRA_ROLLOUTS) else {}
+    )
     return {
-        "Rollouts": _total(run, "rollout/count"),
-        "Tokens": _total(run, "rollout/tokens"),
+        "Rollouts": _shown_total(run, ("rollout/count",)),
+        **looked,
+        "Tokens": _shown_total(run, TOKENS),
         "Labels bought": f"{labels[-1]:,.0f}" if labels else _NONE,
         "Groups not trained": f"{1 - trained / rolled:.0%}" if rolled else _NONE,
         "Duration": _duration(run),
     }
 
 
-def _total(run: Run, metric: str) -> str:
-    values = known(run.rows, metric)
-    return (compact(sum(values)) if sum(values) >= 1e5 else f"{sum(values):,.0f}") if values else _NONE
+def _shown_total(run: Run, names: Sequence[str]) -> str:
+    if not any(known(run.rows, name) for name in names):
+        return _NONE
+    found = total(run.rows, names)
+    return compact(found) if found >= 1e5 else f"{found:,}"
 
 
 def _duration(run: Run) -> str:

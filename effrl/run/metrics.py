@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,13 @@ Phase = Literal[
     "monitor",
 ]
 PHASES: tuple[Phase, ...] = get_args(Phase)
+
+EXTRA_ROLLOUTS = ("scout/rollouts", "prepare/rollouts", "prepare/easy_rollouts")
+"""Rollouts beside those of the steps: they measured prompts, or labelled a pool."""
+EXTRA_TOKENS = ("scout/tokens", "prepare/tokens", "prepare/easy_tokens")
+"""Tokens generated in them."""
+ROLLOUTS = ("rollout/count", *EXTRA_ROLLOUTS)
+TOKENS = ("rollout/tokens", *EXTRA_TOKENS)
 
 _logger = logging.getLogger(__name__)
 
@@ -119,6 +126,11 @@ def _rewrite(path: Path, lines: Sequence[bytes]) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def total(rows: Iterable[MetricsRow], names: Sequence[str]) -> int:
+    """The sum of some metrics over rows; a row that lacks one adds nothing."""
+    return sum(int(row.get(name) or 0) for row in rows for name in names)
 
 
 def plain(row: MetricsRow) -> dict[str, Any]:

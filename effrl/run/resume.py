@@ -55,6 +55,13 @@ def check_changes(directory: RunDirectory, before: Config, after: Config) -> Non
     )
 
 
+def _last(config: Config, manifest: Checkpoint) -> int:
+    """Number of the last step: stages may be done before ``run.steps`` is."""
+    steps, stages = config.run.steps, manifest.parts.get("stages")
+    ends = None if stages is None else stages.state["last"]
+    return steps if ends is None else min(steps, ends)
+
+
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"
@@ -69,7 +76,7 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
     """
     found = Checkpoints(directory.checkpoints, config.run.keep).latest()
     path, manifest = (found[0].absolute(), found[1]) if found else (None, Checkpoint(0, {}))
-    if manifest.step >= config.run.steps:
+    if manifest.step >= _last(config, manifest):
         on = f"effrl resume {directory.path} run.steps={2 * manifest.step}"
         if config.stages:
             model = directory.checkpoints / f"step_{manifest.step}" / MODEL

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from effrl.config.section import Section
 from effrl.errors import RunError, UserError
-from effrl.run.metrics import MetricsRow
+from effrl.run.metrics import ROLLOUTS, TOKENS, MetricsRow, total
 from tests.bench.grid import Cell, Study
 
 SERIES = ("reward/outcome_mean", "select/effective_ratio", "time/overhead_ratio")
@@ -23,10 +23,6 @@ SERIES_OF = ("label/", "monitor/")
 
 Grid = Mapping[str, Mapping[str, "Sequence[Result]"]]
 """Family to arm to the finished runs, by seed; an arm without one is an empty list."""
-
-
-ROLLOUTS = ("rollout/count", "scout/rollouts", "prepare/rollouts", "prepare/easy_rollouts")
-TOKENS = ("rollout/tokens", "scout/tokens", "prepare/tokens", "prepare/easy_tokens")
 
 
 class Costs(Section):
@@ -53,8 +49,8 @@ class Costs(Section):
         """The costs once the step of ``row`` is done, too."""
         return Costs(
             labels=int(max(self.labels, _number(row, "label/bought_total"))),
-            rollouts=self.rollouts + int(sum(_number(row, name) for name in ROLLOUTS)),
-            tokens=self.tokens + int(sum(_number(row, name) for name in TOKENS)),
+            rollouts=self.rollouts + total([row], ROLLOUTS),
+            tokens=self.tokens + total([row], TOKENS),
             scoring_tokens=self.scoring_tokens + int(_number(row, "scout/forward_tokens")),
             learner_tokens=self.learner_tokens + int(_number(row, "learn/tokens")),
             # The base's evaluation has no step of its own: its seconds are in both numbers of step 1.

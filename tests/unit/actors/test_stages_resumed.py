@@ -12,6 +12,7 @@ import pytest
 from actors import role
 from actors.driver import pools
 from effrl.config.schema import Config
+from effrl.errors import UserError
 from effrl.label.easyrl import pool_work
 from effrl.label.easyrl.store import read_labelled
 from effrl.run import metrics
@@ -196,6 +197,14 @@ async def test_a_round_that_selects_nothing_is_the_last_and_the_run_goes_on(tmp_
 
 def _dumped(made: Config) -> list[Row]:
     return [stage.model_dump(mode="json") for stage in made.stages]
+
+
+async def test_a_run_whose_stages_are_done_is_not_begun_again(tmp_path: Path) -> None:
+    made = config(write_data(tmp_path / "data.jsonl"))
+    run, _ = await finished(tmp_path / "run", made)
+    last = metrics.read(run.metrics)[-1]["step"]
+    with pytest.raises(UserError, match=f"is finished at step {last}: to go on, start a new run from its model"):
+        resume_point(run, made, tmp_path)
 
 
 async def test_a_reflection_that_does_not_fit_is_deferred(tmp_path: Path) -> None:

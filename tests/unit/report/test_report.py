@@ -79,6 +79,15 @@ def test_one_run(tmp_path: Path) -> None:
     assert "per_prompt: 8" in page.text
 
 
+def test_what_was_rolled_out_to_choose_and_to_label_is_counted_by_itself(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "quickstart", 12)
+    assert "Rollouts to choose or label" not in report(tmp_path, run).text
+    edit(run, **{"scout/rollouts": 10, "scout/tokens": 100, "prepare/rollouts": 1, "prepare/tokens": 2_000_000})
+    page = report(tmp_path, run)
+    assert "Rollouts 3,072" in page.text and "Rollouts to choose or label 143" in page.text  # 13 rows, the base's too
+    assert "Tokens 26" in page.text
+
+
 def test_plots_take_their_colours_from_the_page(tmp_path: Path) -> None:
     run = write_run(tmp_path / "quickstart", 12)
     write_report([run], tmp_path / "report.html")
