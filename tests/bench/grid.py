@@ -106,8 +106,8 @@ class Study(Section):
 
     curve: Curve | None = None
     """Drawn per family, where arms lie on one."""
-    savings: bool = False
-    """Whether the report tells what each arm needs for most of the baseline's gain."""
+    savings: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The report tells what each arm needs for this share of the baseline's gain."""
 
     @model_validator(mode="after")
     def _baseline_is_an_arm(self) -> Self:

@@ -11,7 +11,9 @@ from tests.bench.runner import Planned
 from tests.bench.statistics import RESAMPLES, resolvable
 from tests.bench.tables import family_table, overall_table, savings_table, step_table
 
-SAVINGS = "What each arm needs for 90 % of what `{baseline}` gains, as a share of what that one needs, seed by seed:"
+SAVINGS = (
+    "What each arm needs for {share:.0%} of what `{baseline}` gains, as a share of what that one needs, seed by seed:"
+)
 _FEW = {2: "Two", 3: "Three", 4: "Four"}
 
 
@@ -45,8 +47,9 @@ def write_report(study: Study, planned: Sequence[Planned], study_file: str, dire
         for step in study.also_after:
             parts += [f"After {step} steps:", step_table(study, arms, step)]
         parts += ["After the last step:"] * bool(study.also_after) + [family_table(study, arms)]
-        if study.savings:
-            parts += [SAVINGS.format(baseline=study.baseline), savings_table(study, arms)]
+        if study.savings is not None:
+            told = SAVINGS.format(share=study.savings, baseline=study.baseline)
+            parts += [told, savings_table(study, study.savings, arms)]
     parts += ["## All families", overall_table(study, grid), "## How to read this", _reading(study, results)]
     path = directory / "README.md"
     path.write_text("\n\n".join(part for part in parts if part) + "\n")

@@ -1,7 +1,7 @@
 """What an arm needs to get as far as the baseline got, as a share of what the baseline needs for it.
 
-The goal is 90 % of the baseline's gain, seed by seed. Curves are made non-decreasing first, or an evaluation that was
-lucky could be taken back, and are straight between two evaluations.
+The goal is a share of the baseline's gain, seed by seed. Curves are made non-decreasing first, or an evaluation that
+was lucky could be taken back, and are straight between two evaluations.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,6 @@ from tests.bench.grid import Study
 from tests.bench.results import Point, Result
 from tests.bench.statistics import mean
 
-SHARE = 0.9
 ROLLOUT_SHARE = 0.7
 """Of a step's time, where a model of half a billion parameters samples long answers; on the bench it is far less."""
 
@@ -28,6 +27,7 @@ def modelled(point: Point, baseline: Point) -> float:
 
 
 SPENT: dict[str, Spent] = {
+    "labels": lambda point, _: point.costs.labels,
     "rollouts": lambda point, _: point.costs.rollouts,
     "generated tokens": lambda point, _: point.costs.tokens,
     "CPU seconds": lambda point, _: sum(point.costs.cpu_s.values()),
@@ -35,22 +35,23 @@ SPENT: dict[str, Spent] = {
 }
 
 
-def savings_rows(study: Study, arms: Mapping[str, Sequence[Result]]) -> list[list[str]]:
+def savings_rows(study: Study, share: float, arms: Mapping[str, Sequence[Result]]) -> list[list[str]]:
     """A row per arm: what it needs, as shares of the baseline's: mean, 95 % interval, and how many seeds get there."""
     baseline = {result.seed: result for result in arms[study.baseline]}
     return [
-        [arm, *(_told(_shares(study, baseline, arms[arm], spent)) for spent in SPENT.values())] for arm in study.arms
+        [arm, *(_told(_shares(study, share, baseline, arms[arm], spent)) for spent in SPENT.values())]
+        for arm in study.arms
     ]
 
 
 def _shares(
-    study: Study, baseline: Mapping[int, Result], results: Sequence[Result], spent: Spent
+    study: Study, share: float, baseline: Mapping[int, Result], results: Sequence[Result], spent: Spent
 ) -> list[float | None]:
     """Seed by seed; None where a run falls short of the goal."""
     shares = []
     for result in (result for result in results if result.seed in baseline):
         curve = baseline[result.seed].curve
-        goal = goal_of(curve, study.metric)
+        goal = goal_of(curve, study.metric, share)
 
         def cost(point: Point, end: Point = curve[-1]) -> float:
             return spent(point, end)
@@ -73,10 +74,10 @@ def _told(shares: Sequence[float | None]) -> str:
     return text if len(reached) == len(shares) else f"{text}, {len(reached)} of {len(shares)}"
 
 
-def goal_of(curve: Sequence[Point], metric: str) -> float:
-    """The base's value, plus most of the largest gain."""
+def goal_of(curve: Sequence[Point], metric: str, share: float) -> float:
+    """The base's value, plus a share of the largest gain."""
     values = [point.metrics[metric] or 0.0 for point in curve]
-    return values[0] + SHARE * (max(values) - values[0])
+    return values[0] + share * (max(values) - values[0])
 
 
 def needed(curve: Sequence[Point], metric: str, goal: float, spent: Callable[[Point], float]) -> float | None:

@@ -50,9 +50,9 @@ def overall_table(study: Study, grid: Grid) -> str:
     return _markdown(head, [_overall_row(study, arm, grid) for arm in study.arms])
 
 
-def savings_table(study: Study, arms: Mapping[str, Sequence[Result]]) -> str:
+def savings_table(study: Study, share: float, arms: Mapping[str, Sequence[Result]]) -> str:
     """A row per arm: shares of what the baseline needs for most of its gain."""
-    return _markdown(["arm", *SPENT], savings_rows(study, arms))
+    return _markdown(["arm", *SPENT], savings_rows(study, share, arms))
 
 
 def estimate(found: Estimate | None, signed: bool = False) -> str:

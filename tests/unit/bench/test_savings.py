@@ -18,8 +18,8 @@ def rollouts(point: Point) -> float:
 
 
 def test_the_goal_is_most_of_the_largest_gain() -> None:
-    assert goal_of(curve(0.2, 0.7, 0.6), METRIC) == pytest.approx(0.65)
-    assert goal_of(curve(0.2, 0.1), METRIC) == pytest.approx(0.2)
+    assert goal_of(curve(0.2, 0.7, 0.6), METRIC, 0.9) == pytest.approx(0.65)
+    assert goal_of(curve(0.2, 0.1), METRIC, 0.9) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
