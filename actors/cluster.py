@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Self
@@ -56,6 +56,8 @@ COMMON_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+ROLLOUT = "rollout-"
+"""What a rollout worker's name begins with; its place follows."""
 WORKER_PLUGINS = ("loss.kind",)
 """The user's own code that runs on every node; all other runs beside the driver."""
 
@@ -97,6 +99,10 @@ class Cluster:
     """Id of the node of every actor."""
     pids: dict[str, int] = field(default_factory=dict)
     """Process of every actor."""
+    engine: EngineOptions | None = None
+    """What a rollout worker is started with that takes a lost one's place."""
+    starting: dict[str, Any] = field(default_factory=dict)
+    """Handles of such workers, by the name of the lost one."""
 
     @property
     def actors(self) -> dict[str, Any]:
@@ -116,7 +122,7 @@ class Cluster:
         await self._check_nodes(group, {model, initial, judge or initial})
         self._start_control()
         if not self.took_over:
-            self._start_rollout(group, model, context, version)
+            self._start_rollout(group, model, initial, context, version)
         if self.learning:
             self._start_learner(group, model, initial)
             self._start_prm(group, initial, judge or initial)
@@ -147,6 +153,7 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         """Kill every actor that was started."""
         _kill({**self.actors, **self.nodes.actors})
+        _kill(self.starting)
 
     async def usage(self) -> dict[str, Usage | None]:
         """Memory and CPU time of every actor; None where they cannot be had soon. No actor is interrupted."""
@@ -164,8 +171,29 @@ class Cluster:
         _kill({name: actor for name, actor in self.actors.items() if name not in self.rollout})
         places = {name: self.places[name] for name in self.rollout}
         return type(self)(
-            config, run_dir, self.placement, self.rollout, took_over=True, nodes=self.nodes, places=places
+            config,
+            run_dir,
+            self.placement,
+            self.rollout,
+            took_over=True,
+            nodes=self.nodes,
+            places=places,
+            engine=self.engine,
         )
+
+    async def replace(self, name: str, lost: Any) -> Any:
+        """Start a rollout worker in the place of a lost one, which is killed; returns its handle once it is ready.
+
+        It begins with the run's initial model, which stays where it is; its weights are to be loaded.
+        """
+        assert self.engine is not None and self.placement is not None, "it has started"
+        ray.kill(lost)
+        if name in self.starting:
+            ray.kill(self.starting[name])
+        self.starting[name] = self._engine(name, self.placement, self.engine)
+        ready = self.starting[name].ready.remote()
+        self.pids[name] = await answer(ready, self.config.cluster.start_s, "start-up", name)
+        return self.starting[name]
 
     async def _reserve(self) -> PlacementGroup:
         cluster = self.config.cluster
@@ -199,7 +227,7 @@ class Cluster:
         self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label, grades)
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 
-    def _start_rollout(self, group: PlacementGroup, model: Path, context: int, version: int) -> None:
+    def _start_rollout(self, group: PlacementGroup, model: Path, initial: Path, context: int, version: int) -> None:
         config, workers = self.config, self.config.cluster.rollout
         options = EngineOptions(
             model=str(model),
@@ -213,11 +241,15 @@ class Cluster:
             colocated=config.cluster.colocate and self.learning,
             chat_template_kwargs=config.model.chat_template_kwargs,
         )
+        self.engine = replace(options, model=str(initial))
         for index in range(config.cluster.rollout_workers):
-            name = f"rollout-{index}"
-            self.rollout[name] = self._worker(RolloutWorker, name, workers, group, index, ENGINE_ENVIRONMENT).remote(
-                name, self.run_dir, effrl.__version__, options
-            )
+            name = f"{ROLLOUT}{index}"
+            self.rollout[name] = self._engine(name, group, options)
+
+    def _engine(self, name: str, group: PlacementGroup, options: EngineOptions) -> Any:
+        workers, index = self.config.cluster.rollout, int(name.removeprefix(ROLLOUT))
+        worker = self._worker(RolloutWorker, name, workers, group, index, ENGINE_ENVIRONMENT)
+        return worker.remote(name, self.run_dir, effrl.__version__, options)
 
     def _start_learner(self, group: PlacementGroup, model: Path, initial: Path) -> None:
         config, workers = self.config, self.config.cluster.learner

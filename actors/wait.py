@@ -8,7 +8,14 @@ from contextvars import ContextVar
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from effrl.errors import DeadlineError, RunError, UserError
 from effrl.run.timeline import Timeline
@@ -28,12 +35,21 @@ class WorkerError(RunError):
         self.role = role
 
 
+class LostError(WorkerError):
+    """An actor's process or node is gone, and with it what it was to answer: another may do the work."""
+
+
+LOSSES = (RayActorError, ObjectLostError, WorkerCrashedError, NodeDiedError, LocalRayletDiedError)
+"""How Ray says so: of the process, of an answer that was on its node, of the node."""
+
+
 async def answer(ref: ray.ObjectRef, seconds: float, what: str, role: str) -> Any:
     """The value of ``ref``.
 
     Raises:
         DeadlineError: it did not come within ``seconds``.
-        WorkerError: the actor raised, or its process is gone.
+        LostError: the actor's process is gone.
+        WorkerError: the actor raised.
         UserError: the actor found a mistake that the user can mend.
     """
     timeline = TIMELINE.get(None)
@@ -44,8 +60,8 @@ async def answer(ref: ray.ObjectRef, seconds: float, what: str, role: str) -> An
         raise DeadlineError(f"waited {seconds:.0f} s in vain for {what} of {role}") from error
     except RayTaskError as error:
         raise _translated(error, what, role) from error
-    except RayActorError as error:
-        raise WorkerError(f"{role} died during {what}: {last_line(error)}", role) from error
+    except LOSSES as error:
+        raise LostError(f"{role} died during {what}: {last_line(error)}", role) from error
 
 
 async def answers(refs: Mapping[str, ray.ObjectRef], seconds: float, what: str) -> list[Any]:

@@ -22,7 +22,7 @@ from effrl.saved import Saved
 from effrl.select.build import selector
 from effrl.types import Observation, Pick, Prompt
 
-Lease = tuple[str, int]
+Drawn = tuple[str, int]
 """Id of a prompt that is being rolled out, and how many rollouts it gets."""
 FOLDER = "data"
 """Of a checkpoint."""
@@ -51,8 +51,8 @@ class DataActor(Role):
         self._notes: list[str] = []
         self.prompts = {prompt.id: prompt for _, part in self.pools for prompt in part}
         self.states: dict[str, PromptState] = {}
-        self.leased: dict[int, list[Lease]] = {}
-        self.returned: list[Lease] = []
+        self.leased: dict[int, list[Drawn]] = {}
+        self.returned: list[Drawn] = []
         self.enter(config, None)
 
     def enter(self, config: Config, ids: frozenset[str] | None) -> None:

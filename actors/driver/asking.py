@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from actors.driver.certainty import of_sample
+from actors.driver.sampler import Sampler
 from actors.driver.scout import groups_of, vote_share
 from actors.oracle.service import MonitorService
 from actors.reward.service import RewardService
-from actors.rollout.sampling import Sampler, SampleRequest
-from actors.wait import answer
+from actors.rollout.sampling import SampleRequest
 from effrl.chunks import chunks
 from effrl.config.schema import Config
 from effrl.config.select import TargetForm
@@ -38,8 +38,6 @@ class PolicyAsks:
     rewards: RewardService
     oracle: Oracle
     monitor: MonitorService
-    worker: Any
-    """A rollout worker, which renders prompts as all of them do."""
     config: Config
     context: int
     """Longest prompt plus completion, in tokens."""
@@ -64,8 +62,8 @@ class PolicyAsks:
             return await self.rewards.answers(groups)
 
     async def fits(self, prompts: Sequence[Prompt], max_tokens: int | None) -> list[bool]:
-        wait_s, room = self.config.cluster.wait_s, self.context - (max_tokens or self.config.rollout.max_tokens)
-        rendered = await answer(self.worker.render.remote(prompts), wait_s, "rendering prompts", "rollout")
+        room = self.context - (max_tokens or self.config.rollout.max_tokens)
+        rendered = await self.sampler.any("render", prompts, what="rendering prompts")
         return [len(ids) <= room for ids in rendered]
 
     async def judge(self, answered: Sequence[tuple[Prompt, str]]) -> list[bool | None]:

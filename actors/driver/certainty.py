@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.wait import answer
+from actors.driver.sampler import Sampler
 from effrl.chunks import chunks
 from effrl.config.select import Normalise, TargetForm
 from effrl.config.template import Form
@@ -59,19 +59,17 @@ class CertaintyService:
     """Scores on the learner's ranks, whose weights are the policy of the moment; an engine's tokenizer serves."""
 
     learner: Learner
-    rollout_worker: Any
-    """Any one, for its tokenizer."""
+    sampler: Sampler
+    """Of its workers, any one tokenises."""
     context: int
     """Longest sequence, in tokens."""
-    wait_s: float
 
     async def __call__(self, aims: Sequence[Aim], form: TargetForm) -> tuple[int, list[Certainty]]:
         """The version that scored, and one certainty per aim, in order; what is longer than the context is left out."""
         texts: list[Continuation] = []
         for part in chunks(aims, CHUNK):
             asked = [(aim.prompt, aim.target) for aim in part]
-            tokenised = self.rollout_worker.target_ids.remote(asked, form.prefix)
-            texts += await answer(tokenised, self.wait_s, "tokenised targets", "rollout")
+            texts += await self.sampler.any("target_ids", asked, form.prefix, what="tokenised targets")
         fitting = [(aim, text) for aim, text in zip(aims, texts, strict=True) if len(text.ids) <= self.context]
         version, logprobs = await self.learner.logprobs([text for _, text in fitting])
         return version, [
@@ -86,8 +84,7 @@ class CertaintyService:
         """
         texts: list[Continuation] = []
         for part in chunks(prompts, CHUNK):
-            tokenised = self.rollout_worker.user_text_ids.remote(part, form)
-            texts += await answer(tokenised, self.wait_s, "tokenised prompts", "rollout")
+            texts += await self.sampler.any("user_text_ids", part, form, what="tokenised prompts")
         told = [
             pair for pair in zip(prompts, texts, strict=True) if pair[1].tokens and len(pair[1].ids) <= self.context
         ]

@@ -11,7 +11,7 @@ disagrees are parts published, down to the kinds that it does not serve.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.driver.weights import WeightSync
+from actors.driver.weights import Proof, WeightSync
 from effrl.errors import WeightsNotServedError
 from effrl.learn.canary import Reading, over_prompts, read
 from effrl.types import Float32, Int32
@@ -85,6 +85,7 @@ class Drill:
                 await self._prove([kind])
         await self.sync.hand_out(self.version)
         await self.sync.compare(self.canary, self.base, self.base, f"version {self.version} after the drill")
+        self.sync.proof = Proof(self.canary, self.base, self.base)
         return len(kinds), [kind for kind in kinds if kind not in self.proven]
 
     async def _prove(self, kinds: Sequence[str]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from actors.cluster import Cluster
 from actors.driver.judging import judged
+from actors.driver.sampler import Sampler
 from actors.reward.service import RewardService
-from actors.rollout.sampling import Sampler, SampleRequest
+from actors.rollout.sampling import SampleRequest
 from actors.wait import answer
 from effrl.config.schema import Config
 from effrl.data.reader import read

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
+from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
 from actors.driver.screen import Screen
-from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from actors.rollout.sampling import Sampled, SampleRequest
 from actors.wait import answer
 from effrl.config.schema import Config
 from effrl.run.metrics import Stopwatch

@@ -16,7 +16,9 @@ from actors.driver.feedback import FeedbackService
 from actors.driver.journal import RunJournal
 from actors.driver.labelling import TimedLabeller
 from actors.driver.pools import StagePools
+from actors.driver.replacements import Replacements
 from actors.driver.rollouts import RolloutService
+from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
 from actors.driver.stages import Followers, StagedRun
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
@@ -29,7 +31,6 @@ from actors.prm.service import PrmService
 from actors.prm.turns import PrmInTurns
 from actors.ranks.group import RankGroup
 from actors.reward.service import RewardService
-from actors.rollout.sampling import Sampler
 from actors.wait import TIMELINE, answer
 from effrl.config.schema import Config
 from effrl.data.reader import pools as data_pools
@@ -129,11 +130,18 @@ class Driver:
         carry = IpcTransport if config.cluster.colocate else ShmTransport
         tolerated = tolerance(config.model.dtype, config.run.sync_tolerance)
         self.sync = WeightSync(carry(self.group, cluster.rollout, wait_s), tolerated)
-        sampler = Sampler(cluster.rollout, wait_s)
+        sampler = Sampler(
+            cluster.rollout,
+            wait_s,
+            None if config.cluster.colocate else Replacements(cluster, self.sync),
+            config.cluster.rollout.min,
+            self.start.version,
+            self.progress.note,
+        )
         oracle = OracleService(cluster.oracle, wait_s)
         reads_clusters, longest = config.label.reads_clusters, config.rollout.max_tokens
         rewards = RewardService(cluster.reward, clock, wait_s, config.reward, longest, reads_clusters)
-        certainty = CertaintyService(learner, cluster.rollout["rollout-0"], self.preflight.context, wait_s)
+        certainty = CertaintyService(learner, sampler, self.preflight.context)
         form = form_of(config, self.preflight.train)
         records = ScoreRecords(self.directory.scores, self.preflight.model.path)
         scout = Scout(cluster.data, sampler, rewards, oracle, config, form, clock, certainty, records)
@@ -145,9 +153,7 @@ class Driver:
         self.parked, process = self._parking(oracle), RestingProcess(self._process(learner))
         feedback = FeedbackService(cluster.data, monitor, config.replay is not None, clock, wait_s)
         parts: tuple[Part, ...] = (own, DataPart(cluster.data, wait_s), self.labeller, self.parked, process)
-        asks = PolicyAsks(
-            sampler, rewards, oracle, monitor, cluster.rollout["rollout-0"], config, self.preflight.context, clock
-        )
+        asks = PolicyAsks(sampler, rewards, oracle, monitor, config, self.preflight.context, clock)
         told = (cluster.data, cluster.oracle, own, self.rollouts, scout, rewards, feedback, process, self.labeller)
         followers = Followers(*told, self.preflight.train, wait_s)
         self.stages = self._stages(followers, oracle, monitor, asks)
@@ -161,7 +167,7 @@ class Driver:
             replay=ReplayService(cluster.data, oracle, rewards, wait_s),
             process=process,
             learner=learner,
-            weights=WeightService(self.sync, clock),
+            weights=WeightService(self.sync, sampler, clock),
             feedback=feedback,
             evaluate=Evaluation(held_out(config), sampler, rewards, cluster.oracle, config, clock),
             journal=self.journal,
@@ -220,8 +226,7 @@ class Driver:
 
     async def _drill(self, sync: WeightSync) -> None:
         """Prove the path of the weights before the first rollout; what nothing could prove is said."""
-        rendered = self.cluster.rollout["rollout-0"].render.remote(self._drill_prompts())
-        prompts = await answer(rendered, self._wait_s, "rendering prompts", "rollout-0")
+        prompts = await self.rollouts.sampler.any("render", self._drill_prompts(), what="rendering prompts")
         began = time.monotonic()
         kinds, unproven = await Drill(sync, self.start.version, prompts).run()
         doubt = f", except {', '.join(unproven)}: nothing moves with them" if unproven else ""

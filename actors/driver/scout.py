@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.driver.certainty import CHUNK, Aim, Certainty, CertaintyService, nothing_scored, of_sample
+from actors.driver.sampler import Sampler
 from actors.reward.service import RewardService
-from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from actors.rollout.sampling import Sampled, SampleRequest
 from actors.wait import answer
 from effrl.chunks import chunks
 from effrl.config.schema import Config

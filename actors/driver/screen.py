@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout, groups_of
-from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from actors.rollout.sampling import Sampled, SampleRequest
 from effrl.types import Step
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import ray
 
 from actors.learner.group import LearnerGroup
 from actors.snapshot import Manifest
 from actors.wait import answer, answers
 from effrl.batch import Batch
+from effrl.errors import RunError
 from effrl.protocols import Learner
 from effrl.types import Continuation, Float32, ReadGroup, Receipt, Step, Update, View, Want
 
@@ -24,19 +27,35 @@ class Transport(Protocol):
         """One receipt per worker, and what each of them should have taken; engines can sample afterwards."""
         ...
 
+    async def repeat(self, worker: Any, name: str) -> tuple[Receipt, int, Manifest]:
+        """Give one more worker what was delivered last; its receipt, the version, and what it should have taken."""
+        ...
+
 
 @dataclass
 class ShmTransport:
-    """Rank 0 packs a version; Ray's object store carries one copy to each node, where every engine reads it."""
+    """Rank 0 packs a version; Ray's object store carries one copy to each node, where every engine reads it.
+
+    The copy stays until the next one: whoever takes the place of a lost worker gets it without the learner, which may
+    have moved on.
+    """
 
     learner: LearnerGroup
     workers: Mapping[str, Any]
     wait_s: float
+    _last: tuple[ray.ObjectRef, Manifest, int] | None = field(default=None, init=False)
 
     async def deliver(self, version: int) -> tuple[list[Receipt], Manifest]:
         data, manifest = await self.learner.snapshot()
+        self._last = data, manifest, version
         refs = {name: worker.load.remote(data, manifest, version) for name, worker in self.workers.items()}
         return await answers(refs, self.wait_s, f"the receipt of version {version}"), manifest
+
+    async def repeat(self, worker: Any, name: str) -> tuple[Receipt, int, Manifest]:
+        assert self._last is not None, "a version was delivered"
+        data, manifest, version = self._last
+        loading = worker.load.remote(data, manifest, version)
+        return await answer(loading, self.wait_s, f"the receipt of version {version}", name), version, manifest
 
 
 @dataclass
@@ -64,6 +83,9 @@ class IpcTransport:
             await self.learner.all("release_ipc")
         await wake(self.workers, "kv_cache", self.wait_s)
         return receipts, manifest
+
+    async def repeat(self, worker: Any, name: str) -> tuple[Receipt, int, Manifest]:
+        raise RunError(f"{name} shares its GPU with a learner rank: it is not replaced alone")
 
 
 async def wake(workers: Mapping[str, Any], part: str, wait_s: float) -> None:

@@ -1,10 +1,9 @@
 """What the driver and a rollout worker say to each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.wait import answers
 from effrl.config.template import ChatArgument
 from effrl.types import (
     Int32,
@@ -69,18 +68,3 @@ class Sampled:
 
     prompt_ids: Int32
     rollouts: tuple[Rollout, ...]
-
-
-@dataclass
-class Sampler:
-    """Shares requests over the rollout workers, and gathers the results in the order of the requests."""
-
-    workers: Mapping[str, Any]
-    wait_s: float
-
-    async def __call__(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
-        names = list(self.workers)
-        shares = {name: list(requests[index :: len(names)]) for index, name in enumerate(names)}
-        refs = {name: self.workers[name].sample.remote(share) for name, share in shares.items() if share}
-        results = dict(zip(refs, await answers(refs, self.wait_s, "rollouts"), strict=True))
-        return [results[names[index % len(names)]][index // len(names)] for index in range(len(requests))]

@@ -1,8 +1,8 @@
 """The ``cluster`` section of a config: how many workers of each kind there are, and what each of them gets."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from effrl.config.section import PositiveFloat, PositiveInt, Section
 
@@ -16,8 +16,14 @@ class WorkersConfig(Section):
     """CPU share that each worker reserves; stages alternate, so workers may use the same cores."""
 
 
+class RolloutWorkersConfig(WorkersConfig):
+    min: PositiveInt = 1
+    """Rollout workers that a run needs to go on, on all nodes: one that is lost is replaced, and where it does not come
+    back the others do its work."""
+
+
 class ClusterConfig(Section):
-    rollout: WorkersConfig = WorkersConfig()
+    rollout: RolloutWorkersConfig = RolloutWorkersConfig()
     """vLLM engines."""
     learner: WorkersConfig = WorkersConfig()
     """DeepSpeed ranks."""
@@ -32,6 +38,15 @@ class ClusterConfig(Section):
     """Deadline for a worker to come up, in seconds."""
     wait_s: PositiveFloat = 1800.0
     """Deadline for any answer of a worker, in seconds."""
+
+    @model_validator(mode="after")
+    def _has_enough(self) -> Self:
+        if self.rollout.min > self.rollout_workers:
+            raise ValueError(
+                f"rollout.min is {self.rollout.min}, and there are {self.rollout_workers} rollout worker(s): lower it,"
+                " or raise rollout.per_node or nodes"
+            )
+        return self
 
     @property
     def rollout_workers(self) -> int:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from by_hand import WAIT_S, ready, start_workers, stop
 
-from actors.rollout.sampling import Sampler, SampleRequest
+from actors.driver.sampler import Sampler
+from actors.rollout.sampling import SampleRequest
 from effrl.models import TINY
 from effrl.types import Prompt, Rollout
 

@@ -10,10 +10,11 @@ from by_hand import CONTEXT, WAIT_S, Kept
 from planted import SKIPPED
 
 from actors.driver.drill import Drill
+from actors.driver.sampler import Sampler
 from actors.driver.transports import ShmTransport
 from actors.driver.weights import WeightSync
 from actors.learner.group import LearnerGroup
-from actors.rollout.sampling import Sampler, SampleRequest
+from actors.rollout.sampling import SampleRequest
 from actors.wait import WorkerError, answer, answers
 from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.config.loss import ClippedLoss

@@ -23,8 +23,9 @@ import numpy as np
 import typer
 
 from actors.cluster import Cluster, ray_session
+from actors.driver.sampler import Sampler
 from actors.reward.service import RewardService
-from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from actors.rollout.sampling import Sampled, SampleRequest
 from actors.wait import answer
 from effrl.config import load
 from effrl.config.schema import Config

@@ -18,6 +18,7 @@ FLOORS = (
         "effrl.acceptable",
         "effrl.chunks",
         "effrl.errors",
+        "effrl.fleet",
         "effrl.saved",
         "effrl.seeds",
         "effrl.tasks",

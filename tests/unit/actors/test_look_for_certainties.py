@@ -14,6 +14,7 @@ from reads import ids_of, replies, step_of
 from test_scout import Oracle, Rewards, Sampling
 
 from actors.driver.certainty import CertaintyService
+from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
@@ -127,7 +128,7 @@ class Run:
             self.config,
             form_of(self.config, Survey(6, 6, 9, "p")),
             Stopwatch(),
-            CertaintyService(learner, self.tokeniser, context, 5.0),
+            CertaintyService(learner, Sampler({"rollout-0": self.tokeniser}, 5.0), context),
             ScoreRecords(self.path, TINY),
         )
 

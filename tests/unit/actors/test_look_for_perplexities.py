@@ -13,6 +13,7 @@ from fake_actor import Method
 from reads import step_of
 from test_look_for_certainties import POOL, TABLE, LabelOracle, Run, Tokeniser
 
+from actors.driver.sampler import Sampler
 from effrl.config.template import Form
 from effrl.errors import RunError
 from effrl.select.perplexity import PerplexitySelector
@@ -49,7 +50,8 @@ def look(path: Path, ranks: int = 2, context: int = 100) -> Run:
     run = Run(path, LabelOracle(), ranks, context, select={"kind": "perplexity"}, data=DATA)
     run.data.selector = Looking(POOL, 1, 6, 3)  # type: ignore[assignment]
     run.data.request = Method(run.data.selector.request)
-    run.scout.certainty.rollout_worker = run.tokeniser = TextTokeniser()
+    run.tokeniser = TextTokeniser()
+    run.scout.certainty.sampler = Sampler({"rollout-0": run.tokeniser}, 5.0)
     assert run.request() == {}
     return run
 

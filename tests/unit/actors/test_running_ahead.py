@@ -13,8 +13,9 @@ import effrl
 from actors import role
 from actors.data.actor import DataActor
 from actors.driver.rollouts import RolloutService
+from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
-from actors.rollout.sampling import Sampled, Sampler, SampleRequest
+from actors.rollout.sampling import Sampled, SampleRequest
 from effrl.config.schema import Config
 from effrl.run.metrics import Stopwatch
 from effrl.types import Group, Observation, Pick, Prompt, Rollout
