@@ -157,10 +157,33 @@ class Cluster:
 
     async def usage(self) -> dict[str, Usage | None]:
         """Memory and CPU time of every actor; None where they cannot be had soon. No actor is interrupted."""
+        return await self.nodes.usage(self._processes())
+
+    async def stopped(self) -> set[str]:
+        """Actors whose process is stopped."""
+        return await self.nodes.stopped(self._processes())
+
+    async def end(self, name: str) -> None:
+        """Kill the process of an actor: one that is stopped does not hear Ray."""
+        await self.nodes.end(self.places[name], self.pids[name])
+
+    def _processes(self) -> dict[str, dict[str, int]]:
+        """Process ids by name, by node."""
         processes: dict[str, dict[str, int]] = {}
         for name, pid in self.pids.items():
             processes.setdefault(self.places[name], {})[name] = pid
-        return await self.nodes.usage(processes)
+        return processes
+
+    def begin_again(self, without: str) -> None:
+        """Kill everything, to be started once more; rollout workers stay, unless ``without`` is one of them."""
+        stay = {} if without in self.rollout or self.config.cluster.colocate else dict(self.rollout)
+        _kill({name: actor for name, actor in {**self.actors, **self.starting}.items() if name not in stay})
+        self.took_over = bool(stay) and len(stay) == self.config.cluster.rollout_workers
+        if not self.took_over:
+            _kill(stay)
+        self.rollout = stay if self.took_over else {}
+        self.learner, self.prm, self.starting = {}, {}, {}
+        self.data = self.oracle = self.reward = None
 
     def successor(self, config: Config, run_dir: Path) -> "Cluster":
         """The cluster of a next run, which takes over the engines; everything else is killed, and starts anew.

@@ -109,6 +109,14 @@ def usage(pids: Iterable[int]) -> dict[int, Usage | None]:
     return {pid: total(pid) if pid in found else None for pid in pids}
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is there and was stopped (SIGSTOP)."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
 RAY_PROCESSES = ("raylet", "gcs_server")
 
 

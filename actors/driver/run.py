@@ -13,6 +13,7 @@ from actors.driver.certainty import CertaintyService
 from actors.driver.drill import Drill
 from actors.driver.evaluation import Evaluation, held_out
 from actors.driver.feedback import FeedbackService
+from actors.driver.heartbeat import Heartbeat
 from actors.driver.journal import RunJournal
 from actors.driver.labelling import TimedLabeller
 from actors.driver.pools import StagePools
@@ -88,6 +89,7 @@ class Driver:
         """
         attempt = asyncio.current_task()
         assert attempt is not None, "runs as a task"
+        beat = asyncio.create_task(Heartbeat(self.cluster.stopped, self.cluster.end, self.progress.note).watch())
         TIMELINE.set(self.timeline)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
@@ -116,6 +118,7 @@ class Driver:
             if not self.stopping:
                 await self.parked.close()
         finally:
+            beat.cancel()
             self.journal.given_up(await self.rollouts.cancel())
             self.timeline.flush()
             await asyncio.to_thread(self.journal.metrics.close)  # a sink may wait for its server; the loop must not

@@ -1,14 +1,16 @@
 """The actor of a node: it finds out at the start whether a run can work there, and is never busy afterwards."""
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from actors.machine import Usage, usable_cores, usage
+from actors.machine import Usage, is_stopped, usable_cores, usage
 from effrl import plugins
 from effrl.errors import UserError
 
@@ -69,6 +71,15 @@ class NodeActor:
         """What processes of this node use, by name, children included."""
         found = usage(pids.values())
         return {name: found[pid] for name, pid in pids.items()}
+
+    def stopped(self, pids: Mapping[str, int]) -> list[str]:
+        """Names of processes that somebody has stopped, and that so do nothing."""
+        return [name for name, pid in pids.items() if is_stopped(pid)]
+
+    def end(self, pid: int) -> None:
+        """Kill a process, if it is still there."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def _sees(self, token: Path) -> bool:
         deadline = time.monotonic() + VISIBLE_S

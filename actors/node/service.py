@@ -1,7 +1,8 @@
 """All nodes of a run: whether it can work there, how many cores they have, and what its processes use."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,23 @@ class Nodes:
         """
         readings = await asyncio.gather(*(self._usage_of(node, pids) for node, pids in processes.items()))
         return {name: found for reading in readings for name, found in reading.items()}
+
+    async def stopped(self, processes: Mapping[str, Mapping[str, int]]) -> set[str]:
+        """Names of processes that are stopped; of a node that does not answer soon, nothing is known."""
+        found = await asyncio.gather(*(self._stopped_of(node, pids) for node, pids in processes.items()))
+        return {name for names in found for name in names}
+
+    async def end(self, node: str, pid: int) -> None:
+        """Kill a process. If its node is lost, Ray says so of all that was on it."""
+        with suppress(RunError):
+            await answer(self.actors[node].end.remote(pid), USAGE_S, "ending a process", f"node {node}")
+
+    async def _stopped_of(self, node: str, pids: Mapping[str, int]) -> Sequence[str]:
+        try:
+            found: list[str] = await answer(self.actors[node].stopped.remote(pids), USAGE_S, "who is stopped", node)
+        except RunError:  # as with usage
+            return ()
+        return found
 
     async def _usage_of(self, node: str, pids: Mapping[str, int]) -> Mapping[str, Usage | None]:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -82,7 +83,7 @@ def resume(path: Path, overrides: Sequence[str], console: Console, profile: bool
 def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: StartPoint, console: Console) -> None:
     """Run the driver; whatever happens, the terminal says how it ended and where the results are."""
     from actors.cluster import Cluster, ray_session
-    from actors.driver.run import Driver
+    from actors.driver.attempts import attempts
 
     began = time.monotonic()
     finished = False
@@ -90,7 +91,8 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
         progress.resume(metrics.read(directory.metrics))
         try:
             with ray_session(), Cluster(config, directory.path.resolve()) as cluster:
-                finished = asyncio.run(Driver(config, directory, found, start, progress, cluster).run())
+                keep = partial(log, directory)
+                finished = attempts(config, directory, found, start, progress, cluster, keep)
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
         except UserError:

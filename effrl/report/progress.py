@@ -68,7 +68,8 @@ class Progress:
         self.close()
 
     def resume(self, rows: Iterable[MetricsRow]) -> None:
-        """Count what an earlier attempt did, so that base, labels, waste and arrow go on from there."""
+        """Count what earlier attempts did, and no more, so that base, labels, waste and arrow go on from there."""
+        self._tally = _Tally()
         for row in rows:
             self._tally.add(row)
             self._step = self._done = row["step"]
