@@ -13,7 +13,6 @@ from actors.driver.certainty import CertaintyService
 from actors.driver.drill import Drill
 from actors.driver.evaluation import Evaluation, held_out
 from actors.driver.feedback import FeedbackService
-from actors.driver.heartbeat import Heartbeat
 from actors.driver.journal import RunJournal
 from actors.driver.labelling import TimedLabeller
 from actors.driver.pools import StagePools
@@ -24,6 +23,7 @@ from actors.driver.scout import Scout
 from actors.driver.stages import Followers, StagedRun
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
 from actors.driver.usage import UsageWatch
+from actors.driver.watchdog import Watchdog
 from actors.driver.weights import WeightService, WeightSync
 from actors.learner.group import LearnerGroup
 from actors.learner.service import LearnerService
@@ -89,7 +89,7 @@ class Driver:
         """
         attempt = asyncio.current_task()
         assert attempt is not None, "runs as a task"
-        beat = asyncio.create_task(Heartbeat(self.cluster.stopped, self.cluster.end, self.progress.note).watch())
+        beat = asyncio.create_task(Watchdog(self.cluster.stopped, self.cluster.end, self.progress.note).watch())
         TIMELINE.set(self.timeline)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.driver.heartbeat import Heartbeat
+from actors.driver.watchdog import Watchdog
 from actors.node.actor import NodeActor
 
 
@@ -33,7 +33,7 @@ async def watched(looks: list[set[str]]) -> list[str]:
     async def end(role: str) -> None:
         ended.append(role)
 
-    watching = asyncio.create_task(Heartbeat(stopped, end, lambda line: None, 0.001).watch())
+    watching = asyncio.create_task(Watchdog(stopped, end, lambda line: None, 0.001).watch())
     await over.wait()
     watching.cancel()
     return ended

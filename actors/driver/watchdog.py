@@ -9,7 +9,7 @@ PAUSE_S = 5.0
 
 
 @dataclass
-class Heartbeat:
+class Watchdog:
     """Ends what is stopped, so that whoever waits for it is told at once.
 
     The look is that of each node's own actor, which is never busy: a worker in a long computation is not asked.
