@@ -58,6 +58,8 @@ COMMON_ENVIRONMENT = {
 
 ROLLOUT = "rollout-"
 """What a rollout worker's name begins with; its place follows."""
+RAY_STARTS = 3
+"""Attempts at a Ray of one's own."""
 WORKER_PLUGINS = ("loss.kind",)
 """The user's own code that runs on every node; all other runs beside the driver."""
 
@@ -68,7 +70,16 @@ def ray_session() -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS", "local")
     logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of settings that the user did not make
     local = {"include_dashboard": False, "num_cpus": os.cpu_count()} if address == "local" else {}
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+    for left in reversed(range(RAY_STARTS)):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+            break
+        except (
+            Exception
+        ) as error:  # Ray has no type for it, and waits half a minute at most, however busy the machine is
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or not left:
+                raise
     try:
         yield
     finally:
