@@ -83,10 +83,15 @@ class RolloutService:
             self._ahead[following.number] = asyncio.create_task(drawing)
 
     def committed(self, step: int) -> dict[str, float]:
-        """Close a step; what looking ahead for it cost, and what was sampled for refills that did not come."""
+        """Close a step; what looking ahead for it cost, and what was sampled for refills that did not come.
+
+        ``rollout/workers_lost`` counts the workers that were lost since the step before.
+        """
         unused = sum(len(rollout.token_ids) for sampled in self._spare.values() for rollout in sampled.rollouts)
         self.refills, self._draws, self._spare = sum(self._draws[1:]), [], {}
-        return {**self.scout.metrics(step), **self._screen.metrics(step), "rollout/unused_tokens": unused}
+        lost, self.sampler.lost = self.sampler.lost, 0
+        counted = {"rollout/unused_tokens": unused, "rollout/workers_lost": lost}
+        return {**self.scout.metrics(step), **self._screen.metrics(step), **counted}
 
     async def _draw(self, step: Step, count: int) -> list[Group]:
         scouted = await self.scout(step)

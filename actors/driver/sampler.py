@@ -49,7 +49,7 @@ class Sampler:
     tell: Callable[[str], None] = print
     """Is told who was lost, and what became of that."""
     lost: int = 0
-    """Workers that were lost so far."""
+    """Workers that were lost since somebody has set this to 0."""
     _fleet: Fleet = field(init=False)
     _poison: set[str] = field(default_factory=set)
     """Ids of prompts that have killed workers, and are sampled no more."""

@@ -41,6 +41,8 @@ def test_healing_is_bit_for_bit(
     assert printed.count("rollout-0 is back") == 5, printed
     expected, actual = rows(whole), rows(run)
     assert [row["step"] for row in actual] == list(range(7))
+    assert sum(row.pop("rollout/workers_lost", 0) for row in actual) == 5
+    assert sum(row.pop("rollout/workers_lost", 0) for row in expected) == 0
     for one, other in zip(expected, actual, strict=True):
         assert deterministic(one) == deterministic(other)
     for step in range(1, 7):

@@ -130,7 +130,7 @@ async def test_likely_refills_are_sampled_beside_the_first_draw() -> None:
     drawn = [await rollouts.take(step_of(1, STEPS), count) for count in (2, 1, 1)]
     assert engine.events == ["sample 4 with version 0"]
     assert [group.prompt.id for groups in drawn for group in groups] == list("abcd")
-    assert rollouts.committed(1) == {"rollout/unused_tokens": 0} and rollouts.refills == 2
+    assert rollouts.committed(1) == {"rollout/unused_tokens": 0, "rollout/workers_lost": 0} and rollouts.refills == 2
     plain = Engine()
     refilling(plain, list("abcde"))
     waves = service(plain, 0)
@@ -148,7 +148,7 @@ async def test_a_refill_that_was_not_expected_is_sampled_and_what_nobody_asked_f
     refilling(engine, ["x"])
     [refill] = await rollouts.take(step_of(1, STEPS), 1)
     assert refill.prompt.id == "x" and engine.events == ["sample 3 with version 0", "sample 1 with version 0"]
-    assert rollouts.committed(1) == {"rollout/unused_tokens": 2}, "two rollouts of one token, of the prompt c"
+    assert rollouts.committed(1)["rollout/unused_tokens"] == 2, "two rollouts of one token, of the prompt c"
     assert await rollouts.take(step_of(2, STEPS), 0) == [], "the next step begins without them"
 
 

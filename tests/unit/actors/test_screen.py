@@ -32,6 +32,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, ...]] = []
+        self.lost = 0
 
     async def __call__(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
         self.asked += [request.seeds for request in requests]
@@ -121,7 +122,12 @@ async def test_a_step_screens_its_first_draw_and_its_refills_and_samples_nothing
     assert [len(group.rollouts) for group in drawn] == [4 if rate(seeds) in (0, 1) else 6 for seeds in heads]
     stopped = sum(len(group.rollouts) == 4 for group in drawn)
     told = service.committed(1)
-    assert told == {"rollout/stopped": stopped, "rollout/saved": 2 * stopped, "rollout/unused_tokens": 0}
+    assert told == {
+        "rollout/stopped": stopped,
+        "rollout/saved": 2 * stopped,
+        "rollout/unused_tokens": 0,
+        "rollout/workers_lost": 0,
+    }
 
 
 async def test_a_screened_run_that_was_killed_goes_on_as_if_it_was_not(
