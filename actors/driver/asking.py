@@ -18,7 +18,7 @@ from effrl.config.select import TargetForm
 from effrl.label.easyrl.anchor import precisions
 from effrl.label.easyrl.items import LabelledPool
 from effrl.protocols import Oracle
-from effrl.questions import Label, Question
+from effrl.questions import Label, Question, Standing
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
 from effrl.types import LOOK_AHEAD, Group, Prompt, ReadGroup, Rollout, Step
@@ -65,6 +65,10 @@ class PolicyAsks:
         room = self.context - (max_tokens or self.config.rollout.max_tokens)
         rendered = await self.sampler.any("render", prompts, what="rendering prompts")
         return [len(ids) <= room for ids in rendered]
+
+    async def owned(self, prompt_ids: Sequence[str]) -> Sequence[Standing]:
+        """What is known of prompts' labels before the step that comes next."""
+        return await self.oracle.owned(Step(self.step, LOOK_AHEAD, 1, 1), prompt_ids)
 
     async def judge(self, answered: Sequence[tuple[Prompt, str]]) -> list[bool | None]:
         """Which completions are right, by labels that are bought for that; None where there is none to be had."""

@@ -17,6 +17,7 @@ from effrl.label.easyrl.pool_work import PoolWork
 from effrl.label.easyrl.rounds import drawn, left, why_last
 from effrl.label.easyrl.split import easy_ids
 from effrl.label.easyrl.store import read_labelled, write_labelled
+from effrl.questions import Label
 from effrl.report.progress import Progress, duration
 from effrl.run.files import read_state, sync, write_state
 from effrl.stages import Stretch
@@ -78,11 +79,13 @@ class StagePools:
                 all is known.
 
         Raises:
-            UserError: nothing is easy, or nothing is left.
+            UserError: nothing is easy, nothing is left, or nothing is owned.
         """
         self.asks.step, pool = step, stretch.stage.pool
         if isinstance(pool, PseudoPool):
             return await self._labelled(stretch, pool, policy)
+        if pool.kind == "owned":
+            return await self._owned(stretch)
         if not pool.splits:
             return replace(ALL, size=len(self.prompts))
         easy, cost = await self._easy(stretch)
@@ -90,6 +93,14 @@ class StagePools:
         if not ids:
             raise UserError(f"stage {stretch.name}: no prompt is in pool {pool.kind}: change easy.share")
         return StagePool(ids, len(ids), metrics=cost)
+
+    async def _owned(self, stretch: Stretch) -> StagePool:
+        """Prompts whose label was bought before; the stage buys none of others, so a resume finds the same."""
+        standings = await self.asks.owned([*self.prompts])
+        ids = frozenset(name for name, found in zip(self.prompts, standings, strict=True) if isinstance(found, Label))
+        if not ids:
+            raise UserError(f"stage {stretch.name}: no label is owned yet: let a stage before it buy some")
+        return StagePool(ids, len(ids))
 
     async def _easy(self, stretch: Stretch) -> tuple[frozenset[str], Mapping[str, float]]:
         """Ids of the easy prompts, and what it cost to find them, if that was before this stage."""

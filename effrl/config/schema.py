@@ -233,6 +233,9 @@ class Config(Section):
                 f"stages label prompts by their answers, which your own reward {self.reward.kind} does not tell:"
                 " use reward.kind math, exact, task, choice or regex, or a sum with such a part"
             )
+        first = self.stages[0] if self.stages else None
+        if first and first.pool.kind == "owned" and not (self.label.reuse or self.label.ledger):
+            raise ValueError(f"stage {first.name} comes first, when no label is owned: let a stage before it buy some")
         for stage, part in zip(self.stages, self.parts, strict=False):
             same = {"oracle", "ledger", "reuse"}
             if part.label.model_dump(include=same) != self.label.model_dump(include=same):

@@ -118,21 +118,21 @@ def _as_section(value: Any) -> Any:
 
 
 class NamedPool(Section):
-    kind: Literal["all", "easy", "rest"] = "all"
-    """All prompts, the easy ones, or those that are not easy."""
+    kind: Literal["all", "easy", "rest", "owned"] = "all"
+    """All prompts, the easy ones, those that are not easy, or those whose label is owned when the stage begins."""
 
     @property
     def splits(self) -> bool:
         """Whether it matters which prompts are easy."""
-        return self.kind != "all"
+        return self.kind in ("easy", "rest")
 
     def largest(self, easy: int, rest: int) -> int:
         """Prompts in it, at most, of so many."""
-        return sum(self.labelled(easy, rest))
+        return {"easy": easy, "rest": rest}.get(self.kind, easy + rest)
 
     def labelled(self, easy: int, rest: int) -> tuple[int, int]:
         """Easy prompts and others whose true label a stage may buy, at most."""
-        return {"all": (easy, rest), "easy": (easy, 0), "rest": (0, rest)}[self.kind]
+        return {"all": (easy, rest), "easy": (easy, 0), "rest": (0, rest), "owned": (0, 0)}[self.kind]
 
     def asks(self, easy: int, rest: int) -> int:
         """Rollouts before the first step, to find it."""
@@ -143,6 +143,7 @@ AnyPool = Annotated[
     Annotated[NamedPool, Tag("all")]
     | Annotated[NamedPool, Tag("easy")]
     | Annotated[NamedPool, Tag("rest")]
+    | Annotated[NamedPool, Tag("owned")]
     | Annotated[PseudoPool, Tag("pseudo")],
     Discriminator(kind_or("all")),
     BeforeValidator(_as_section),
@@ -163,7 +164,7 @@ class StageConfig(Section):
     epochs: PositiveFloat | None = None
     """Its length as a multiple of its pool, where that is the better measure; a part of a batch counts as one."""
     pool: AnyPool = NamedPool()
-    """The prompts that it draws from: all, easy, rest, or {kind: pseudo, …}."""
+    """The prompts that it draws from: all, easy, rest, owned, or {kind: pseudo, …}."""
     rounds: PositiveInt = 1
     """Of a pool that the model labels itself: how often it is asked again about the prompts that are left."""
     reset_optimizer: bool = False

@@ -182,6 +182,25 @@ async def test_deferred_prompts_are_bought_where_the_stage_says_so(tmp_path: Pat
     assert bought <= found.deferred.keys() and len(bought) <= 3
 
 
+async def test_what_was_bought_is_learned_from_again(tmp_path: Path) -> None:
+    """A stage that buys, killed in the next one, which draws what is owned and buys nothing more."""
+    label = {"kind": "random", "rest": "drop", "budget": {"per_step": 0.5, "total": 5}}
+    stages = [{"name": "buy", "steps": 3}, {"name": "again", "epochs": 3, "pool": "owned"}]
+    made = config(write_data(tmp_path / "data.jsonl"), label=label, stages=stages)
+    whole, expected = await finished(tmp_path / "whole", made)
+    rows = metrics.read(whole.metrics)
+    assert rows[-1]["label/bought_total"] == 5 and rows[-1]["step"] == 3 + 4, "three epochs of five, by four"
+    bought = {line["prompt_id"] for line in groups(whole) if line["label_source"]}
+    later = [line for line in groups(whole) if line["step"] > 3]
+    assert len(bought) == 5 and {line["prompt_id"] for line in later} == bought
+    assert all(line["label_source"] for line in later)
+
+    run = RunDirectory(tmp_path / "cut")
+    with pytest.raises(Killed):
+        await attempt(made, run, StartPoint(tmp_path), Death(5))
+    assert await attempt(made, run, resume_point(run, made, tmp_path)) == expected
+
+
 async def test_a_round_that_selects_nothing_is_the_last_and_the_run_goes_on(tmp_path: Path) -> None:
     """Of eight answers, one is another in every group here; and a quantile of 0 lets no reflection in."""
     after = {"name": "after", "steps": 1}

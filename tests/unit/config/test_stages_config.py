@@ -70,6 +70,7 @@ def test_some_are_easy_and_no_more_than_there_are(prompts: int, share: float) ->
         ("[{name: a, steps: 2}, {name: a, steps: 3}]", "two stages are called a"),
         ("[{name: a b, steps: 2}]", "letters, digits, - and _ alone"),
         ("[{name: scout, steps: 2}]", "choose another name"),
+        ("[{name: a, steps: 2, pool: owned}]", "let a stage before it buy some"),
         ("[{name: a, steps: 2, pool: esay}]", "did you mean 'easy'?"),
         ("{name: a, steps: 2}", "write a list"),
         ("[{name: a, steps: 2, set: {label.ledger: /tmp/other.sqlite}}]", "are the whole run's"),
