@@ -125,7 +125,7 @@ class Sampler:
         raise lost
 
     async def _whole(self) -> None:
-        """Wait until everybody who is known to be lost is replaced, or given up."""
+        """Wait until everybody who is known to be lost is replaced, or given up; each attempt has deadlines."""
         while self._healing:
             await asyncio.wait(self._healing.values())
         if self._ended:
@@ -134,12 +134,12 @@ class Sampler:
     def _start(self) -> None:
         """Have idle workers begin what waits."""
         for name, lease in self._fleet.hand_out():
-            task = asyncio.create_task(self._perform(name, self.workers[name], lease))
+            asked = [self._requests[number] for number in lease.requests]
+            task = asyncio.create_task(self._perform(name, self.workers[name], lease, asked))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _perform(self, name: str, worker: Any, lease: Lease) -> None:
-        asked = [self._requests[number] for number in lease.requests]
+    async def _perform(self, name: str, worker: Any, lease: Lease, asked: Sequence[SampleRequest]) -> None:
         try:
             found = await answer(worker.sample.remote(asked), self.wait_s, "rollouts", name)
         except Exception as error:  # whatever it is, those who wait for the rollouts are told
@@ -168,7 +168,7 @@ class Sampler:
 
     async def _fill(self, name: str, lost: Any) -> None:
         assert self.replacing is not None, "nobody is healed without"
-        problem: RunError | None = None
+        problem: Exception | None = None
         for _ in range(TRIES):
             try:
                 worker = await self.replacing.start(name, lost)
@@ -176,13 +176,14 @@ class Sampler:
                     version = await self.replacing.load(name, worker)
                     self.workers[name] = worker
                     self._fleet.joined(name, version)
-            except RunError as error:
+            except Exception as error:  # whatever it is: those who wait would wait for ever if nobody told them
                 problem = error
             else:
                 self.tell(f"{name} is back, with version {version}")
                 return self._start()
+        assert problem is not None, "it was tried"
         left = len(self.workers) + len(self._healing) - 1
-        self.tell(f"{name} does not come back ({one_line(problem or RunError())}); {left} rollout worker(s) are left")
+        self.tell(f"{name} does not come back ({one_line(problem)}); {left} rollout worker(s) are left")
         if left < self.minimum:
             self._ended = RunError(
                 f"{left} rollout worker(s) are left, and cluster.rollout.min is {self.minimum}: {problem}"

@@ -236,6 +236,17 @@ async def test_what_a_worker_raises_is_no_loss() -> None:
     assert sampler.lost == 0
 
 
+async def test_who_gives_up_at_once_leaves_no_worker_behind() -> None:
+    """Cancelled between the moment in which a lease is given and the one in which its task begins."""
+    events: list[str] = []
+    sampler = fleet(events, None, "a")
+    first = asyncio.create_task(sampler(asked("p")))
+    asyncio.get_running_loop().call_soon(first.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert seeds(await asyncio.wait_for(sampler(asked("q")), 5)) == [0]
+
+
 async def test_who_gives_up_waiting_frees_the_rest() -> None:
     events: list[str] = []
     sampler = fleet(events, Spares(events), "a", wait_s=0.2)
