@@ -1,5 +1,6 @@
 """The actors of one run: started together on nodes that were checked to hold them, and never left behind."""
 
+import asyncio
 import logging
 import os
 import time
@@ -12,11 +13,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import ray
+from ray._private.state import (
+    available_resources_per_node,
+)  # Ray's own, for developers: no public call tells it by node
 from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 import effrl
 from actors.data.actor import DataActor
+from actors.environment import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 from actors.learner.actor import LearnerOptions, LearnerRank
 from actors.learner.objective import rules_of
 from actors.machine import Usage
@@ -24,7 +29,7 @@ from actors.node.actor import NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import grading
-from actors.placement import check_fit, needs, nodes_of
+from actors.placement import check_fit, free_nodes, needs, nodes_of, taken
 from actors.prm.actor import PrmOptions, PrmRank
 from actors.prm.judge import PrmJudge
 from actors.reward.actor import RewardActor
@@ -33,31 +38,13 @@ from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers, together
 from effrl.config.cluster import WorkersConfig
 from effrl.config.schema import Config
+from effrl.errors import UserError
 from effrl.preflight.judge import Judge
-
-ENGINE_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the actor's own process
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # pinned threads of two engines would share a core
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
-CPU_ENVIRONMENT = {
-    "TORCH_COMPILE_DISABLE": "1",  # as fast without, and no C++ compiler is needed
-    "DS_ACCELERATOR": "cpu",
-    "CUDA_VISIBLE_DEVICES": "",
-    # Each new number of tokens in a batch makes new kernels, and each thread's arena keeps what it once needed: without
-    # bounds an engine grows by 30 MiB in 100 steps of the tiny model, and still does after 500.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
-    "MALLOC_ARENA_MAX": "2",
-}
-COMMON_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",  # the driver has downloaded what had to be
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",
-}
 
 ROLLOUT = "rollout-"
 """What a rollout worker's name begins with; its place follows."""
+FREE_S = 15.0
+"""How long workers that were killed may still count as there."""
 RAY_STARTS = 3
 """Attempts at a Ray of one's own."""
 WORKER_PLUGINS = ("loss.kind",)
@@ -232,9 +219,22 @@ class Cluster:
     async def _reserve(self) -> PlacementGroup:
         cluster = self.config.cluster
         check_fit(self.config, nodes_of(ray.nodes()), self.learning)
+        await self._until_free()
         self.placement = placement_group([needs(self.config, self.learning)] * cluster.nodes, strategy="STRICT_SPREAD")
         await answer(self.placement.ready(), cluster.start_s, "room for the workers", "Ray")
         return self.placement
+
+    async def _until_free(self) -> None:
+        """Wait a moment for what a run before is giving back.
+
+        Raises:
+            UserError: something else uses the room that this run needs. Ray would wait for it without a word.
+        """
+        deadline = time.monotonic() + FREE_S
+        while found := taken(self.config, free_nodes(ray.nodes(), available_resources_per_node()), self.learning):
+            if time.monotonic() > deadline:
+                raise UserError(found)
+            await asyncio.sleep(0.5)
 
     async def _check_nodes(self, group: PlacementGroup, models: Set[Path]) -> None:
         """See that every node has what its actors need: the run directory, the models, and the user's own code."""

@@ -32,7 +32,7 @@ def check_fit(config: Config, nodes: Sequence[Node], learning: bool = True) -> N
     """
     wanted = needs(config, learning)
     cpus, gpus = wanted.get("CPU", 0.0), wanted.get("GPU", 0.0)
-    fitting = [node for node in nodes if node.cpus >= cpus and node.gpus >= gpus]
+    fitting = _fitting(wanted, nodes)
     if len(fitting) >= config.cluster.nodes:
         return
     offered = "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in nodes)
@@ -43,10 +43,33 @@ def check_fit(config: Config, nodes: Sequence[Node], learning: bool = True) -> N
     )
 
 
+def taken(config: Config, free: Sequence[Node], learning: bool = True) -> str | None:
+    """Why a run that fits has to wait: what its nodes have is in use, maybe by another run; None where it can begin.
+
+    Args:
+        free: nodes with what they have left.
+    """
+    wanted = needs(config, learning)
+    if len(_fitting(wanted, free)) >= config.cluster.nodes:
+        return None
+    left = "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in free)
+    return (
+        f"the workers of one node need {wanted.get('CPU', 0.0):g} CPUs and {wanted.get('GPU', 0.0):g} GPUs on"
+        f" {config.cluster.nodes} node(s), and that much is there but in use ({left} are free): wait until what uses it"
+        " has ended, or lower what this run asks for"
+    )
+
+
+def _fitting(wanted: Mapping[str, float], nodes: Sequence[Node]) -> list[Node]:
+    return [node for node in nodes if node.cpus >= wanted.get("CPU", 0.0) and node.gpus >= wanted.get("GPU", 0.0)]
+
+
 def nodes_of(ray_nodes: Sequence[Mapping[str, Any]]) -> list[Node]:
-    """The living nodes of ``ray.nodes()``."""
-    return [
-        Node(node["NodeManagerAddress"], node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
-        for node in ray_nodes
-        if node["Alive"]
-    ]
+    """The living nodes of ``ray.nodes()``, with all that they have."""
+    return free_nodes(ray_nodes, {node["NodeID"]: node["Resources"] for node in ray_nodes})
+
+
+def free_nodes(ray_nodes: Sequence[Mapping[str, Any]], left: Mapping[str, Mapping[str, float]]) -> list[Node]:
+    """The living nodes of ``ray.nodes()``, with what each has left, by its id."""
+    living = [(node["NodeManagerAddress"], left.get(node["NodeID"], {})) for node in ray_nodes if node["Alive"]]
+    return [Node(name, found.get("CPU", 0.0), found.get("GPU", 0.0)) for name, found in living]

@@ -9,7 +9,7 @@ import ray
 from planted import FaultyWorker, OpenPrm, OpenRank
 
 import effrl
-from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
+from actors.environment import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 from actors.learner.actor import LearnerOptions
 from actors.learner.group import LearnerGroup
 from actors.learner.objective import Rules

@@ -92,7 +92,7 @@ class Sampler:
     """A real engine in this process."""
 
     def __init__(self, model: str) -> None:
-        from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
+        from actors.environment import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 
         os.environ.update({**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT, **ENGINE_ENVIRONMENT})
         from actors.rollout.engine import Engine

@@ -16,7 +16,7 @@ from tests.bench.speed.sizes import Size
 
 def engine_steps(size: Size, model: Path, rollouts: Path, directory: Path) -> list[Row]:
     """Rows of the steps in ``rollouts``, each with ``publish_s``: a file of all weights in memory, and their reload."""
-    from actors.cluster import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
+    from actors.environment import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 
     found = directory / "engine.jsonl"
     threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}

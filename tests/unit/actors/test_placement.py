@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.placement import Node, check_fit, needs, nodes_of
+from actors.placement import Node, check_fit, free_nodes, needs, nodes_of, taken
 from effrl.config.schema import Config
 from effrl.errors import UserError
 
@@ -81,6 +81,16 @@ def test_what_does_not_fit_is_one_line_with_the_numbers(wanted: Config, nodes: l
 
 def test_dead_nodes_offer_nothing() -> None:
     """Ray keeps nodes that have left in its list, with the resources that they had."""
-    living = {"Alive": True, "NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 2.0}}
-    dead = {"Alive": False, "NodeManagerAddress": "10.0.0.2", "Resources": {"CPU": 64.0, "GPU": 8.0}}
+    living = {"Alive": True, "NodeID": "a", "NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 2.0}}
+    dead = {"Alive": False, "NodeID": "b", "NodeManagerAddress": "10.0.0.2", "Resources": {"CPU": 64.0, "GPU": 8.0}}
     assert nodes_of([living, dead]) == [LAPTOP]
+    assert free_nodes([living, dead], {"a": {"CPU": 0.5}}) == [Node("10.0.0.1", 0.5, 0.0)]
+    assert free_nodes([living], {}) == [Node("10.0.0.1", 0.0, 0.0)], "a node that uses all of a resource tells none"
+
+
+def test_room_that_another_run_uses_is_told_of() -> None:
+    wanted = cluster(rollout=2, learner=2)
+    assert taken(wanted, [LAPTOP]) is None
+    told = taken(wanted, [Node("10.0.0.1", 0.5, 0)])
+    assert told is not None and "in use (10.0.0.1: 0.5 CPUs, 0 GPUs are free)" in told and "\n" not in told
+    assert taken(wanted, [Node("10.0.0.1", 0.5, 0), Node("10.0.0.2", 2, 0)]) is None, "another node has it"
