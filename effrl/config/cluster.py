@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from effrl.config.section import PositiveFloat, PositiveInt, Section
 
@@ -14,6 +14,15 @@ class WorkersConfig(Section):
     """GPUs of each worker; 0 runs on the CPU."""
     cpus: Annotated[float, Field(ge=0)] = 0.5
     """CPU share that each worker reserves; stages alternate, so workers may use the same cores."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _uses_all(cls, gpus: int) -> int:
+        if gpus > 1:
+            raise ValueError(
+                f"a worker uses one GPU, and {gpus} would be reserved: set per_node to {gpus}, and gpus to 1"
+            )
+        return gpus
 
 
 class RolloutWorkersConfig(WorkersConfig):
