@@ -1,11 +1,9 @@
 """What each stage of a run draws from: named parts of the data, or prompts that the model labels itself."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from actors.driver.asking import PolicyAsks
 from effrl.config.schema import Config
@@ -19,7 +17,7 @@ from effrl.label.easyrl.split import easy_ids
 from effrl.label.easyrl.store import read_labelled, write_labelled
 from effrl.questions import Label
 from effrl.report.progress import Progress, duration
-from effrl.run.files import read_state, sync, write_state
+from effrl.run.files import read_state, whole, write_state
 from effrl.stages import Stretch
 from effrl.types import Prompt
 
@@ -110,7 +108,8 @@ class StagePools:
             split, seed = self.config.split, self.config.run.seed
             labelled = [prompt for name, prompt in self.prompts.items() if name in self.labelled]
             found = easy_ids(labelled, len(self.prompts), split, seed, values)
-            _write_whole(path, {"ids": sorted(found), "before": stretch.name, "cost": cost})
+            with whole(path) as draft:
+                write_state(draft, {"ids": sorted(found), "before": stretch.name, "cost": cost})
         state = read_state(path)
         return frozenset(state["ids"]), state["cost"] if state["before"] == stretch.name else {}
 
@@ -158,12 +157,3 @@ class StagePools:
 def _is_of(path: Path, policy: str) -> bool:
     """Whether a round was labelled by this policy: a resume from an older checkpoint has another."""
     return path.exists() and read_labelled(path).policy == policy
-
-
-def _write_whole(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a file that is there whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    write_state(part, state)
-    sync(part)
-    os.replace(part, path)
-    sync(path.parent)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effrl.errors import UserError
+from effrl.run.files import whole
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,8 @@ class RunDirectory:
 
     def write_config(self, text: str) -> None:
         """Replace the resolved config, whole or not at all: without it nothing of a run can be read any more."""
-        draft = self.path / ".config.yaml.draft"
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.config)
+        with whole(self.config) as draft:
+            draft.write_text(text, encoding="utf-8")
 
 
 class Claim:

@@ -8,8 +8,9 @@ import json
 import os
 import socket
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -55,6 +56,17 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A draft to write that takes the place of ``path`` at the end: the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    yield draft
+    sync(draft)
+    draft.replace(path)
+    sync(path.parent)
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

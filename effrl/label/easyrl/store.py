@@ -1,7 +1,6 @@
 """The pseudo-labels of a round and where each came from: in a file of their own, apart from labels that are owned."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from effrl.errors import UserError
 from effrl.label.easyrl.items import LabelledPool, Precision, PseudoLabel
-from effrl.run.files import sync, written
+from effrl.run.files import whole, written
 from effrl.saved import SavedFile
 
 DEFERRED = "deferred"
@@ -18,13 +17,10 @@ DEFERRED = "deferred"
 def write_labelled(path: Path, labelled: LabelledPool) -> SavedFile:
     """Write a round: a line about it, then one per prompt. The file is there whole or not at all; the same round gives
     the same bytes, whose digest is returned."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(labelled)), encoding="utf-8")
-    saved = written(part.parent, [part])[part.name]
-    os.replace(part, path)
-    sync(path.parent)
-    return saved
+    with whole(path) as draft:
+        rows = (json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(labelled))
+        draft.write_text("".join(rows), encoding="utf-8")
+    return written(path.parent, [path])[path.name]
 
 
 def read_labelled(path: Path) -> LabelledPool:

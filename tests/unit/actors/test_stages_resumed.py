@@ -143,7 +143,6 @@ async def test_what_is_easy_is_known_whenever_it_died(
     assert told == [(1, 4 * POOL)]
 
     def half(path: Path, state: Row) -> None:
-        path.parent.mkdir(parents=True)
         path.write_bytes(b"half")
         raise Killed
 

@@ -53,7 +53,7 @@ def test_it_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("effrl.label.easyrl.store.written", crash)
+        broken.setattr("effrl.run.files.sync", crash)
         with pytest.raises(KeyboardInterrupt):
             write_labelled(path, LabelledPool("self/2", "v2", {}, {}))
     assert read_labelled(path) == LABELLED
