@@ -1,12 +1,10 @@
 """The actors of one run: started together on nodes that were checked to hold them, and never left behind."""
 
 import asyncio
-import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from pathlib import Path
@@ -45,32 +43,8 @@ ROLLOUT = "rollout-"
 """What a rollout worker's name begins with; its place follows."""
 FREE_S = 15.0
 """How long workers that were killed may still count as there."""
-RAY_STARTS = 3
-"""Attempts at a Ray of one's own."""
 WORKER_PLUGINS = ("loss.kind",)
 """The user's own code that runs on every node; all other runs beside the driver."""
-
-
-@contextmanager
-def ray_session() -> Iterator[None]:
-    """A Ray of our own that ends with us; or the cluster that RAY_ADDRESS names, as for a submitted job."""
-    address = os.environ.get("RAY_ADDRESS", "local")
-    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of settings that the user did not make
-    local = {"include_dashboard": False, "num_cpus": os.cpu_count()} if address == "local" else {}
-    for left in reversed(range(RAY_STARTS)):
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
-            break
-        except (
-            Exception
-        ) as error:  # Ray has no type for it, and waits half a minute at most, however busy the machine is
-            ray.shutdown()
-            if "timed out during startup" not in str(error) or not left:
-                raise
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @dataclass

@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for all tests that start actors from this process; caches of its actors are not the user's."""
-    from actors.cluster import ray_session
+    from actors.session import ray_session
 
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:

@@ -48,7 +48,7 @@ def attempts(
             if not left:
                 raise
             taken_back = f", {again.rolled_back} groups taken back" if again.rolled_back else ""
-            progress.note(f"{error}; going on after step {again.step}{taken_back}")
+            progress.note(f"{str(error).partition('. ')[0]}; going on after step {again.step}{taken_back}")
             progress.resume(metrics.read(directory.metrics))
             cluster.begin_again(without=error.role)
             start = again

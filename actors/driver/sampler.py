@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.rollout.sampling import Sampled, SampleRequest
 from actors.wait import LostError, answer
-from effrl.errors import DeadlineError, RunError, one_line
+from effrl.errors import DeadlineError, RunError
 from effrl.fleet import PATIENCE, Fleet, Lease
 from effrl.types import Rollout
 
@@ -158,7 +158,7 @@ class Sampler:
         if self.workers.get(name) is worker:
             del self.workers[name]
             self.lost += 1
-            self.tell(f"{name} is lost, and is replaced; its work goes to another ({one_line(error)})")
+            self.tell(f"{_briefly(error)}; it is replaced, and its work goes to another")
             self._give_up(self._fleet.lost(name))
             self._healing[name] = asyncio.create_task(self._fill(name, worker))
             self._healing[name].add_done_callback(lambda _: self._healing.pop(name))
@@ -183,7 +183,7 @@ class Sampler:
                 return self._start()
         assert problem is not None, "it was tried"
         left = len(self.workers) + len(self._healing) - 1
-        self.tell(f"{name} does not come back ({one_line(problem)}); {left} rollout worker(s) are left")
+        self.tell(f"{name} does not come back ({_briefly(problem)}); {left} rollout worker(s) are left")
         if left < self.minimum:
             self._ended = RunError(
                 f"{left} rollout worker(s) are left, and cluster.rollout.min is {self.minimum}: {problem}"
@@ -211,3 +211,8 @@ class Sampler:
         for number in numbers:
             if not self._results[number].done():
                 self._results[number].set_exception(error)
+
+
+def _briefly(error: Exception) -> str:
+    """Its first sentence: Ray's errors have many."""
+    return str(error).partition(". ")[0]

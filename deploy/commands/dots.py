@@ -94,8 +94,8 @@ def _check(data: HeldOutSplit, options: Options, console: Console) -> None:
 def _trained(data: HeldOutSplit, options: Options) -> tuple[DifficultyNetwork, list[float]]:
     import ray.train
 
-    from actors.cluster import ray_session
     from actors.data.fitting import FitTask, train
+    from actors.session import ray_session
 
     task = FitTask(data.examples(), options.fit, options.hidden, options.layers)
     try:

@@ -31,7 +31,8 @@ def on_engines(
         UserError: something is wrong that only an actor could see.
         RunError: a worker failed; its log is kept, in a temporary directory named after ``name``.
     """
-    from actors.cluster import Cluster, ray_session
+    from actors.cluster import Cluster
+    from actors.session import ray_session
 
     directory = RunDirectory(Path(tempfile.mkdtemp(prefix=f"effrl-{name}-")))
     try:

@@ -220,9 +220,9 @@ def _score(
     console: Console,
 ) -> None:
     """Score what is missing, and keep each block as it comes: who stops here loses no more than what is under way."""
-    from actors.cluster import ray_session
     from actors.data.scoring import PoolToScore, RowToScore
     from actors.data.scoring import score as scored_blocks
+    from actors.session import ray_session
 
     pool = PoolToScore(
         str(model.path),

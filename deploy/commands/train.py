@@ -82,8 +82,9 @@ def resume(path: Path, overrides: Sequence[str], console: Console, profile: bool
 
 def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: StartPoint, console: Console) -> None:
     """Run the driver; whatever happens, the terminal says how it ended and where the results are."""
-    from actors.cluster import Cluster, ray_session
+    from actors.cluster import Cluster
     from actors.driver.attempts import attempts
+    from actors.session import ray_session
 
     began = time.monotonic()
     finished = False

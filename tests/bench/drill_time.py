@@ -17,12 +17,13 @@ from typing import Any
 
 import psutil
 
-from actors.cluster import Cluster, ray_session
+from actors.cluster import Cluster
 from actors.driver.drill import Drill
 from actors.driver.run import DRILL_PROMPTS
 from actors.driver.transports import ShmTransport
 from actors.driver.weights import WeightSync
 from actors.learner.group import LearnerGroup
+from actors.session import ray_session
 from actors.wait import answer
 from effrl.config.load import load
 from effrl.config.schema import Config

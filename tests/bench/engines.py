@@ -11,8 +11,9 @@ from typing import Any, Self
 from ray.util import remove_placement_group
 from rich.console import Console
 
-from actors.cluster import Cluster, ray_session
+from actors.cluster import Cluster
 from actors.driver.run import Driver
+from actors.session import ray_session
 from effrl.config.load import dump
 from effrl.config.schema import Config
 from effrl.preflight.check import Preflight, check

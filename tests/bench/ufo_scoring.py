@@ -22,10 +22,11 @@ from typing import TypeVar
 import numpy as np
 import typer
 
-from actors.cluster import Cluster, ray_session
+from actors.cluster import Cluster
 from actors.driver.sampler import Sampler
 from actors.reward.service import RewardService
 from actors.rollout.sampling import Sampled, SampleRequest
+from actors.session import ray_session
 from actors.wait import answer
 from effrl.config import load
 from effrl.config.schema import Config

@@ -45,7 +45,7 @@ def here(engines: SharedEngines, command_line: Callable[..., Any], monkeypatch: 
 
     It has to succeed.
     """
-    monkeypatch.setattr("actors.cluster.ray_session", nullcontext)
+    monkeypatch.setattr("actors.session.ray_session", nullcontext)
     monkeypatch.setattr("actors.cluster.Cluster", engines.lend)
 
     def run(*arguments: object) -> str:

@@ -37,7 +37,7 @@ def test_healing_is_bit_for_bit(
     dying(monkeypatch, WeightSync, "served", kill, 8)
     printed = here("train", "quickstart", *SETTINGS, f"run.dir={run}")
 
-    assert printed.count("rollout-0 is lost, and is replaced") == 5, printed
+    assert printed.count("it is replaced, and its work goes to another") == 5, printed
     assert printed.count("rollout-0 is back") == 5, printed
     expected, actual = rows(whole), rows(run)
     assert [row["step"] for row in actual] == list(range(7))

@@ -48,6 +48,7 @@ FLOORS = (
         "actors.machine",
         "actors.placement",
         "actors.role",
+        "actors.session",
         "actors.snapshot",
         "actors.wait",
     ),

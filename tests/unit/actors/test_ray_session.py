@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from actors.cluster import RAY_STARTS, ray_session
+from actors.session import RAY_STARTS, ray_session
 
 LATE = "The current node timed out during startup. This could happen because some of the raylet failed to startup"
 

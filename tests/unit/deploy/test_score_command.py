@@ -66,7 +66,7 @@ class Blocks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[list[str]] = []
         self.stop_before: int | None = None
-        monkeypatch.setattr("actors.cluster.ray_session", nullcontext)
+        monkeypatch.setattr("actors.session.ray_session", nullcontext)
         monkeypatch.setattr("actors.data.scoring.score", self._score)
 
     def _score(self, questions: Sequence[RowToScore], pool: PoolToScore) -> Iterator[dict[int, ScoredPrompt]]:

@@ -1,0 +1,38 @@
+"""The Ray of a command: one of its own that ends with it, or the cluster that it was submitted to."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from ray._private.ray_logging import stdout_deduplicator
+
+RAY_SAYS = re.compile("A worker died or was killed")
+"""A paragraph that Ray prints on the terminal when an actor dies; the run says it in a line, with the actor's name."""
+RAY_STARTS = 3
+"""Attempts at a Ray of one's own."""
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """A Ray of our own that ends with us; or the cluster that RAY_ADDRESS names, as for a submitted job."""
+    address = os.environ.get("RAY_ADDRESS", "local")
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of settings that the user did not make
+    stdout_deduplicator.skip_re = RAY_SAYS  # it has no setting for a process that has imported it already
+    local = {"include_dashboard": False, "num_cpus": os.cpu_count()} if address == "local" else {}
+    for left in reversed(range(RAY_STARTS)):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+            break
+        except (
+            Exception
+        ) as error:  # Ray has no type for it, and waits half a minute at most, however busy the machine is
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or not left:
+                raise
+    try:
+        yield
+    finally:
+        ray.shutdown()
