@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.machine import Usage
 from actors.node.actor import NodeActor, NodeNeeds
-from actors.wait import answer, answers
+from actors.wait import LostError, answer, answers
 from effrl.errors import RunError
 
 USAGE_S = 2.0
@@ -34,8 +34,7 @@ class Nodes:
             UserError: one line about the first node that lacks something.
         """
         for node in nodes.keys() - self.actors.keys():
-            here = NodeAffinitySchedulingStrategy(node, soft=False)
-            self.actors[node] = ray.remote(NodeActor).options(num_cpus=0, scheduling_strategy=here).remote()
+            self._begin(node)
         refs = {f"node {node}": self.actors[node].check.remote(needs) for node, needs in nodes.items()}
         self.cores = dict(zip(nodes, await answers(refs, seconds, "a look at what it has"), strict=True))
 
@@ -56,17 +55,30 @@ class Nodes:
     async def end(self, node: str, pid: int) -> None:
         """Kill a process. If its node is lost, Ray says so of all that was on it."""
         with suppress(RunError):
-            await answer(self.actors[node].end.remote(pid), USAGE_S, "ending a process", f"node {node}")
+            await self._ask(node, "end", pid, what="ending a process")
 
     async def _stopped_of(self, node: str, pids: Mapping[str, int]) -> Sequence[str]:
         try:
-            found: list[str] = await answer(self.actors[node].stopped.remote(pids), USAGE_S, "who is stopped", node)
+            found: list[str] = await self._ask(node, "stopped", pids, what="who is stopped")
         except RunError:  # as with usage
             return ()
         return found
 
     async def _usage_of(self, node: str, pids: Mapping[str, int]) -> Mapping[str, Usage | None]:
         try:
-            return await answer(self.actors[node].usage.remote(pids), USAGE_S, "what it uses", f"node {node}")
+            found: Mapping[str, Usage | None] = await self._ask(node, "usage", pids, what="what it uses")
+            return found
         except RunError:  # a metric must not end a run; if the node is lost, its workers will say so
             return dict.fromkeys(pids)
+
+    async def _ask(self, node: str, method: str, *arguments: Any, what: str) -> Any:
+        """What a node's actor answers soon; one that died is there again for the next question."""
+        try:
+            return await answer(getattr(self.actors[node], method).remote(*arguments), USAGE_S, what, f"node {node}")
+        except LostError:
+            self._begin(node)
+            raise
+
+    def _begin(self, node: str) -> None:
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        self.actors[node] = ray.remote(NodeActor).options(num_cpus=0, scheduling_strategy=here).remote()

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from actors.machine import Usage
 from actors.node import actor
 from actors.node.actor import NodeActor, NodeNeeds
 from actors.node.service import Nodes
+from actors.wait import LostError
 from effrl.errors import DeadlineError, UserError
 from effrl.models import TINY
 
@@ -88,3 +90,22 @@ async def test_a_reading_that_does_not_come_is_null(monkeypatch: pytest.MonkeyPa
         "learner-0": used,
         "rollout-1": None,
     }
+
+
+async def test_an_actor_of_a_node_that_died_is_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or nobody would see any more who is stopped."""
+
+    class Node:
+        def __init__(self, lives: bool) -> None:
+            self.stopped = SimpleNamespace(remote=lambda pids: list(pids) if lives else None)
+
+    async def answer(ref: Any, seconds: float, what: str, role: str) -> Any:
+        if ref is None:
+            raise LostError(f"{role} died during {what}", role)
+        return ref
+
+    monkeypatch.setattr("actors.node.service.answer", answer)
+    nodes = Nodes({"a": Node(lives=False)})
+    monkeypatch.setattr(nodes, "_begin", lambda node: nodes.actors.update({node: Node(lives=True)}))
+    assert await nodes.stopped({"a": {"learner-0": 1}}) == set()
+    assert await nodes.stopped({"a": {"learner-0": 1}}) == {"learner-0"}
