@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import ray
-from ray._private.state import (
-    available_resources_per_node,
-)  # Ray's own, for developers: no public call tells it by node
+from ray._private.state import available_resources_per_node
 from ray.util.placement_group import PlacementGroup, placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
@@ -199,7 +197,7 @@ class Cluster:
         return self.placement
 
     async def _until_free(self) -> None:
-        """Wait a moment for what a run before is giving back.
+        """Wait a moment for what a run before is giving back. Only Ray's interface for developers tells it by node.
 
         Raises:
             UserError: something else uses the room that this run needs. Ray would wait for it without a word.
