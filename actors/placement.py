@@ -35,11 +35,11 @@ def check_fit(config: Config, nodes: Sequence[Node], learning: bool = True) -> N
     fitting = _fitting(wanted, nodes)
     if len(fitting) >= config.cluster.nodes:
         return
-    offered = "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in nodes)
     kinds = " and ".join(f"cluster.{kind}" for kind in config.workers(learning))
     raise UserError(
         f"the workers of one node need {cpus:g} CPUs and {gpus:g} GPUs on {config.cluster.nodes} node(s), but"
-        f" {len(fitting)} node(s) can hold them ({offered}): lower cluster.nodes, or per_node, gpus or cpus of {kinds}"
+        f" {len(fitting)} node(s) can hold them ({_told(nodes)}): lower cluster.nodes, or per_node, gpus or cpus of"
+        f" {kinds}"
     )
 
 
@@ -52,12 +52,15 @@ def taken(config: Config, free: Sequence[Node], learning: bool = True) -> str | 
     wanted = needs(config, learning)
     if len(_fitting(wanted, free)) >= config.cluster.nodes:
         return None
-    left = "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in free)
     return (
         f"the workers of one node need {wanted.get('CPU', 0.0):g} CPUs and {wanted.get('GPU', 0.0):g} GPUs on"
-        f" {config.cluster.nodes} node(s), and that much is there but in use ({left} are free): wait until what uses it"
-        " has ended, or lower what this run asks for"
+        f" {config.cluster.nodes} node(s), and that much is there but in use ({_told(free)} are free): wait until what"
+        " uses it has ended, or lower what this run asks for"
     )
+
+
+def _told(nodes: Sequence[Node]) -> str:
+    return "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in nodes)
 
 
 def _fitting(wanted: Mapping[str, float], nodes: Sequence[Node]) -> list[Node]:

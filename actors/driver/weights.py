@@ -88,9 +88,7 @@ class WeightSync:
             values = await answer(
                 worker.logprobs.remote(proof.canary), self.transport.wait_s, "the canary's log-probs", name
             )
-            reading = read(proof.before, proof.after, values, self.tolerance)
-            if reading.verified is False:
-                raise WeightsNotServedError(f"{name} does not serve version {version}: {reading}")
+            _check_reading(name, read(proof.before, proof.after, values, self.tolerance), f"version {version}")
         return version
 
     async def compare(self, canary: Canary, old: Float32, new: Float32, what: str, remedy: str = "") -> list[Reading]:
@@ -102,8 +100,7 @@ class WeightSync:
         served = await self.served(canary)
         readings = {name: read(old, new, values, self.tolerance) for name, values in served.items()}
         for name, reading in readings.items():
-            if reading.verified is False:
-                raise WeightsNotServedError(f"{name} does not serve {what}: {reading}{remedy}")
+            _check_reading(name, reading, what, remedy)
         return list(readings.values())
 
     async def served(self, canary: Canary) -> dict[str, Float32]:
@@ -125,6 +122,11 @@ class WeightService:
     async def publish(self, update: Update) -> Publication | None:
         with self.clock.stage("publish"):
             return await self.sampler.publish(update.version, lambda: self.sync.publish(update))
+
+
+def _check_reading(name: str, reading: Reading, what: str, remedy: str = "") -> None:
+    if reading.verified is False:
+        raise WeightsNotServedError(f"{name} does not serve {what}: {reading}{remedy}")
 
 
 def _check(receipt: Receipt, version: int, manifest: Manifest) -> None:

@@ -117,6 +117,17 @@ def deterministic(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/", "cpu/"))}
 
 
+def assert_same(expected: Sequence[dict[str, Any]], actual: Sequence[dict[str, Any]], whole: Path, run: Path) -> None:
+    """Six steps of two runs, of which these are the rows, measured and drew the same."""
+    assert [row["step"] for row in actual] == list(range(7))
+    for one, other in zip(expected, actual, strict=True):
+        assert deterministic(one) == deterministic(other)
+    for step in range(1, 7):
+        assert [entry["prompt_id"] for entry in groups(run, step)] == [
+            entry["prompt_id"] for entry in groups(whole, step)
+        ]
+
+
 def copy_when_bought(monkeypatch: pytest.MonkeyPatch, run: Path, copy: Path, step: int) -> None:
     """Copy the run directory once a step has bought its labels: what a kill at that moment leaves."""
     assign = TimedLabeller.assign

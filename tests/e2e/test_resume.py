@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from runs import SMALL, START_S, STEP_S, Here, deterministic, groups, rows
+from runs import SMALL, START_S, STEP_S, Here, assert_same, rows
 
 from effrl.run.groups import tally
 from effrl.types import Fate
@@ -52,13 +52,7 @@ def test_killed_and_resumed_equals_uninterrupted(effrl: Any, here: Here, tmp_pat
     assert "resuming after step 3" in here("resume", run)
 
     expected, actual = rows(whole), rows(run)
-    assert [row["step"] for row in actual] == list(range(7))
-    for one, other in zip(expected, actual, strict=True):
-        assert deterministic(one) == deterministic(other)
-    for step in range(1, 7):
-        assert [entry["prompt_id"] for entry in groups(run, step)] == [
-            entry["prompt_id"] for entry in groups(whole, step)
-        ]
+    assert_same(expected, actual, whole, run)
     rolled, fates = tally(run / "groups")
     assert rolled == sum(fates.values()), "every group has one fate, across the resume too"
     first_half, second_half = (sum(row["groups/rolled"] for row in half) for half in (actual[1:4], actual[4:]))

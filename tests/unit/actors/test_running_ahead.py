@@ -148,7 +148,8 @@ async def test_a_refill_that_was_not_expected_is_sampled_and_what_nobody_asked_f
     refilling(engine, ["x"])
     [refill] = await rollouts.take(step_of(1, STEPS), 1)
     assert refill.prompt.id == "x" and engine.events == ["sample 3 with version 0", "sample 1 with version 0"]
-    assert rollouts.committed(1)["rollout/unused_tokens"] == 2, "two rollouts of one token, of the prompt c"
+    told = {"rollout/unused_tokens": 2, "rollout/workers_lost": 0}
+    assert rollouts.committed(1) == told, "two rollouts of one token, of the prompt c"
     assert await rollouts.take(step_of(2, STEPS), 0) == [], "the next step begins without them"
 
 
