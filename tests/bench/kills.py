@@ -6,10 +6,8 @@ run was further than before.
 """
 
 import json
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -17,10 +15,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import mkdtemp
 
-import psutil
-
 from effrl.run import metrics
 from effrl.run.groups import tally
+from tests.e2e.runs import Command
 
 ROLES = {
     "rollout worker": "ray::RolloutWorker",
@@ -43,7 +40,6 @@ SETTINGS = (
     "advantage.kind=prime",
 )
 DEADLINE_S = 240.0
-MARK = "EFFRL_KILLS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +66,7 @@ class Victim:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.run, self.chance = folder / "run", random.Random(seed)
-        self.out = (folder / "output.txt").open("w+")
-        command = [
-            str(Path(sys.executable).with_name("effrl")),
-            "train",
-            "quickstart",
-            *SETTINGS,
-            f"run.dir={self.run}",
-        ]
-        environment = {**os.environ, MARK: str(folder)}
-        self.process = subprocess.Popen(command, env=environment, stdout=self.out, stderr=subprocess.STDOUT)
-        self.mark = str(folder)
+        self.command = Command(("train", "quickstart", *SETTINGS, f"run.dir={self.run}"), folder)
 
     @property
     def rows(self) -> list[metrics.MetricsRow]:
@@ -88,25 +74,16 @@ class Victim:
 
     def until(self, step: int) -> bool:
         """Wait for the commit of a step; False where the command ends first."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not (rows := self.rows) or rows[-1]["step"] < step:
-            if self.process.poll() is not None:
-                return False
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no step {step} in {DEADLINE_S} s; the run is at {rows[-1:]}")
-            time.sleep(0.05)
-        return True
 
-    def processes(self) -> list[psutil.Process]:
-        """All that it has started."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        def over() -> bool:
+            return self.ended or (bool(rows := self.rows) and rows[-1]["step"] >= step)
+
+        self.command.until(over, DEADLINE_S, f"step {step}")
+        return not self.ended
+
+    @property
+    def ended(self) -> bool:
+        return self.command.process.poll() is not None
 
     def hit(self, role: str, number: signal.Signals) -> Loss:
         """Send a signal, and wait until the run is further than it was."""
@@ -114,33 +91,31 @@ class Victim:
         self.until(at + 3)
         step_s = median(row["time/step_s"] for row in self.rows[-3:])
         time.sleep(self.chance.uniform(0, step_s))
-        told = self._said()
+        told = self.command.output()
         reached = self.rows[-1]["step"]
-        victims = [process for process in self.processes() if ROLES[role] in " ".join(process.cmdline())]
+        victims = [process for process in self.command.processes() if ROLES[role] in " ".join(process.cmdline())]
         self.chance.choice(victims).send_signal(number)
         began = time.monotonic()
         lives = self.until(reached + 2)
         seconds = time.monotonic() - began
-        again = [line for line in self._said()[len(told) :].replace("\n", " ").split("going on after step ")[1:]]
+        again = [
+            line for line in self.command.output()[len(told) :].replace("\n", " ").split("going on after step ")[1:]
+        ]
         steps = reached - int(again[-1].split()[0].strip(",;")) if again else 0
         outcome = "the run ends" if not lives else "goes on from the checkpoint" if again else "goes on"
         return Loss(role, number.name, outcome, max(0, steps), round(seconds, 1), round(step_s, 2))
 
-    def _said(self) -> str:
-        return Path(self.out.name).read_text()
-
     def end(self) -> dict[str, object]:
         """Stop it as a user would; what is left behind."""
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(DEADLINE_S)
-        time.sleep(5)
+        self.command.process.send_signal(signal.SIGINT)
+        code = self.command.end(DEADLINE_S)
         rolled, fates = tally(self.run / "groups")
         return {
             "exit_code": code,
             "steps": self.rows[-1]["step"],
             "groups": rolled,
             "fates": sum(fates.values()),
-            "processes_left": len(self.processes()),
+            "processes_left": len(self.command.orphans()),
         }
 
 
@@ -156,8 +131,8 @@ def main(out: Path, seed: int = 1) -> None:
         ended = victim.end()
         print(ended)
     finally:
-        if victim.process.poll() is None:
-            victim.process.kill()
+        if not victim.ended:
+            victim.command.kill()
     out.mkdir(parents=True, exist_ok=True)
     (out / "losses.json").write_text(json.dumps({"losses": [asdict(loss) for loss in found], "end": ended}, indent=1))
     (out / "README.md").write_text(table(found, ended))
