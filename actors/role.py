@@ -3,10 +3,11 @@
 import faulthandler
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from importlib.util import find_spec
-from inspect import isfunction
+from inspect import iscoroutinefunction, isfunction
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ class Role:
         _log_to(run_dir / "logs" / f"{name}.log")
         _assert_one_root(version)
 
+    @contextmanager
+    def _recording(self, what: str) -> Iterator[None]:
+        start = time.time()
+        try:
+            yield
+        finally:
+            if self._spans is not None:
+                self._spans.append([Span(self.name, what, start, time.time())])
+
     def ready(self) -> int:
         """The process that it is, once the constructor has finished: what a start-up waits for."""
         return os.getpid()
@@ -42,15 +52,15 @@ class Role:
 def _recorded(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self: Role, *arguments: Any, **named: Any) -> Any:
-        if self._spans is None:
+        with self._recording(method.__name__):
             return method(self, *arguments, **named)
-        start = time.time()
-        try:
-            return method(self, *arguments, **named)
-        finally:
-            self._spans.append([Span(self.name, method.__name__, start, time.time())])
 
-    return call
+    @wraps(method)
+    async def call_async(self: Role, *arguments: Any, **named: Any) -> Any:
+        with self._recording(method.__name__):
+            return await method(self, *arguments, **named)
+
+    return call_async if iscoroutinefunction(method) else call
 
 
 def _log_to(path: Path) -> None:

@@ -10,7 +10,18 @@ import numpy as np
 from effrl.config.rollout import PassBand
 from effrl.errors import RunError
 from effrl.sequences import GroupRewards, Portion, ProcessReward, TokenRewards, TrainingSequence, entropy_weights
-from effrl.types import Decision, Fate, Float32, Float64, Rollout, ScoredGroup, Status
+from effrl.types import (
+    Decision,
+    Fate,
+    Float32,
+    Float64,
+    Group,
+    Judged,
+    ReadGroup,
+    Rollout,
+    ScoredGroup,
+    Status,
+)
 
 AdvantageFunction = Callable[[Sequence[GroupRewards]], Sequence[Sequence[Float32]]]
 """Advantages of a step: for each group that is learned from, one array per rollout: [T_i], a number for each of its
@@ -29,6 +40,13 @@ class Settled:
 
     scored: ScoredGroup
     fate: Fate
+
+    @classmethod
+    def too_late(cls, group: Group) -> "Settled":
+        """A group that nobody has looked at: no step may learn from it any more, since the policy has moved on."""
+        nothing = (None,) * len(group.rollouts)
+        read = ReadGroup(group, nothing, nothing)
+        return cls(ScoredGroup(Judged(read, Decision.DROP, reason="sampled too many versions ago"), ()), Fate.STALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +165,12 @@ class Batch:
     def fates(self) -> Counter[Fate]:
         return Counter(settled.fate for settled in self.settled)
 
-    def metrics(self) -> dict[str, float | None]:
-        """Metrics of this step's rollouts, outcomes (of joined groups too) and fates, and apart of what it replays."""
+    def metrics(self, late: int = 0) -> dict[str, float | None]:
+        """Metrics of this step's rollouts, outcomes (of joined groups too) and fates, and apart of what it replays.
+
+        Args:
+            late: groups that were rolled out for this step or one before, and came too late for it.
+        """
         groups, rollouts = [settled.scored.group for settled in self.settled], self.rollouts()
         scores = [score for settled in (*self.joined, *self.settled) for score in settled.scored.scores]
         outcomes = [score.outcome for score in scores if score.outcome is not None]
@@ -162,10 +184,10 @@ class Batch:
             "rollout/failed": sum(rollout.failed for rollout in rollouts),
             "rollout/tokens": sum(group.tokens for group in groups),
             "rollout/truncated_fraction": truncated_fraction(rollouts),
-            "groups/rolled": len(groups),
+            "groups/rolled": len(groups) + late,
             **{f"groups/{fate}": fates[fate] for fate in Fate if fate not in (Fate.ROLLED_BACK, Fate.STALE)},
             "groups/joined": len(self.joined),
-            "groups/stale": sum(entry.fate is Fate.STALE for entry in self.joined),
+            "groups/stale": late + sum(entry.fate is Fate.STALE for entry in self.joined),
             "select/effective_ratio": fates[Fate.TRAINED] / len(groups),
             "select/difficulty_mean": None if mean is None else 1 - mean,
             **_replay_metrics(self.step, self.replayed),

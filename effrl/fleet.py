@@ -12,7 +12,8 @@ from itertools import count
 from typing import Any
 
 PATIENCE = 2
-"""Workers that a lease may lose; then it is cut into its requests, and one that loses as many alone is given up."""
+"""Workers that a lease may lose; then its requests are leased one by one, to workers that sample nothing else, and one
+that loses as many alone is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Lease:
     requests: tuple[int, ...]
     losses: int = 0
     """Workers that were lost while they held it."""
+    alone: bool = False
+    """Whether its worker may hold nothing else: then it is known what a loss is due to."""
 
 
 @dataclass
@@ -31,12 +34,15 @@ class Fleet:
 
     shares: int
     """Leases that a batch of requests is cut into. It is fixed: who happens to be there must not change any batch."""
+    room: int = 1
+    """Leases that a worker may hold at a time. With 1, what it samples together is one lease, and so always the same;
+    with more, short requests need not wait for the longest of a lease."""
     version: int = 0
     """The newest that was published; a worker that serves another one gets no lease."""
     _serves: dict[str, int] = field(default_factory=dict)
     """Version of each worker, in the order in which they joined."""
-    _held: dict[str, Lease] = field(default_factory=dict)
-    """By worker; nobody holds more than one."""
+    _held: dict[str, list[Lease]] = field(default_factory=dict)
+    """By worker."""
     _waiting: deque[Lease] = field(default_factory=deque)
     _open: set[int] = field(default_factory=set)
     """Requests that somebody waits for."""
@@ -51,6 +57,7 @@ class Fleet:
         """Count on a worker, new or in the place of a lost one."""
         assert worker not in self._serves, f"{worker} is there already"
         self._serves[worker] = version
+        self._held[worker] = []
 
     def published(self, version: int) -> None:
         """Every worker that is there has confirmed a version."""
@@ -61,54 +68,82 @@ class Fleet:
         """Number so many requests, and put them up for lease: the first, the second, … of each share in turn."""
         numbers = [next(self._numbers) for _ in range(amount)]
         shares = [tuple(numbers[place :: self.shares]) for place in range(self.shares)]
-        self._waiting.extend(Lease(next(self._numbers), share) for share in shares if share)
+        alone = self.room == 1
+        self._waiting.extend(Lease(next(self._numbers), share, alone=alone) for share in shares if share)
         self._open.update(numbers)
         return numbers
 
     def hand_out(self) -> list[tuple[str, Lease]]:
-        """Give waiting leases to idle workers, oldest first; returns what is to be started now."""
-        idle = [name for name, version in self._serves.items() if version == self.version and name not in self._held]
-        started = [(worker, self._waiting.popleft()) for worker in idle[: len(self._waiting)]]
-        self._held.update(started)
+        """Give waiting leases to workers that have room, oldest first; returns what is to be started now.
+
+        The oldest is never overtaken: one that must be alone would wait for ever where all are kept busy.
+        """
+        started = []
+        while self._waiting and (worker := self._place(self._waiting[0])) is not None:
+            lease = self._waiting.popleft()
+            self._held[worker].append(lease)
+            started.append((worker, lease))
         return started
+
+    def _place(self, lease: Lease) -> str | None:
+        """Who takes a lease: of those that may, the one that holds the fewest."""
+        room = 1 if lease.alone else self.room
+        free = {
+            name: len(held)
+            for name, held in self._held.items()
+            if self._serves[name] == self.version and len(held) < room and not any(other.alone for other in held)
+        }
+        return min(free, key=free.__getitem__, default=None)
 
     def done(self, worker: str, lease: Lease) -> Sequence[int]:
         """A worker has sampled a lease; returns the requests that this settles.
 
         None where somebody else has the lease by now, since this worker was taken for lost.
         """
-        if self._held.get(worker) != lease:
+        if lease not in self._held.get(worker, ()):
             return ()
-        del self._held[worker]
+        self._held[worker].remove(lease)
         settled = [number for number in lease.requests if number in self._open]
         self._open.difference_update(settled)
         return settled
 
     def lost(self, worker: str) -> Sequence[int]:
-        """A worker is gone, and its lease is up again; returns the requests that are given up.
+        """A worker is gone, and its leases are up again; returns the requests that are given up.
 
         A request that has lost :data:`PATIENCE` workers alone is taken to be what kills them.
         """
         self._serves.pop(worker, None)
-        if worker not in self._held:
-            return ()
-        held = self._held.pop(worker)
+        held = self._held.pop(worker, [])
+        given_up = [number for lease in reversed(held) for number in self._returned(lease)]
+        self._open.difference_update(given_up)
+        return given_up
+
+    def _returned(self, held: Lease) -> Sequence[int]:
+        """Put up the lease of a lost worker once more, before all others; returns the requests that are given up."""
         lease = self._wanted(replace(held, losses=held.losses + 1))
         if lease.losses < PATIENCE:
             self._waiting.extendleft([lease] if lease.requests else [])
-            return ()
-        if len(lease.requests) > 1:
-            self._waiting.extendleft(Lease(next(self._numbers), (number,)) for number in reversed(lease.requests))
-            return ()
-        self._open.difference_update(lease.requests)
-        return lease.requests
+        elif lease.alone and len(lease.requests) == 1:
+            return lease.requests
+        else:
+            apart = (Lease(next(self._numbers), (number,), alone=True) for number in reversed(lease.requests))
+            self._waiting.extendleft(apart)
+        return ()
 
-    def withdraw(self, requests: Collection[int]) -> None:
-        """Nobody waits for these any more: who samples them goes on, and what is not begun is not begun."""
-        self._open.difference_update(requests)
+    def withdraw(self, requests: Collection[int]) -> list[tuple[str, Lease]]:
+        """Nobody waits for these any more: what is not begun is not begun.
+
+        Returns:
+            Who holds which lease of these, of which nobody wants anything by now: it may end it.
+        """
+        withdrawn = self._open.intersection(requests)
+        self._open -= withdrawn
         self._waiting = deque(lease for lease in map(self._wanted, self._waiting) if lease.requests)
+        held = [(worker, lease) for worker, leases in self._held.items() for lease in leases]
+        touched = [(worker, lease) for worker, lease in held if not withdrawn.isdisjoint(lease.requests)]
+        return [(worker, lease) for worker, lease in touched if self._open.isdisjoint(lease.requests)]
 
     def _wanted(self, lease: Lease) -> Lease:
         """What is left of a lease; another set of requests has lost nobody yet."""
         left = tuple(number for number in lease.requests if number in self._open)
-        return lease if left == lease.requests else Lease(lease.number, left)
+        return lease if left == lease.requests else Lease(lease.number, left, alone=lease.alone)

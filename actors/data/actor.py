@@ -3,6 +3,7 @@
 Labels reach it only in the supervision of groups that were learned from.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -51,8 +52,6 @@ class DataActor(Role):
         self._notes: list[str] = []
         self.prompts = {prompt.id: prompt for _, part in self.pools for prompt in part}
         self.states: dict[str, PromptState] = {}
-        self.leased: dict[int, list[Drawn]] = {}
-        self.returned: list[Drawn] = []
         self.enter(config, None)
 
     def enter(self, config: Config, ids: frozenset[str] | None) -> None:
@@ -65,18 +64,31 @@ class DataActor(Role):
         self.selector = selector(config, [(weight, part) for weight, part in own if part], self._notes.append)
         self.per_prompt = config.rollout.per_prompt
         self.store = _store(config)
+        self.leased: list[Drawn] = []
+        """Handed out; no step that learned from it was committed yet."""
+        self.returned: list[Drawn] = []
+        """Handed out, and to be handed out again."""
 
     def notes(self) -> list[str]:
         """What its start has to tell the user, line by line."""
         return self._notes
 
-    def select(self, step: int, count: int) -> list[Pick]:
-        """The next prompts to roll out, for a step; first those that a resume took back."""
+    def select(self, count: int) -> list[Pick]:
+        """The next prompts to roll out; first those that were taken back."""
         back, self.returned = self.returned[:count], self.returned[count:]
         picks = [Pick(self.prompts[name], rollouts) for name, rollouts in back]
         picks += [self._pick(chosen) for chosen in self.selector.select(count - len(back))]
-        self.leased.setdefault(step, []).extend((pick.prompt.id, pick.rollouts) for pick in picks)
+        self.leased += [(pick.prompt.id, pick.rollouts) for pick in picks]
         return picks
+
+    def give_up(self, ids: Sequence[str]) -> None:
+        """These were rolled out and have their end: nobody waits for them any more."""
+        over, kept = Counter(ids), list[Drawn]()
+        for name, rollouts in self.leased:
+            if over[name] <= 0:
+                kept.append((name, rollouts))
+            over[name] -= 1
+        self.leased = kept
 
     def upcoming(self, count: int) -> list[Pick]:
         """What :meth:`select` would hand out next, as far as it can be told now; nothing is handed out.
@@ -107,14 +119,15 @@ class DataActor(Role):
         return self.store.draw(step, count) if self.store else []
 
     def observe(
-        self, step: int, observations: Sequence[Observation], settled: Sequence[Settled] = ()
+        self, step: int, observations: Sequence[Observation], taken: Sequence[str], settled: Sequence[Settled] = ()
     ) -> dict[str, float]:
         """Remember the outcomes of a committed step, those of groups without signal included; returns metrics.
 
         Args:
+            taken: ids of the prompts that it has rolled out.
             settled: the groups themselves, where some are kept to be replayed.
         """
-        self.leased.pop(step, None)
+        self.give_up(taken)
         for seen in observations:
             state = self.states.setdefault(seen.prompt.id, PromptState())
             state.passes += seen.passes
@@ -132,14 +145,14 @@ class DataActor(Role):
         return {
             "selector": self.selector.state(),
             "prompts": {prompt_id: asdict(state) for prompt_id, state in self.states.items()},
-            "leased": [*(lease for leases in self.leased.values() for lease in leases), *self.returned],
+            "leased": [*self.leased, *self.returned],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's state."""
         self.selector.restore(state["selector"])
         self.states = {prompt_id: PromptState(**fields) for prompt_id, fields in state["prompts"].items()}
-        self.leased = {}
+        self.leased = []
         self.returned = [(name, rollouts) for name, rollouts in state["leased"]]
 
     def save(self, checkpoint: Path) -> Saved:

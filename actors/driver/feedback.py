@@ -31,7 +31,8 @@ class FeedbackService:
         with self.clock.stage("commit"):
             seen = [observed for entry in settled if (observed := _observation(entry)) is not None]
             kept = settled if self.keeps_groups else []
-            told = self.data.observe.remote(step.number, seen, kept)
+            taken = [entry.scored.group.prompt.id for entry in batch.settled]
+            told = self.data.observe.remote(step.number, seen, taken, kept)
             known = await answer(told, self.wait_s, "feedback", "data")
             learned = await labeller.learn(step, settled)
         prepared, self.prepared = self.prepared, {}

@@ -10,7 +10,7 @@ from actors.driver.labelling import BudgetWatch, account_metrics
 from actors.driver.rollouts import RolloutService
 from actors.driver.usage import UsageWatch
 from actors.wait import answer
-from effrl.batch import Batch
+from effrl.batch import Batch, Settled
 from effrl.config.schema import RunConfig
 from effrl.label.agreement import agreement
 from effrl.label.collapse import COLLAPSE, collapsing
@@ -81,10 +81,11 @@ class RunJournal:
         evaluation: Mapping[str, float],
     ) -> None:
         with self.clock.stage("commit"):
-            settled = [*batch.joined, *batch.settled]
-            self.groups.commit(step.number, settled, batch.process)
+            settled, late = [*batch.joined, *batch.settled], self.rollouts.stale
+            self.groups.rolled(step.number, late)
+            self.groups.commit(step.number, [*settled, *map(Settled.too_late, late)], batch.process)
             account: Account = await answer(self.oracle.account.remote(step.number), self.wait_s, "accounts", "oracle")
-            row = {"step": step.number, **batch.metrics(), **self.rollouts.committed(step.number), **learned}
+            row = {"step": step.number, **batch.metrics(len(late)), **self.rollouts.committed(step.number), **learned}
             row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}
             row |= {**agreement(settled), **evaluation, "policy/version": update.version}
             await self._write(row | self._alarms(row, evaluated=bool(evaluation)))

@@ -1,12 +1,14 @@
-"""Rolls out the prompts of a step; with ``max_staleness``, those of the next while this one is learned."""
+"""Rolls out the prompts of a step; with ``max_staleness``, those of later steps while this one is learned."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
+import numpy as np
+
+from actors.driver.ahead import RunningAhead, Start
 from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
 from actors.driver.screen import Screen
@@ -15,7 +17,7 @@ from actors.wait import answer
 from effrl.config.schema import Config
 from effrl.run.metrics import Stopwatch
 from effrl.seeds import derive
-from effrl.types import Group, Pick, Step
+from effrl.types import Group, Pick, Rollout, Step
 
 RequestKey = tuple[str, tuple[int, ...]]
 """Prompt id and seeds: within a step they say all that an engine makes of a request."""
@@ -23,16 +25,17 @@ RequestKey = tuple[str, tuple[int, ...]]
 
 @dataclass
 class RolloutService:
-    """Selects prompts and rolls them out; with ``max_staleness``, the next step's while this one is learned.
+    """Selects prompts and rolls them out; with ``max_staleness``, those of later steps while this one is learned.
 
-    A publication waits in each engine until what runs there is finished. So what was sampled ahead is of one version
-    (with ``screen``, the rest of a group may be of the next), and when it is learned, the policy has moved on by at
-    most one.
+    With staleness, each group is sampled by itself, and a step takes those that are finished first. The longest hold up
+    nobody: they go on with the new weights when a version is published. What no step may learn from any more is stale.
+    A refill takes what is under way for later steps.
 
-    Without staleness, the engine samples beside a step's first draw what its refills are likely to be: the next prompts
-    of the selector, as many as the step before had refills. A refill that turns out to be another is sampled as ever,
-    so this changes no decision; but most of them need no decode of their own, which takes as long for a few groups as
-    for many. With ``screen`` nothing is: most of what it would save are rollouts of groups without signal.
+    Without staleness, whole batches are sampled, each by one version. The engine samples beside a step's first draw
+    what its refills are likely to be: the next prompts of the selector, as many as the step before had refills. A
+    refill that turns out to be another is sampled as ever, so this changes no decision; but most of them need no decode
+    of their own, which takes as long for a few groups as for many. With ``screen`` nothing is: most of what it would
+    save are rollouts of groups without signal.
     """
 
     data: Any
@@ -47,7 +50,13 @@ class RolloutService:
     """Groups of each draw of this step."""
     _spare: dict[RequestKey, Sampled] = field(default_factory=dict)
     """What was sampled for refills, and was not asked for yet."""
-    _ahead: dict[int, asyncio.Task[list[Group]]] = field(default_factory=dict)
+    _ahead: RunningAhead = field(init=False)
+    _step: Step | None = None
+    """That rollouts were taken for last."""
+    _taken: list[Group] = field(default_factory=list)
+    """With staleness: what the step learns from."""
+    stale: list[Group] = field(default_factory=list)
+    """What came too late for the step; a commit takes it from here."""
     _serial: Any = field(default_factory=count)
     _screen: Screen = field(init=False)
     _sampled: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -55,32 +64,35 @@ class RolloutService:
 
     def __post_init__(self) -> None:
         self._screen = Screen(self.sampler, self.scout, self.config.rollout.screen)
+        self._ahead = RunningAhead(self._begin)
 
     async def take(self, step: Step, count: int) -> list[Group]:
         with self.clock.stage("rollout"):
-            ahead = self._ahead.pop(step.number, None)
-            groups = await (ahead or self._draw(step, count))
-        self._run_ahead(step)
-        return groups
+            return await (self._take if self.config.rollout.max_staleness else self._draw)(step, count)
+
+    async def _take(self, step: Step, count: int) -> list[Group]:
+        """The groups that are finished first, of those that the step may learn from."""
+        staleness = self.config.rollout.max_staleness
+        of_this_stage = self._step is not None and self._step.stage == step.stage
+        late = self._ahead.too_old(self.sampler.serves - staleness if of_this_stage else self.sampler.serves + 1)
+        if late:
+            await self._tell("give_up", [group.prompt.id for group in late])
+        self.stale, self._step = self.stale + late, step
+        later = range(step.place + 1, min(step.place + staleness, step.of) + 1)
+        further = self._ahead.limit.groups(sum(self.config.fresh_at(place) for place in later))
+        taken = await self._ahead.take(count, further)
+        self._taken += taken
+        return taken
 
     async def cancel(self) -> dict[int, list[Group]]:
         """Give up what runs ahead. Its prompts are not lost: no step committed them, so a resume draws them again.
 
         Returns:
-            The groups among it that were finished, by step: they have cost what any other group costs.
+            The groups among it that were finished, by the step that would have come: they have cost what any other
+            group costs.
         """
-        given_up, self._ahead = self._ahead, {}
-        for task in given_up.values():
-            task.cancel()
-        ended = await asyncio.gather(*given_up.values(), return_exceptions=True)
-        pairs = zip(given_up, ended, strict=True)
-        return {step: groups for step, groups in pairs if not isinstance(groups, BaseException)}
-
-    def _run_ahead(self, step: Step) -> None:
-        following = replace(step, number=step.number + 1, place=step.place + 1)
-        if self.config.rollout.max_staleness and step.place < step.of and following.number not in self._ahead:
-            drawing = self._draw(following, self.config.fresh_at(following.place))
-            self._ahead[following.number] = asyncio.create_task(drawing)
+        finished = await self._ahead.cancel()
+        return {self._step.number + 1: finished} if self._step is not None and finished else {}
 
     def committed(self, step: int) -> dict[str, float]:
         """Close a step; what looking ahead for it cost, and what was sampled for refills that did not come.
@@ -91,11 +103,50 @@ class RolloutService:
         self.refills, self._draws, self._spare = sum(self._draws[1:]), [], {}
         lost, self.sampler.lost = self.sampler.lost, 0
         counted = {"rollout/unused_tokens": unused, "rollout/workers_lost": lost}
-        return {**self.scout.metrics(step), **self._screen.metrics(step), **counted}
+        return {**self.scout.metrics(step), **self._screen.metrics(step), **counted, **self._ahead_metrics()}
+
+    def _ahead_metrics(self) -> dict[str, float]:
+        """Of a step with staleness: what came too late for it, and whether that was longer than what did not."""
+        if not self.config.rollout.max_staleness:
+            return {}
+        taken, late = _lengths(self._taken), _lengths(self.stale)
+        self._ahead.limit.learned(len(self._taken), len(self.stale))
+        self._taken, self.stale = [], []
+        started = taken + late
+        return {
+            "rollout/stale": len(late),
+            "rollout/stale_tokens": sum(late),
+            "rollout/length_mean": sum(taken) / max(1, len(taken)),
+            "rollout/length_started": sum(started) / max(1, len(started)),
+            "rollout/ahead_share": self._ahead.limit.share,
+        }
+
+    async def _begin(self, count: int) -> list[Start]:
+        """Choose prompts for the step of the moment, to be sampled one by one."""
+        step = self._step
+        assert step is not None, "rollouts were taken"
+        scouted = await self.scout(step)
+        picks = await self._ask("select", count)
+        known = [pick for pick in picks if _known(pick, scouted)]
+        if scouted:
+            self.scout.reused(step.number, [scouted[pick.prompt.id] for pick in known])
+        return [self._start(step, pick, scouted[pick.prompt.id] if pick in known else None) for pick in picks]
+
+    def _start(self, step: Step, pick: Pick, known: Sampled | None) -> Start:
+        serves = self.sampler.serves
+        nothing = self._group(step, pick, Sampled(np.empty(0, np.int32), (Rollout.lost(serves),) * pick.rollouts))
+        request = None if known else self._claimed(step, pick)
+
+        async def sampling() -> Group:
+            sampled = known if request is None else (await self._screen(step, [request]))[0]
+            assert sampled is not None, "it was known, or sampled"
+            return replace(nothing, prompt_ids=sampled.prompt_ids, rollouts=sampled.rollouts)
+
+        return Start(nothing, serves, sampling())
 
     async def _draw(self, step: Step, count: int) -> list[Group]:
         scouted = await self.scout(step)
-        picks = await self._ask("select", step.number, count)
+        picks = await self._ask("select", count)
         requests = [self._claimed(step, pick) for pick in picks if not _known(pick, scouted)]
         spare = [self._request(step, pick) for pick in await self._likely_refills() if not _known(pick, scouted)]
         self._draws.append(count)
@@ -107,15 +158,17 @@ class RolloutService:
 
     async def _likely_refills(self) -> list[Pick]:
         rollout = self.config.rollout
-        if self._draws or not self.refills or rollout.max_staleness or rollout.screen:
+        if self._draws or not self.refills or rollout.screen:
             return []
         return await self._ask("upcoming", self.refills)
 
     async def _ask(self, method: str, *arguments: int) -> list[Pick]:
-        picks: list[Pick] = await answer(
-            getattr(self.data, method).remote(*arguments), self.config.cluster.wait_s, "selection", "data"
-        )
+        picks: list[Pick] = await self._tell(method, *arguments)
         return picks
+
+    async def _tell(self, method: str, *arguments: Any) -> Any:
+        called = getattr(self.data, method).remote(*arguments)
+        return await answer(called, self.config.cluster.wait_s, "selection", "data")
 
     async def _sample(
         self, step: Step, requests: Sequence[SampleRequest], spare: Sequence[SampleRequest]
@@ -145,6 +198,11 @@ class RolloutService:
 
 def _key(request: SampleRequest) -> RequestKey:
     return request.prompt.id, request.seeds
+
+
+def _lengths(groups: Sequence[Group]) -> list[int]:
+    """Tokens of the rollouts that were finished."""
+    return [len(rollout.token_ids) for group in groups for rollout in group.rollouts if not rollout.failed]
 
 
 def _known(pick: Pick, scouted: Mapping[str, Sampled]) -> bool:

@@ -60,6 +60,9 @@ from effrl.stages import BASE, OneStage, TrainingStage
 from effrl.types import Prompt, Step
 
 DRILL_PROMPTS = 8
+ROOM = 64
+"""Groups that a rollout worker has at a time where they are sampled one by one: enough to keep an engine full, and few
+enough that another worker is not out of work before it."""
 
 
 @dataclass
@@ -138,6 +141,7 @@ class Driver:
             wait_s,
             None if config.cluster.colocate else Replacements(cluster, self.sync),
             config.cluster.rollout.min,
+            1 if not any(part.rollout.max_staleness for part in config.parts) else ROOM,
             self.start.version,
             self.progress.note,
         )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 import numpy as np
 
@@ -44,6 +45,8 @@ class Sampler:
     replacing: Replacing | None = None
     """Without it, a loss is raised."""
     minimum: int = 1
+    room: int = 1
+    """Leases that a worker holds at a time (:class:`~effrl.fleet.Fleet`)."""
     version: int = 0
     """That the workers serve at the beginning."""
     tell: Callable[[str], None] = print
@@ -51,6 +54,8 @@ class Sampler:
     lost: int = 0
     """Workers that were lost since somebody has set this to 0."""
     _fleet: Fleet = field(init=False)
+    _own: str = field(default_factory=lambda: uuid4().hex[:8])
+    """Tells its leases from those of an attempt before, which warm engines may still be about to end."""
     _poison: set[str] = field(default_factory=set)
     """Ids of prompts that have killed workers, and are sampled no more."""
     _requests: dict[int, SampleRequest] = field(default_factory=dict)
@@ -64,7 +69,7 @@ class Sampler:
     """Why there are too few workers to go on."""
 
     def __post_init__(self) -> None:
-        self._fleet = Fleet(len(self.workers), self.version)
+        self._fleet = Fleet(len(self.workers), self.room, self.version)
         for name in self.workers:
             self._fleet.joined(name, self.version)
 
@@ -82,12 +87,17 @@ class Sampler:
         try:
             sampled = iter(await asyncio.gather(*results))
         finally:
-            self._fleet.withdraw(numbers)
+            self._end(self._fleet.withdraw(numbers))
             for number in numbers:
                 del self._requests[number], self._results[number]
         return [
             next(sampled) if is_fit else self._nothing(request) for request, is_fit in zip(requests, fit, strict=True)
         ]
+
+    @property
+    def serves(self) -> int:
+        """The newest version that all workers have confirmed."""
+        return self._fleet.version
 
     async def any(self, method: str, *arguments: Any, what: str) -> Any:
         """What one of the workers answers; which, makes no difference."""
@@ -139,9 +149,18 @@ class Sampler:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _end(self, unwanted: Iterable[tuple[str, Lease]]) -> None:
+        """Have workers stop to sample what nobody waits for; that they did is seen when their leases are done."""
+        for name, lease in unwanted:
+            if name in self.workers:
+                self.workers[name].abort.remote(self._named(lease))
+
+    def _named(self, lease: Lease) -> str:
+        return f"{self._own}/{lease.number}"
+
     async def _perform(self, name: str, worker: Any, lease: Lease, asked: Sequence[SampleRequest]) -> None:
         try:
-            found = await answer(worker.sample.remote(asked), self.wait_s, "rollouts", name)
+            found = await answer(worker.sample.remote(self._named(lease), asked), self.wait_s, "rollouts", name)
         except Exception as error:  # whatever it is, those who wait for the rollouts are told
             if isinstance(error, LostError | DeadlineError) and self.replacing is not None:
                 await self._heal(name, worker, error)

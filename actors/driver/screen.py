@@ -41,10 +41,12 @@ class Screen:
         return [_joined(head, next(rest)) if on else head for head, on in zip(heads, goes_on, strict=True)]
 
     def metrics(self, step: int) -> dict[str, float]:
-        """Of a step that is done: groups that were stopped, and the rollouts which that saved."""
+        """Until a step was done: groups that were stopped since the one before, and the rollouts which that saved."""
         if self.first is None:
             return {}
-        return {f"rollout/{name}": self._counts.pop((step, name), 0) for name in ("stopped", "saved")}
+        done = {key: self._counts.pop(key) for key in list(self._counts) if key[0] <= step}
+        names = ("stopped", "saved")
+        return {f"rollout/{name}": sum(count for (_, kind), count in done.items() if kind == name) for name in names}
 
 
 def _joined(head: Sampled, tail: Sampled) -> Sampled:

@@ -4,7 +4,7 @@ Out-of-process engines poll each other and are several times slower on a CPU. In
 two engine steps, so no token can be sampled from a half-loaded version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vllm import EngineArgs, LLMEngine, RequestOutput, SamplingParams
@@ -19,7 +19,7 @@ from effrl.types import Int32
 
 
 class Engine:
-    """Submit requests by name, drain them all, swap weights in between."""
+    """Submit requests by name, step until they are finished, swap weights in between."""
 
     def __init__(self, options: EngineOptions, transfer: type[ShmTransfer]) -> None:
         register(transfer)
@@ -41,17 +41,19 @@ class Engine:
         """Submit a sequence [L] for the log-probs of its tokens."""
         self._submit(name, ids, SamplingParams(max_tokens=1, prompt_logprobs=0))
 
-    def drain(self) -> dict[str, RequestOutput]:
-        """Step until every submitted request is finished; outputs by name."""
-        outputs: dict[str, RequestOutput] = {}
-        while self._engine.has_unfinished_requests():
-            for output in self._engine.step():
-                if output.finished:
-                    outputs[output.request_id] = output
-        return outputs
+    def step(self) -> dict[str, RequestOutput]:
+        """Sample one token of every request that runs; the outputs of those that are finished with it, by name."""
+        return {output.request_id: output for output in self._engine.step() if output.finished}
+
+    def abort(self, names: Iterable[str]) -> None:
+        """Forget requests; the names of those that are finished or unknown do no harm."""
+        self._engine.abort_request(list(names))
 
     def load(self, update: Mapping[str, Any], version: int) -> str:
         """Replace the weights by those that an update tells of; returns the digest of what the model took.
+
+        Requests that run go on with the new weights: what they have sampled stays, and its keys and values are computed
+        anew. So every token is of the version that its span names, from the prompt on.
 
         A failure in the middle leaves a broken model, not the old one; bytes are verified before it is touched.
         """
@@ -79,7 +81,8 @@ class Engine:
     def _serve(self, version: int) -> None:
         self.version = version
         self._engine.set_weight_version(str(version))
-        self._engine.reset_prefix_cache()  # or cached prefixes of the old version would be continued
+        # Cached prefixes of the old version would be continued, and those of running requests would keep it from going.
+        self._engine.reset_prefix_cache(reset_running_requests=True)
 
     def _submit(self, name: str, ids: Int32, params: SamplingParams) -> None:
         if self._asleep:

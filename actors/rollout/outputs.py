@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput
 
 
-def rollout(output: "RequestOutput", version: int) -> Rollout:
-    """What :meth:`Engine.sample` sampled.
+def rollout(output: "RequestOutput | None", version: int) -> Rollout:
+    """What :meth:`Engine.sample` sampled; None where it was aborted.
 
     vLLM also ends requests with ``error``, ``abort`` and ``repetition``. None of them is a completion of the policy, so
     nothing of it may be scored or learned from; ``version`` is then that of the engine.
     """
+    if output is None:
+        return Rollout.lost(version)
     [completion] = output.outputs
     if completion.finish_reason not in ("stop", "length"):
         return Rollout.lost(version)

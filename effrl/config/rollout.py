@@ -45,8 +45,9 @@ class RolloutConfig(Section):
     """Sampling temperature."""
     stop: Annotated[tuple[int | str, ...], BeforeValidator(_stops)] = ()
     """Texts or token ids that end a completion, such as ["</answer>"]; what was sampled of them stays part of it."""
-    max_staleness: Annotated[int, Field(ge=0, le=1)] = 0
-    """Policy versions that a rollout may be behind the learner: 1 samples the next step while this one is learned."""
+    max_staleness: Annotated[int, Field(ge=0)] = 0
+    """Policy versions that a rollout may be behind the learner: with 1, the next step is sampled while this one is
+    learned. Above 0, a step takes the groups that are finished first."""
     refill: Annotated[float, Field(ge=0)] = 0.5
     """Tokens that a step may spend on replacing groups without signal, as a multiple of its first draw's tokens."""
     filter: PassBand | None = None

@@ -43,9 +43,9 @@ Phase = Literal[
 ]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
-EXTRA_ROLLOUTS = ("scout/rollouts", "prepare/rollouts", "prepare/easy_rollouts")
-"""Rollouts beside those of the steps: they measured prompts, or labelled a pool."""
-EXTRA_TOKENS = ("scout/tokens", "prepare/tokens", "prepare/easy_tokens")
+EXTRA_ROLLOUTS = ("scout/rollouts", "prepare/rollouts", "prepare/easy_rollouts", "rollout/stale")
+"""Rollouts beside those of the steps: they measured prompts, labelled a pool, or came too late to be learned from."""
+EXTRA_TOKENS = ("scout/tokens", "prepare/tokens", "prepare/easy_tokens", "rollout/stale_tokens")
 """Tokens generated in them."""
 ROLLOUTS = ("rollout/count", *EXTRA_ROLLOUTS)
 TOKENS = ("rollout/tokens", *EXTRA_TOKENS)

@@ -55,23 +55,24 @@ class FaultyWorker(RolloutWorker):
 
         return Faulty
 
-    def load(self, data: Arrays, manifest: Manifest, version: int) -> Receipt:
+    async def load(self, data: Arrays, manifest: Manifest, version: int) -> Receipt:
         if self.fault == "nothing":
             return Receipt(self.name, version, manifest.checksum)
-        reset = self.engine._engine.reset_prefix_cache
+        engine = self.thread.engine._engine
+        reset = engine.reset_prefix_cache
         if self.fault == "cache":
-            self.engine._engine.reset_prefix_cache = lambda: True
+            engine.reset_prefix_cache = lambda reset_running_requests: True
         try:
-            return super().load(data, manifest, version)
+            return await super().load(data, manifest, version)
         finally:
-            self.engine._engine.reset_prefix_cache = reset
+            engine.reset_prefix_cache = reset
 
-    def load_torn(self, data: Arrays, manifest: Manifest, version: int) -> Receipt:
+    async def load_torn(self, data: Arrays, manifest: Manifest, version: int) -> Receipt:
         """A version with one byte flipped on its way."""
         name, *_ = data
         torn = data[name].copy()
         torn[-1] ^= 1
-        return super().load({**data, name: torn}, manifest, version)
+        return await super().load({**data, name: torn}, manifest, version)
 
 
 class OpenPrm(PrmRank):

@@ -110,7 +110,9 @@ class Sampler:
             request = SampleRequest(Prompt(str(index), prompt), seeds, MAX_TOKENS, temperature=1.0)
             for n, seed in enumerate(seeds):
                 self.engine.sample(f"{index}/{n}", ids, seed, request.parameters())
-        outputs = self.engine.drain()
+        outputs = {}
+        while len(outputs) < len(prompts) * count:
+            outputs |= self.engine.step()
         texts = [
             [rollout(outputs[f"{index}/{n}"], version=0).text for n in range(count)] for index in range(len(prompts))
         ]

@@ -116,12 +116,11 @@ class TestData(PartContract):
         actor: DataActor = part.data.actor
         step = max((state.last_step for state in actor.states.values()), default=0) + 1
         actor.replay(step, 2)
-        if step not in actor.leased:  # else it was sampled ahead
-            actor.select(step, 3)
-        actor.select(step + 1, 3)
-        prompts = [actor.prompts[name] for name, _ in actor.leased[step]]
+        actor.select(6 - len(actor.leased))  # as many as are sampled ahead
+        prompts = [actor.prompts[name] for name, _ in actor.leased[:3]]
         observed = [Observation(prompt, step / 3, 2) for prompt in prompts]
-        actor.observe(step, observed, [settled(prompt.id, prompt, step) for prompt in prompts])
+        taken = [prompt.id for prompt in prompts]
+        actor.observe(step, observed, taken, [settled(prompt.id, prompt, step) for prompt in prompts])
 
 
 class TestDataWithReplay(TestData):

@@ -28,7 +28,7 @@ class Observer:
     """Share of the requests that kill whoever samples them."""
     alive: dict[str, int] = field(default_factory=dict)
     """Version that each worker serves."""
-    at_work: dict[str, Lease] = field(default_factory=dict)
+    at_work: dict[str, list[Lease]] = field(default_factory=dict)
     orphaned: list[tuple[str, Lease]] = field(default_factory=list)
     """Leases of workers that were taken for lost, and may still report."""
     asked: set[int] = field(default_factory=set)
@@ -37,6 +37,8 @@ class Observer:
     settled: Counter[int] = field(default_factory=Counter)
     given_up: Counter[int] = field(default_factory=Counter)
     lost_alone: Counter[int] = field(default_factory=Counter)
+    shared: Counter[int] = field(default_factory=Counter)
+    """Losses while others were to blame as well."""
     losses: int = 0
     version: int = 0
     names: int = 0
@@ -64,10 +66,12 @@ class Observer:
         if not self.at_work:
             return
         worker = self.chance.choice(sorted(self.at_work))
-        if self.deadly.intersection(self.at_work[worker].requests):
+        if self.deadly.intersection(number for lease in self.at_work[worker] for number in lease.requests):
             self.lose(worker)
             return
-        lease = self.at_work.pop(worker)
+        lease = self.at_work[worker].pop(self.chance.randrange(len(self.at_work[worker])))
+        if not self.at_work[worker]:
+            del self.at_work[worker]
         settled = self.fleet.done(worker, lease)
         assert set(settled) == set(lease.requests) - self.withdrawn, "a result is lost, or nobody wanted it"
         self.settled.update(settled)
@@ -83,22 +87,29 @@ class Observer:
 
     def lose(self, worker: str) -> None:
         del self.alive[worker]
-        lease = self.at_work.pop(worker, None)
+        leases = self.at_work.pop(worker, [])
         given_up = self.fleet.lost(worker)
         self.given_up.update(given_up)
-        if lease is None:
+        if not leases:
             assert not given_up
             return
-        self.orphaned.append((worker, lease))
-        if len(lease.requests) == 1:
-            self.lost_alone.update(lease.requests)
+        self.orphaned += [(worker, lease) for lease in leases]
+        if self.fleet.room > 1:
+            self.shared.update(number for lease in leases if not lease.alone for number in lease.requests)
+        if len(leases) == 1 and len(leases[0].requests) == 1 and leases[0].alone:
+            self.lost_alone.update(leases[0].requests)
         self.losses += 1
 
     def withdraw(self) -> None:
         left = sorted(self.asked - self.withdrawn - set(self.settled) - set(self.given_up))
         some = self.chance.sample(left, min(len(left), self.chance.randint(0, 3)))
-        self.fleet.withdraw(some)
+        useless = self.fleet.withdraw(some)
         self.withdrawn.update(some)
+        held = [(worker, lease) for worker, leases in self.at_work.items() for lease in leases]
+        gone = self.withdrawn | set(self.settled) | set(self.given_up)
+        expected = [(worker, lease) for worker, lease in held if gone.issuperset(lease.requests)]
+        expected = [(worker, lease) for worker, lease in expected if not set(some).isdisjoint(lease.requests)]
+        assert sorted(useless, key=str) == sorted(expected, key=str), "what nobody wants goes on, or what somebody does"
 
     def publish(self) -> None:
         self.version += 1
@@ -109,9 +120,14 @@ class Observer:
         for worker, lease in self.fleet.hand_out():
             assert worker in self.alive, "a lease for somebody who is not there"
             assert self.alive[worker] == self.version, "a lease for an old version"
-            assert worker not in self.at_work, "two leases at a time"
+            others = self.at_work.setdefault(worker, [])
+            assert len(others) < self.fleet.room, "more leases than there is room for"
+            assert not (others and lease.alone) and not any(other.alone for other in others), "it is not alone"
+            current = [self.at_work.get(name, []) for name in self.alive if self.alive[name] == self.version]
+            holds = [len(held) for held in current if not any(other.alone for other in held)]
+            assert len(others) == min(holds), "another worker holds fewer"
             assert lease.requests and not self.withdrawn.intersection(lease.requests), "nobody waits for it"
-            self.at_work[worker] = lease
+            others.append(lease)
 
     def check(self) -> None:
         """What holds at any moment."""
@@ -119,11 +135,12 @@ class Observer:
         ended = set(self.settled) | set(self.given_up)
         assert max([*self.settled.values(), *self.given_up.values()], default=1) == 1, "settled twice"
         assert not set(self.settled) & set(self.given_up)
-        under_way = [number for lease in self.at_work.values() for number in lease.requests]
+        under_way = [number for leases in self.at_work.values() for lease in leases for number in lease.requests]
         assert len(under_way) == len(set(under_way)), "two workers sample the same request"
         assert not ended.intersection(under_way), "what is settled is sampled again"
         deadly = {number for number, losses in self.lost_alone.items() if losses >= PATIENCE}
         assert set(self.given_up) == deadly - self.withdrawn, "given up too soon, too late or with others to blame"
+        assert all(self.shared[number] >= PATIENCE for number in self.lost_alone if self.fleet.room > 1), "never tried"
         idle = [worker for worker, version in self.alive.items() if worker not in self.at_work]
         current = [worker for worker in idle if self.alive[worker] == self.version]
         open_now = self.asked - ended - self.withdrawn - set(under_way)
@@ -145,10 +162,11 @@ class Observer:
         assert not self.deadly & set(self.settled)
 
 
-def play(seed: int, make: Callable[[int], Fleet] = Fleet) -> Observer:
+def play(seed: int, make: Callable[[int, int], Fleet] = Fleet) -> Observer:
     """One schedule of :data:`EVENTS` events, and its end."""
     chance = random.Random(seed)
-    seen = Observer(chance, make(chance.randint(1, 4)), poison=chance.choice((0.0, 0.0, 0.1)))
+    fleet_of_run = make(chance.randint(1, 4), chance.choice((1, 1, 3)))
+    seen = Observer(chance, fleet_of_run, poison=chance.choice((0.0, 0.0, 0.1)))
     for _ in range(chance.randint(1, 4)):
         seen.join()
     events = (seen.join, seen.join_late, seen.publish, seen.withdraw, seen.lose_any, seen.finish_late)
@@ -170,11 +188,22 @@ def test_whatever_happens_each_request_has_one_end() -> None:
 
 
 PLANTED = {
-    "a lease for an old version": ("if version == self.version and name", "if name"),
-    "two leases at a time": (" and name not in self._held]", "]"),
-    "nobody holds what is handed out": ("self._held.update(started)", "pass"),
-    "late results count": ("if self._held.get(worker) != lease:", "if False:"),
-    "a worker that is done stays busy": ("        del self._held[worker]\n", ""),
+    "a lease for an old version": ("if self._serves[name] == self.version and ", "if "),
+    "more leases than there is room for": ("and len(held) < room and", "and"),
+    "who is alone gets company": (" and not any(other.alone for other in held)", ""),
+    "who must be alone comes as company": ("room = 1 if lease.alone else self.room", "room = self.room"),
+    "a suspect is not alone": ("(number,), alone=True)", "(number,))"),
+    "leases of shared workers count as alone": ("alone = self.room == 1", "alone = True"),
+    "the first worker gets all": (
+        "min(free, key=free.__getitem__, default=None)",
+        "next(iter(free), None)",
+    ),
+    "nobody holds what is handed out": ("self._held[worker].append(lease)", "pass"),
+    "late results count": ("if lease not in self._held.get(worker, ()):", "if False:"),
+    "a worker that is done stays busy": ("        self._held[worker].remove(lease)\n", ""),
+    "what somebody wants is ended": ("if self._open.isdisjoint(lease.requests)]", "]"),
+    "what nobody wants goes on": ("if not withdrawn.isdisjoint(lease.requests)]", "if False]"),
+    "only one lease of a lost worker comes back": ("for lease in reversed(held) for", "for lease in held[:1] for"),
     "withdrawn requests are settled": (
         "[number for number in lease.requests if number in self._open]",
         "lease.requests",
@@ -185,17 +214,20 @@ PLANTED = {
     "given up too late": ("if lease.losses < PATIENCE:", "if lease.losses <= PATIENCE:"),
     "given up too soon": ("if lease.losses < PATIENCE:", "if lease.losses < 1:"),
     "losses are not counted": ("losses=held.losses + 1", "losses=held.losses"),
-    "given up with others": ("if len(lease.requests) > 1:", "if len(lease.requests) > 2:"),
-    "a request is lost by the cut": ("in reversed(lease.requests))", "in reversed(lease.requests[1:]))"),
+    "given up with others": ("lease.alone and len(lease.requests) == 1:", "lease.alone and len(lease.requests) < 3:"),
+    "a request is lost by the cut": (
+        "in reversed(lease.requests))",
+        "in reversed(lease.requests[1:]))",
+    ),
     "withdrawn requests are leased again": ("self._wanted(replace(held, ", "(replace(held, "),
-    "blame is inherited": ("Lease(lease.number, left)", "Lease(lease.number, left, lease.losses)"),
+    "blame is inherited": ("Lease(lease.number, left, alone", "Lease(lease.number, left, lease.losses, alone"),
     "workers stay at an old version": ("self._serves = dict.fromkeys(self._serves, version)", "pass"),
     "nobody knows what was published": ("self.version = version\n", "pass\n"),
     "a share is not put up": ("for place in range(self.shares)", "for place in range(self.shares - 1)"),
     "a request is in two shares": ("numbers[place :: self.shares]", "numbers[place // 2 :: self.shares]"),
     "nobody waits for what is asked": ("self._open.update(numbers)", "pass"),
     "what is withdrawn stays up": ("self._waiting = deque(lease for lease in map", "deque(lease for lease in map"),
-    "what is withdrawn is still wanted": ("self._open.difference_update(requests)", "pass"),
+    "what is withdrawn is still wanted": ("self._open -= withdrawn", "pass"),
     "who joins is taken to be up to date": ("self._serves[worker] = version", "self._serves[worker] = self.version"),
     "numbers begin anew": ("[next(self._numbers) for _ in range(amount)]", "list(range(amount))"),
 }

@@ -71,7 +71,7 @@ class Engine:
     def render(self, prompts: Sequence[Prompt]) -> list[Int32]:
         return [np.zeros(len(prompt.text), np.int32) for prompt in prompts]
 
-    def sample(self, requests: Sequence[SampleRequest]) -> list[Sampled]:
+    def sample(self, lease: str, requests: Sequence[SampleRequest]) -> list[Sampled]:
         if self.lives <= 0:
             raise Killed
         self.lives -= 1

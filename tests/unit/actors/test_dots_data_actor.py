@@ -32,8 +32,10 @@ def step(actor: DataActor, number: int) -> tuple[list[str], dict[str, float]]:
     """What a run does with it in one step."""
     if request := actor.request(number):
         actor.receive(number, {prompt.id: rate(prompt) for prompt in request.prompts})
-    prompts = [pick.prompt for pick in (*actor.select(number, 6), *actor.select(number, 2))]
-    return [prompt.id for prompt in prompts], actor.observe(number, [Observation(p, 8 * rate(p), 8) for p in prompts])
+    prompts = [pick.prompt for pick in (*actor.select(6), *actor.select(2))]
+    return [prompt.id for prompt in prompts], actor.observe(
+        number, [Observation(p, 8 * rate(p), 8) for p in prompts], [p.id for p in prompts]
+    )
 
 
 @pytest.mark.parametrize("done", [1, 2, 3, 4])

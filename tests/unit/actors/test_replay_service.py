@@ -100,7 +100,7 @@ async def test_groups_travel_only_where_they_are_replayed(data: Callable[..., Da
     handle = Handle(actor)
     handle.observe = Method(lambda *arguments: given.append(arguments) or actor.observe(*arguments))
     assert await tell(handle, batch(1, "a"), keeps_groups=False) == {}
-    assert [len(arguments[2]) for arguments in given] == [0]
+    assert [len(arguments[3]) for arguments in given] == [0]
     assert actor.replay(2, 4) == []
 
 

@@ -1,229 +1,259 @@
-"""Rollouts that run ahead of the learner: never by more than allowed, never lost, and at 0 a plain synchronous loop."""
+"""Rollouts that run ahead of the learner, on a clock that jumps: an engine that sleeps, and a learner that sleeps."""
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
+import random
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from statistics import mean
+from typing import Any
 
 import numpy as np
 import pytest
 from fake_actor import Method
 from reads import step_of
 
-import effrl
-from actors import role
-from actors.data.actor import DataActor
+from actors.driver.ahead import Limit
 from actors.driver.rollouts import RolloutService
 from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
 from actors.rollout.sampling import Sampled, SampleRequest
 from effrl.config.schema import Config
 from effrl.run.metrics import Stopwatch
-from effrl.types import Group, Observation, Pick, Prompt, Rollout
+from effrl.types import Group, Pick, Prompt, Rollout
+from tests.unit.actors import virtual_time
 
-PROMPTS, STEPS = 2, 5
-
-
-class Engine:
-    """Stands in for the data actor and a rollout worker, and writes down what happens in which order."""
-
-    def __init__(self) -> None:
-        self.version = 0
-        self.events: list[str] = []
-        self.seeds: list[tuple[int, ...]] = []
-        self.select = Method(self._select)
-        self.sample = Method(self._sample)
-        self.upcoming = Method(lambda count: [Pick(Prompt(f"next/{n}", "?"), 2) for n in range(count)])
-        self.request = Method(lambda step: None)
-
-    def _select(self, step: int, count: int) -> list[Pick]:
-        self.events.append(f"select {count} for step {step}")
-        return [Pick(Prompt(f"{step}/{n}", "?"), 2) for n in range(count)]
-
-    def _sample(self, requests: list[SampleRequest]) -> list[Sampled]:
-        self.seeds += [request.seeds for request in requests]
-        self.events.append(f"sample {len(requests)} with version {self.version}")
-        rollout = Rollout(np.array([3], np.int32), np.zeros(1, np.float32), "", "stop", self.version, self.version)
-        return [Sampled(np.array([4], np.int32), (rollout,) * len(request.seeds)) for request in requests]
+PROMPTS = 8
+LEARN_S = 60.0
+"""Of a step; a token takes a second, and a prompt 50 on average."""
 
 
-def service(engine: Engine, max_staleness: int) -> RolloutService:
+@dataclass
+class Ref:
+    kept: "Future[Any]"
+
+    def future(self) -> "Future[Any]":
+        return self.kept
+
+
+@dataclass
+class Cluster:
+    """A data actor and an engine that has room for everybody. Some prompts have answers of many tokens."""
+
+    long_share: float = 0.1
+    long: int = 250
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    version: int = 0
+    handed_out: list[str] = field(default_factory=list)
+    given_up: list[str] = field(default_factory=list)
+    lengths: dict[str, int] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
+    running: dict[str, list[tuple["Future[Any]", asyncio.TimerHandle]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data = type("Data", (), {})()
+        self.data.select, self.data.give_up = Method(self._select), Method(self.given_up.extend)
+        self.data.request = Method(lambda step: None)
+        self.worker = type("Worker", (), {})()
+        self.worker.sample = type("Call", (), {"remote": staticmethod(self._sample)})
+        self.worker.abort = type("Call", (), {"remote": staticmethod(self._abort)})
+
+    def _select(self, count: int) -> list[Pick]:
+        names = [f"p{len(self.handed_out) + n}" for n in range(count)]
+        self.handed_out += names
+        for name in names:
+            self.lengths[name] = self.long if self.chance.random() < self.long_share else self.chance.randint(10, 50)
+        return [Pick(Prompt(name, "?"), 2) for name in names]
+
+    def _sample(self, lease: str, requests: list[SampleRequest]) -> Ref:
+        future: Future[Any] = Future()
+        longest = max(self.lengths[request.prompt.id] for request in requests)
+        timer = asyncio.get_running_loop().call_later(longest, self._finish, lease, future, requests, self.version)
+        self.running.setdefault(lease, []).append((future, timer))
+        return Ref(future)
+
+    def _finish(self, lease: str, future: "Future[Any]", requests: list[SampleRequest], began: int) -> None:
+        del self.running[lease]
+        future.set_result([self._sampled(self.lengths[request.prompt.id], began) for request in requests])
+
+    def _sampled(self, length: int, began: int) -> Sampled:
+        rollout = Rollout(np.zeros(length, np.int32), np.zeros(length, np.float32), "", "stop", began, self.version)
+        return Sampled(np.zeros(1, np.int32), (rollout,) * 2)
+
+    def _abort(self, lease: str) -> None:
+        for future, timer in self.running.pop(lease, []):
+            timer.cancel()
+            self.ended.append(lease)
+            future.set_result([Sampled(np.zeros(1, np.int32), (Rollout.lost(self.version),) * 2)])
+
+
+@dataclass
+class Outcome:
+    """What a run of steps came to."""
+
+    cluster: Cluster
+    steps: list[list[Group]] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    """That the learner had at each step."""
+    stale: list[Group] = field(default_factory=list)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    given_up: list[Group] = field(default_factory=list)
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the time in which the learner works."""
+        return len(self.steps) * LEARN_S / self.seconds
+
+    @property
+    def staleness(self) -> list[int]:
+        """Of the oldest rollout of each step."""
+        oldest = [min(r.version_min for group in groups for r in group.rollouts) for groups in self.steps]
+        return [version - old for version, old in zip(self.versions, oldest, strict=True)]
+
+
+def service(cluster: Cluster, staleness: int, steps: int) -> RolloutService:
     config = Config.model_validate(
         {
             "data": {"train": "tasks:chain"},
-            "rollout": {"prompts": PROMPTS, "per_prompt": 2, "max_staleness": max_staleness},
-            "run": {"steps": STEPS},
+            "rollout": {"prompts": PROMPTS, "per_prompt": 2, "max_staleness": staleness},
+            "run": {"steps": steps},
         }
     )
-    sampler = Sampler({"rollout-0": engine}, 5.0)
-    scout = Scout(engine, sampler, None, None, config, None, Stopwatch(), None, None)  # type: ignore[arg-type]
-    return RolloutService(engine, sampler, config, 1, Stopwatch(), scout)
+    sampler = Sampler({"rollout-0": cluster.worker}, 5000.0, room=64, tell=lambda line: None)
+    scout = Scout(cluster.data, sampler, None, None, config, None, Stopwatch(), None, None)  # type: ignore[arg-type]
+    return RolloutService(cluster.data, sampler, config, 1, Stopwatch(), scout)
 
 
-async def staleness(engine: Engine, rollouts: RolloutService, refills: int = 0) -> list[set[int]]:
-    """Of each step's rollouts, when they are learned; each step makes one version."""
-    found = []
-    for step in range(1, STEPS + 1):
-        groups: list[Group] = list(await rollouts.take(step_of(step, STEPS), PROMPTS))
+async def learn(outcome: Outcome, rollouts: RolloutService, steps: int, refills: int = 0) -> None:
+    """Take, learn, publish, commit; at the end, give up what is left."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    for number in range(1, steps + 1):
+        step = step_of(number, steps)
+        groups = await rollouts.take(step, PROMPTS)
         for _ in range(refills):
-            groups += await rollouts.take(step_of(step, STEPS), 1)
-        await asyncio.sleep(0.01)  # while the learner is busy, what runs ahead starts
-        found.append({engine.version - rollout.version_min for group in groups for rollout in group.rollouts})
-        engine.version += 1
-        engine.events.append(f"publish {engine.version}")
-    return found
+            groups += await rollouts.take(step, 1)
+        outcome.steps.append(groups)
+        outcome.versions.append(outcome.cluster.version)
+        await asyncio.sleep(LEARN_S)
+        outcome.cluster.version += 1
+        await rollouts.sampler.publish(outcome.cluster.version, lambda: asyncio.sleep(0))
+        outcome.stale += rollouts.stale
+        outcome.rows.append(rollouts.committed(number))
+    outcome.seconds = clock() - began
+    for groups in (await rollouts.cancel()).values():
+        outcome.given_up += groups
 
 
-async def test_staleness_0_is_a_plain_synchronous_loop() -> None:
-    engine, plain = Engine(), []
-    await staleness(engine, service(engine, 0))
-    for step in range(1, STEPS + 1):  # written down anew: select, sample, learn, publish
-        plain += [f"select {PROMPTS} for step {step}", f"sample {PROMPTS} with version {step - 1}", f"publish {step}"]
-    assert engine.events == plain
+def played(staleness: int, steps: int = 40, refills: int = 0, **cluster: Any) -> Outcome:
+    outcome = Outcome(Cluster(**cluster))
+    virtual_time.run(learn(outcome, service(outcome.cluster, staleness, steps), steps, refills))
+    return outcome
 
 
+def test_the_learner_waits_for_the_longest_without_staleness_and_hardly_with() -> None:
+    """The longest answer takes four steps of the learner; most take half of one."""
+    waits, one, two, four = (played(staleness) for staleness in (0, 1, 2, 4))
+    assert waits.utilisation < 0.3
+    assert one.utilisation > 0.65 and two.utilisation > 0.8 and four.utilisation > 0.85
+
+
+@pytest.mark.parametrize("staleness", [1, 2, 4])
 @pytest.mark.parametrize("refills", [0, 2])
-async def test_staleness_1_samples_the_next_step_while_this_one_is_learned(refills: int) -> None:
-    engine = Engine()
-    found = await staleness(engine, service(engine, 1), refills)
-    assert found[0] == {0}, "nothing was sampled ahead of the first step"
-    assert all(max(stale) == 1 for stale in found[1:])
-    assert engine.events[:2] == ["select 2 for step 1", "sample 2 with version 0"]
-    assert engine.events.index("select 2 for step 2") < engine.events.index("publish 1")
-    assert sum(event.startswith("select 2 ") for event in engine.events) == STEPS, "nothing runs ahead of the last step"
+def test_nothing_older_than_allowed_is_learned_from(staleness: int, refills: int) -> None:
+    found = played(staleness, refills=refills)
+    assert max(found.staleness) == staleness, "it is used to the full, and not exceeded"
+    assert found.staleness[0] == 0
+    assert all(len(groups) == PROMPTS + refills for groups in found.steps)
 
 
-async def test_group_ids_are_unique_although_two_steps_are_in_flight() -> None:
-    rollouts = service(Engine(), 1)
-    groups = [group for step in range(1, STEPS + 1) for group in await rollouts.take(step_of(step, STEPS), PROMPTS)]
-    assert len({group.id for group in groups}) == len(groups) == PROMPTS * STEPS
-    assert [group.id.split("/")[1] for group in groups] == [str(1 + n // PROMPTS) for n in range(len(groups))]
+@pytest.mark.parametrize("staleness", [1, 2, 4])
+def test_every_group_ends_once(staleness: int) -> None:
+    found = played(staleness, refills=1)
+    learned = [group for groups in found.steps for group in groups]
+    ends = Counter(group.prompt.id for group in [*learned, *found.stale, *found.given_up])
+    assert set(ends.values()) == {1} and set(ends) <= set(found.cluster.handed_out)
+    assert len({group.id for group in [*learned, *found.stale, *found.given_up]}) == sum(ends.values())
+    assert found.cluster.given_up == [group.prompt.id for group in found.stale], "nobody waits for them"
+    assert found.cluster.running == {}, "nothing is left in the engine"
 
 
-async def test_a_refill_that_draws_a_prompt_again_samples_other_rollouts() -> None:
-    engine = Engine()
-    rollouts = service(engine, 0)
-    for count in (1, 1, 1):  # the engine gives the prompt 1/0 each time
-        await rollouts.take(step_of(1, STEPS), count)
-    assert len({seed for seeds in engine.seeds for seed in seeds}) == 6
-    again = service(fresh := Engine(), 0)
-    await again.take(step_of(1, STEPS), 1)
-    assert fresh.seeds == engine.seeds[:1], "the first draw of a step does not depend on what came before"
+def test_no_more_is_sampled_than_a_run_needs() -> None:
+    """Where nothing comes too late: at its end nothing is under way."""
+    found = played(2, long_share=0.0, refills=1)
+    assert not found.stale and not found.given_up
+    assert len(found.cluster.handed_out) == sum(map(len, found.steps))
 
 
-def refilling(engine: Engine, names: list[str]) -> None:
-    """Let the data actor hand out these prompts, one after another, and know which ones come next."""
-    left = list(names)
-
-    def select(step: int, count: int) -> list[Pick]:
-        return [Pick(Prompt(left.pop(0), "?"), 2) for _ in range(count)]
-
-    engine.select = Method(select)
-    engine.upcoming = Method(lambda count: [Pick(Prompt(name, "?"), 2) for name in left[:count]])
+def test_what_is_too_late_while_it_runs_is_aborted() -> None:
+    found = played(1, long=400)
+    aborted = [group for group in found.stale if all(rollout.failed for rollout in group.rollouts)]
+    assert aborted and len(found.cluster.ended) >= len(aborted)
 
 
-async def test_likely_refills_are_sampled_beside_the_first_draw() -> None:
-    """The step before had two: so the next two prompts are ready when they are asked for, and no other decode runs."""
-    engine = Engine()
-    refilling(engine, list("abcde"))
-    rollouts = service(engine, 0)
-    rollouts.refills = 2
-    drawn = [await rollouts.take(step_of(1, STEPS), count) for count in (2, 1, 1)]
-    assert engine.events == ["sample 4 with version 0"]
-    assert [group.prompt.id for groups in drawn for group in groups] == list("abcd")
-    assert rollouts.committed(1) == {"rollout/unused_tokens": 0, "rollout/workers_lost": 0} and rollouts.refills == 2
-    plain = Engine()
-    refilling(plain, list("abcde"))
-    waves = service(plain, 0)
-    for count in (2, 1, 1):
-        await waves.take(step_of(1, STEPS), count)
-    assert engine.seeds == plain.seeds and len(plain.events) == 3, "the same rollouts, in three decodes"
+def test_what_comes_too_late_makes_it_run_ahead_less() -> None:
+    found = played(1, long=150, long_share=0.3)
+    assert min(row["rollout/ahead_share"] for row in found.rows) < 0.85
+    assert mean(len(groups) for groups in found.steps) == PROMPTS, "and it goes on"
 
 
-async def test_a_refill_that_was_not_expected_is_sampled_and_what_nobody_asked_for_is_told() -> None:
-    engine = Engine()
-    refilling(engine, list("abcd"))
-    rollouts = service(engine, 0)
-    rollouts.refills = 1
-    await rollouts.take(step_of(1, STEPS), 2)
-    refilling(engine, ["x"])
-    [refill] = await rollouts.take(step_of(1, STEPS), 1)
-    assert refill.prompt.id == "x" and engine.events == ["sample 3 with version 0", "sample 1 with version 0"]
-    told = {"rollout/unused_tokens": 2, "rollout/workers_lost": 0}
-    assert rollouts.committed(1) == told, "two rollouts of one token, of the prompt c"
-    assert await rollouts.take(step_of(2, STEPS), 0) == [], "the next step begins without them"
+def test_the_limit_rests_where_an_eighth_of_it_is_wasted() -> None:
+    limit = Limit()
+    assert limit.groups(64) == 64
+    for _ in range(50):
+        limit.learned(taken=9, late=1)
+    assert limit.groups(64) == 64, "a tenth is no reason"
+    limit.learned(taken=8, late=8)
+    assert limit.share == 0.5 + 0.125
+    for _ in range(50):
+        limit.learned(taken=8, late=8)
+    assert limit.share == pytest.approx(0.25) and limit.groups(30) == 8 and limit.groups(1) == 1
+    for _ in range(6):
+        limit.learned(taken=8, late=0)
+    assert limit.groups(64) == 64 and limit.groups(0) == 0
 
 
-async def test_with_staleness_nothing_is_sampled_for_refills() -> None:
-    """The next step's rollouts keep the engine busy while this one's refills are found out."""
-    engine = Engine()
-    rollouts = service(engine, 1)
-    rollouts.refills = 3
-    await rollouts.take(step_of(1, STEPS), PROMPTS)
-    assert engine.events[:2] == ["select 2 for step 1", "sample 2 with version 0"]
+def test_the_bias_towards_short_answers_is_told() -> None:
+    fair, biased = played(4, long_share=0.0), played(1, long=150, long_share=0.3)
+    assert all(row["rollout/length_mean"] == row["rollout/length_started"] for row in fair.rows)
+    late = [row for row in biased.rows if row["rollout/stale"]]
+    assert late and all(row["rollout/length_mean"] < row["rollout/length_started"] for row in late)
+    tokens = sum(len(rollout.token_ids) for group in biased.stale for rollout in group.rollouts)
+    assert sum(row["rollout/stale_tokens"] for row in biased.rows) == tokens
 
 
-async def test_a_selector_may_ask_for_its_own_number_of_rollouts() -> None:
-    engine = Engine()
-    engine.select = Method(lambda step, count: [Pick(Prompt(f"{n}", "?"), 2 + n) for n in range(count)])
-    groups = await service(engine, 0).take(step_of(1, STEPS), 3)
-    assert [len(group.rollouts) for group in groups] == [2, 3, 4]
+async def begun(cluster: Cluster, rollouts: RolloutService) -> "asyncio.Task[list[Group]]":
+    """A step takes its rollouts; all that may run ahead is under way."""
+    taking = asyncio.create_task(rollouts.take(step_of(1, 3), PROMPTS))
+    while len(cluster.running) < 2 * PROMPTS:
+        await asyncio.sleep(0)
+    return taking
 
 
-async def test_what_was_sampled_ahead_and_is_given_up_is_told() -> None:
-    rollouts = service(Engine(), 1)
-    await rollouts.take(step_of(1, STEPS), PROMPTS)
-    await asyncio.sleep(0.01)
+async def test_what_fails_ahead_is_raised_by_the_step_that_needs_it() -> None:
+    cluster = Cluster()
+    rollouts = service(cluster, 1, 3)
+    taking = await begun(cluster, rollouts)
+    [(future, timer)] = cluster.running.pop(next(iter(cluster.running)))
+    timer.cancel()
+    future.set_exception(RuntimeError("the engine is broken"))
+    with pytest.raises(RuntimeError, match="broken"):
+        await taking
+    await rollouts.cancel()
+    assert await rollouts.cancel() == {} and cluster.running == {}
+
+
+async def test_what_is_finished_ahead_and_given_up_is_told_under_the_step_that_would_have_come() -> None:
+    cluster = Cluster()
+    rollouts = service(cluster, 1, 3)
+    taking = await begun(cluster, rollouts)
+    for name, (lease, [(future, timer)]) in zip(
+        cluster.handed_out[: PROMPTS + 3], list(cluster.running.items()), strict=False
+    ):
+        timer.cancel()
+        cluster._finish(lease, future, [SampleRequest(Prompt(name, "?"), (1, 2), 8, 1.0)], 0)
+    assert len(await taking) == PROMPTS
+    await asyncio.sleep(0)
     given_up = await rollouts.cancel()
-    assert [(step, len(groups)) for step, groups in given_up.items()] == [(2, PROMPTS)]
-    assert await rollouts.cancel() == {}
-
-
-async def test_what_runs_ahead_is_given_up_without_a_word() -> None:
-    """Also where it failed: the run ends for another reason, and that one is to be told."""
-    engine = Engine()
-    rollouts = service(engine, 1)
-    await rollouts.take(step_of(1, STEPS), PROMPTS)
-    engine.sample = Method(lambda requests: RuntimeError("the worker is gone"))
-    await asyncio.sleep(0.01)
-    await rollouts.cancel()
-    await rollouts.cancel()
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], DataActor]:
-    monkeypatch.setattr(role, "_log_to", lambda path: None)  # it would take the test's own output
-    config = Config.model_validate({"data": {"train": "tasks:chain?size=16"}})
-    return lambda: DataActor("data", tmp_path, effrl.__version__, config, [])
-
-
-def test_prompts_of_a_step_that_was_not_committed_come_again_after_a_resume(data: Callable[[], DataActor]) -> None:
-    actor, uninterrupted = data(), data()
-    first, ahead = actor.select(1, 4), actor.select(2, 4)
-    actor.observe(1, [Observation(pick.prompt, 1.0, 2) for pick in first])
-    resumed = data()
-    resumed.restore(actor.state())
-    assert resumed.select(2, 3) == ahead[:3], "a step may ask for fewer, or more"
-    again = data()
-    again.restore(resumed.state())
-    assert sorted(p.prompt.id for p in again.select(2, 4)) == sorted(p.prompt.id for p in ahead)
-    expected = [uninterrupted.select(step, 4) for step in (1, 2, 3)][-1]
-    assert again.select(3, 4) == expected
-
-
-def test_a_committed_step_leaves_nothing_to_come_again(data: Callable[[], DataActor]) -> None:
-    actor = data()
-    actor.select(1, 4)
-    actor.select(1, 2)
-    actor.observe(1, [])
-    assert actor.state()["leased"] == []
-
-
-def test_a_look_at_what_comes_next_hands_nothing_out(data: Callable[[], DataActor]) -> None:
-    actor, other = data(), data()
-    actor.select(1, 4)
-    resumed = data()
-    resumed.restore(actor.state())
-    for looked in (other, resumed):
-        before = looked.state()
-        following = looked.upcoming(7)
-        assert looked.state() == before and looked.select(1, 7) == following
+    assert [(step, len(groups)) for step, groups in given_up.items()] == [(2, 3)]

@@ -29,15 +29,17 @@ class Worker:
     version: int = 0
     dead: bool = False
     sample: Any = field(init=False)
+    abort: Any = field(init=False)
     load: Any = field(init=False)
     render: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.sample = _Call(self._sample)
+        self.abort = _Call(lambda lease: self._answer(self.events.append(f"{self.name} ends {lease.split('/')[1]}")))
         self.load = _Call(self._load)
         self.render = _Call(lambda prompts: self._answer(list(prompts)))
 
-    def _sample(self, requests: Sequence[SampleRequest]) -> "Future[Any]":
+    def _sample(self, lease: str, requests: Sequence[SampleRequest]) -> "Future[Any]":
         prompts = [request.prompt.id for request in requests]
         self.events.append(f"{self.name} samples {' '.join(prompts)}")
         if self.hangs:
@@ -225,7 +227,7 @@ async def test_what_a_worker_raises_is_no_loss() -> None:
     events: list[str] = []
     sampler = fleet(events, Spares(events), "a")
 
-    def broken(requests: Any) -> "Future[Any]":
+    def broken(lease: str, requests: Any) -> "Future[Any]":
         future: Future[Any] = Future()
         future.set_exception(WorkerError("rollout-0 failed in rollouts: KeyError", "a"))
         return future
@@ -245,6 +247,35 @@ async def test_who_gives_up_at_once_leaves_no_worker_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await first
     assert seeds(await asyncio.wait_for(sampler(asked("q")), 5)) == [0]
+
+
+async def test_what_nobody_waits_for_is_ended_and_what_somebody_does_is_not() -> None:
+    events: list[str] = []
+    sampler = fleet(events, None, "a", "b")
+    sampler.workers["a"].hangs = sampler.workers["b"].hangs = True
+    first = asyncio.create_task(sampler(asked("p")))
+    second = asyncio.create_task(sampler(asked("q")))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.wait([first])
+    assert events == ["a samples p", "b samples q", "a ends 1"] and not second.done()
+    second.cancel()
+
+
+async def test_with_room_a_worker_samples_several_leases_and_loses_them_together() -> None:
+    events: list[str] = []
+    workers: dict[str, Any] = {name: Worker(name, events) for name in ("a", "b")}
+    sampler = Sampler(workers, 5.0, Spares(events), room=3, tell=events.append)
+    workers["a"].hangs = workers["b"].hangs = True
+    waiting = [asyncio.create_task(sampler(asked(name))) for name in "pqrs"]
+    await asyncio.sleep(0.01)
+    assert events == ["a samples p", "b samples q", "a samples r", "b samples s"]
+    workers["b"].hangs = False
+    await sampler._heal("a", workers["a"], LostError("a died", "a"))
+    again = [event for event in events if event.startswith(("b samples", "new a samples"))][2:]
+    assert sorted(event[-1] for event in again) == ["p", "r"], "each once"
+    for task in waiting:
+        task.cancel()
 
 
 async def test_who_gives_up_waiting_frees_the_rest() -> None:
