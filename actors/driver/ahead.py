@@ -24,7 +24,7 @@ class Start:
 
 
 @dataclass
-class Limit:
+class Reach:
     """How far rollouts run ahead, as a share of what the staleness allows.
 
     What comes too late was sampled in vain. The share shrinks by the part that did, and grows by :data:`WASTE`, in each
@@ -47,7 +47,7 @@ class RunningAhead:
 
     begin: Callable[[int], Awaitable[Sequence[Start]]]
     """Choose so many prompts; their groups are sampled from now on."""
-    limit: Limit = field(default_factory=Limit)
+    reach: Reach = field(default_factory=Reach)
     _under_way: dict[asyncio.Task[Group], Start] = field(default_factory=dict)
     _finished: list[Group] = field(default_factory=list)
     _choosing: set[asyncio.Task[None]] = field(default_factory=set)

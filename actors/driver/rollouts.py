@@ -79,7 +79,7 @@ class RolloutService:
             await self._tell("give_up", [group.prompt.id for group in late])
         self.stale, self._step = self.stale + late, step
         later = range(step.place + 1, min(step.place + staleness, step.of) + 1)
-        further = self._ahead.limit.groups(sum(self.config.fresh_at(place) for place in later))
+        further = self._ahead.reach.groups(sum(self.config.fresh_at(place) for place in later))
         taken = await self._ahead.take(count, further)
         self._taken += taken
         return taken
@@ -110,7 +110,7 @@ class RolloutService:
         if not self.config.rollout.max_staleness:
             return {}
         taken, late = _lengths(self._taken), _lengths(self.stale)
-        self._ahead.limit.learned(len(self._taken), len(self.stale))
+        self._ahead.reach.learned(len(self._taken), len(self.stale))
         self._taken, self.stale = [], []
         started = taken + late
         return {
@@ -118,7 +118,7 @@ class RolloutService:
             "rollout/stale_tokens": sum(late),
             "rollout/length_mean": sum(taken) / max(1, len(taken)),
             "rollout/length_started": sum(started) / max(1, len(started)),
-            "rollout/ahead_share": self._ahead.limit.share,
+            "rollout/ahead_share": self._ahead.reach.share,
         }
 
     async def _begin(self, count: int) -> list[Start]:

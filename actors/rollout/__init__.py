@@ -1,3 +1,3 @@
-"""Rollout workers: ``actor`` is one, around ``engine``, which is vLLM; ``outputs`` reads what vLLM returns,
-``sampling`` is what the driver asks of a worker, ``transfer`` how weights get in.
+"""Rollout workers: ``actor`` is one, around ``engine``, which is vLLM and lives in a ``thread``; ``outputs`` reads what
+vLLM returns, ``sampling`` is what the driver asks of a worker, ``transfer`` how weights get in.
 """

@@ -24,7 +24,7 @@ from effrl.learn.packing import cut, size_of
 from effrl.models import TINY
 from effrl.seeds import derive
 from effrl.sequences import Portion, TrainingSequence
-from effrl.types import Prompt, Update
+from effrl.types import Canary, Prompt, Update
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 PROMPTS = [Prompt(str(n), f"{n}+{n * 7 % 10}=") for n in range(8)]
@@ -202,6 +202,25 @@ async def test_no_cached_prefix_outlives_its_version(tied: Pair) -> None:
         await tied.sync().hand_out(version)
     assert max(mismatch[:3]) < 1e-6
     assert mismatch[3] > 1e-4, "the third publish kept the cache"
+
+
+async def test_a_publish_overtakes_rollouts_and_each_token_is_of_the_version_that_sampled_it(tied: Pair) -> None:
+    """The first engine swaps weights in the middle, the second one still serves what was before."""
+    first, second = tied.workers["rollout-0"], tied.workers["rollout-1"]
+    await update(tied.learner, await sequences_from({"rollout-0": first}, 1), 1, 3e-3)
+    request = SampleRequest(PROMPTS[0], tuple(range(32)), CONTEXT - 16, 1.0)
+    sampling = asyncio.create_task(Sampler({"rollout-0": first}, WAIT_S)([request]))
+    await tied.sync(1).hand_out(1)
+    [sampled] = await sampling
+    overtaken = [rollout for rollout in sampled.rollouts if (rollout.version_min, rollout.version_max) == (0, 1)]
+    assert overtaken, "some were under way"
+    for rollout in overtaken:
+        ids = np.concatenate([sampled.prompt_ids, rollout.token_ids]).astype(np.int32)
+        canary = Canary((ids,), (len(sampled.prompt_ids),))
+        old, new = [await answer(worker.logprobs.remote(canary), WAIT_S, "scores", "one") for worker in (second, first)]
+        before = int(np.argmin(np.abs(rollout.logprobs - old) < 1e-4))
+        assert 0 < before < len(new), "tokens of both versions"
+        assert np.abs(rollout.logprobs[before:] - new[before:]).max() < 1e-4, "also what they condition on"
 
 
 async def test_adapters_are_served_merged_and_a_publish_without_them_is_caught(adapted: Pair) -> None:

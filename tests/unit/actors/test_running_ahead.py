@@ -13,7 +13,7 @@ import pytest
 from fake_actor import Method
 from reads import step_of
 
-from actors.driver.ahead import Limit
+from actors.driver.ahead import Reach
 from actors.driver.rollouts import RolloutService
 from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
@@ -199,19 +199,19 @@ def test_what_comes_too_late_makes_it_run_ahead_less() -> None:
 
 
 def test_the_limit_rests_where_an_eighth_of_it_is_wasted() -> None:
-    limit = Limit()
-    assert limit.groups(64) == 64
+    reach = Reach()
+    assert reach.groups(64) == 64
     for _ in range(50):
-        limit.learned(taken=9, late=1)
-    assert limit.groups(64) == 64, "a tenth is no reason"
-    limit.learned(taken=8, late=8)
-    assert limit.share == 0.5 + 0.125
+        reach.learned(taken=9, late=1)
+    assert reach.groups(64) == 64, "a tenth is no reason"
+    reach.learned(taken=8, late=8)
+    assert reach.share == 0.5 + 0.125
     for _ in range(50):
-        limit.learned(taken=8, late=8)
-    assert limit.share == pytest.approx(0.25) and limit.groups(30) == 8 and limit.groups(1) == 1
+        reach.learned(taken=8, late=8)
+    assert reach.share == pytest.approx(0.25) and reach.groups(30) == 8 and reach.groups(1) == 1
     for _ in range(6):
-        limit.learned(taken=8, late=0)
-    assert limit.groups(64) == 64 and limit.groups(0) == 0
+        reach.learned(taken=8, late=0)
+    assert reach.groups(64) == 64 and reach.groups(0) == 0
 
 
 def test_the_bias_towards_short_answers_is_told() -> None:
@@ -226,8 +226,9 @@ def test_the_bias_towards_short_answers_is_told() -> None:
 async def begun(cluster: Cluster, rollouts: RolloutService) -> "asyncio.Task[list[Group]]":
     """A step takes its rollouts; all that may run ahead is under way."""
     taking = asyncio.create_task(rollouts.take(step_of(1, 3), PROMPTS))
-    while len(cluster.running) < 2 * PROMPTS:
+    for _ in range(100):
         await asyncio.sleep(0)
+    assert len(cluster.running) == 2 * PROMPTS
     return taking
 
 

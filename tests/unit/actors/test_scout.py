@@ -31,7 +31,7 @@ class Data:
         self.found: dict[int, Mapping[str, float]] = {}
         self.request = Method(lambda step: LookAhead(tuple(POOL[:4]), "pass_rate") if step == 1 else None)
         self.receive = Method(lambda step, found: self.found.update({step: found}))
-        self.select = Method(lambda step, count: [Pick(POOL[n], 4) for n in (4, 0, 5, 3)])
+        self.select = Method(lambda count: [Pick(POOL[n], 4) for n in (4, 0, 5, 3)])
 
 
 class Oracle:

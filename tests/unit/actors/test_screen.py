@@ -114,7 +114,7 @@ async def test_a_step_screens_its_first_draw_and_its_refills_and_samples_nothing
         {"data": {"train": "tasks:chain"}, "rollout": {"prompts": 2, "per_prompt": 6, "screen": 4}}
     )
     machine = Machine()
-    data = SimpleNamespace(select=Method(lambda step, count: [Pick(Prompt("p", "?"), 6) for _ in range(count)]))
+    data = SimpleNamespace(select=Method(lambda count: [Pick(Prompt("p", "?"), 6) for _ in range(count)]))
     service = RolloutService(data, machine, settings, 1, Stopwatch(), Looks(machine), refills=3)  # type: ignore[arg-type]
     drawn = [*await service.take(step_of(1), 2), *await service.take(step_of(1), 1)]
     heads = [seeds for seeds in machine.asked if len(seeds) == 4]
