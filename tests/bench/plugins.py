@@ -7,8 +7,11 @@ from math import log
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from effrl.batch import Settled
 from effrl.config.label import PluginLabel
+from effrl.config.loss import LossConfig
 from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.active import ActiveLabeller, carried
@@ -16,6 +19,9 @@ from effrl.label.buy.oracle_cag import OracleCagBuyer
 from effrl.label.cag import corrective_advantage_gap
 from effrl.label.rest.vote import VoteFilter
 from effrl.label.stateless import Stateless
+from effrl.loss.clipped import clipped
+from effrl.loss.importance import importance
+from effrl.loss.tokens import Tokens
 from effrl.protocols import Oracle
 from effrl.seeds import stream
 from effrl.types import Decision, Judged, Observation, Prompt, ReadGroup, Step, Supervision, View
@@ -135,3 +141,13 @@ class GreedyDifficulty(TrueDifficulty):
 def _key(prompt: Prompt) -> str:
     """Family, level and kind: ``chain/2/c``."""
     return f"{prompt.meta['family']}/{prompt.meta['level']}/{prompt.meta['kind']}"
+
+
+def uncorrected(tokens: Tokens) -> tuple[Tensor, Tensor]:
+    """A control: the clipped loss of rollouts that are all taken to be of the policy before the step.
+
+    The importance weight multiplies what a loss returns, so it is divided out here.
+    """
+    surrogates, was_clipped = clipped(tokens, clip_low=0.2, clip_high=0.2)
+    weight, _ = importance(tokens.old - tokens.behaviour, LossConfig())
+    return surrogates / weight, was_clipped

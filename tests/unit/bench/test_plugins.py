@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
 from reads import answered, ids_of, replies, step_of
 
 from effrl.config.schema import Config
 from effrl.data.reader import read
 from effrl.label.cag import corrective_advantage_gap
+from effrl.loss.policy import policy_loss
+from effrl.loss.tokens import Tokens
 from effrl.questions import Question, Reply
 from effrl.reward.reading import membership
 from effrl.types import Observation, Prompt, Step, View
@@ -82,6 +85,18 @@ def test_true_difficulty_follows_what_it_sees_and_resumes() -> None:
     selector.select(8)
     again.restore(json.loads(json.dumps(selector.state())))
     assert [prompt.id for prompt in again.select(80)] == [prompt.id for prompt in selector.select(80)]
+
+
+def test_the_uncorrected_loss_takes_all_for_fresh() -> None:
+    generator = torch.Generator().manual_seed(0)
+    old, behaviour, advantages = (torch.randn(3, 5, generator=generator) for _ in range(3))
+    gradients = []
+    for kind, sampled in (("tests.bench.plugins:uncorrected", behaviour), ("clipped", old)):
+        logprobs = (old + 0.1).requires_grad_()
+        loss = Config.model_validate({"data": {"train": "tasks:chain"}, "loss": {"kind": kind}}).loss
+        policy_loss(loss, Tokens(logprobs, old, sampled, advantages, torch.ones(3, 5)))["loss"].backward()
+        gradients.append(logprobs.grad)
+    torch.testing.assert_close(*gradients)
 
 
 def test_auc_by_hand() -> None:
