@@ -1,11 +1,14 @@
-"""What the loss of each process costs a run: ``python -m tests.bench.kills OUT``.
+"""What the loss of each process costs a run, in each stage of a step: ``python -m tests.bench.kills OUT``.
 
-One run is hit again and again: each of its processes is killed (SIGKILL) or stopped (SIGSTOP) while it works, at a
-seeded random moment of a step. Told are what became of it, the steps that were done again, and the seconds until the
-run was further than before.
+One run is hit again and again: each of its processes is killed (SIGKILL) or stopped (SIGSTOP) when a stage begins; the
+driver at last, which is resumed by hand. Told are what became of it, the steps that were done again, and the seconds
+until the run was further than before.
+
+``python -m tests.bench.kills OUT soak`` has a run of 200 steps, of which every 90 seconds a random process dies.
 """
 
 import json
+import os
 import random
 import signal
 import sys
@@ -30,11 +33,12 @@ ROLES = {
     "node actor": "ray::NodeActor",
 }
 """How the processes are found."""
+STAGES = ("rollout", "score", "learn", "publish", "commit")
+SOAK_STEPS, SOAK_EVERY_S = 200, 90.0
 SETTINGS = (
     "rollout.prompts=16",
     "rollout.per_prompt=4",
     "run.save_every=2",
-    "run.steps=100000",
     "eval.every=100000",
     "process={kind: implicit_prm, beta: 0.05, separator: ';'}",
     "advantage.kind=prime",
@@ -47,6 +51,7 @@ class Loss:
     """What one loss has cost."""
 
     role: str
+    stage: str
     signal: str
     outcome: str
     steps_again: int
@@ -57,16 +62,23 @@ class Loss:
     @property
     def row(self) -> str:
         """Of a table."""
-        told = (self.role, self.signal, self.outcome, self.steps_again, f"{self.seconds} ({2 * self.step_s:.1f})")
+        seconds = f"{self.seconds} ({2 * self.step_s:.1f})"
+        told = (self.role, self.stage, self.signal, self.outcome, self.steps_again, seconds)
         return f"| {' | '.join(map(str, told))} |"
 
 
 class Victim:
     """A run, and the signals that it gets."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.run, self.chance = folder / "run", random.Random(seed)
-        self.command = Command(("train", "quickstart", *SETTINGS, f"run.dir={self.run}"), folder)
+    def __init__(self, folder: Path, seed: int, steps: int = 100_000) -> None:
+        self.run, self.chance, self.order, self.folder = folder / "run", random.Random(seed), folder / "order", folder
+        self.command = self._begun("train", "quickstart", *SETTINGS, f"run.steps={steps}", f"run.dir={self.run}")
+
+    def _begun(self, *arguments: str) -> Command:
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        program = (sys.executable, "-m", "tests.bench.staged", str(self.order))
+        return Command(arguments, self.folder, {"PYTHONPATH": path}, program)
 
     @property
     def rows(self) -> list[metrics.MetricsRow]:
@@ -85,38 +97,82 @@ class Victim:
     def ended(self) -> bool:
         return self.command.process.poll() is not None
 
-    def hit(self, role: str, number: signal.Signals) -> Loss:
-        """Send a signal, and wait until the run is further than it was."""
-        at = self.rows[-1]["step"]
-        self.until(at + 3)
+    def hit(self, role: str, stage: str, number: signal.Signals) -> Loss:
+        """Send a signal in a stage, and wait until the run is further than it was."""
+        self.until(self.rows[-1]["step"] + 2)
         step_s = median(row["time/step_s"] for row in self.rows[-3:])
-        time.sleep(self.chance.uniform(0, step_s))
         told = self.command.output()
-        reached = self.rows[-1]["step"]
-        victims = [process for process in self.command.processes() if ROLES[role] in " ".join(process.cmdline())]
-        self.chance.choice(victims).send_signal(number)
-        began = time.monotonic()
+        self._order(f"{stage} {self._one_of(role)} {number.value}")
+        self.command.until(lambda: self.ended or not self.order.exists(), DEADLINE_S, f"{stage} of a step")
+        began, reached = time.monotonic(), self.rows[-1]["step"]
         lives = self.until(reached + 2)
         seconds = time.monotonic() - began
-        again = [
-            line for line in self.command.output()[len(told) :].replace("\n", " ").split("going on after step ")[1:]
-        ]
+        again = self.command.output()[len(told) :].replace("\n", " ").split("going on after step ")[1:]
         steps = reached - int(again[-1].split()[0].strip(",;")) if again else 0
         outcome = "the run ends" if not lives else "goes on from the checkpoint" if again else "goes on"
-        return Loss(role, number.name, outcome, max(0, steps), round(seconds, 1), round(step_s, 2))
+        return Loss(role, stage, number.name, outcome, max(0, steps), round(seconds, 1), round(step_s, 2))
 
-    def end(self) -> dict[str, object]:
-        """Stop it as a user would; what is left behind."""
-        self.command.process.send_signal(signal.SIGINT)
-        code = self.command.end(DEADLINE_S)
+    def hit_driver(self, stage: str) -> Loss:
+        """Kill the command itself, and resume it once nothing of it is left."""
+        self.until(self.rows[-1]["step"] + 2)
+        step_s = median(row["time/step_s"] for row in self.rows[-3:])
+        self._order(f"{stage} {self.command.process.pid} {signal.SIGKILL.value}")
+        self.command.process.wait(DEADLINE_S)
+        left = self.command.orphans()
+        assert not left, f"outlived the driver: {left}"
+        began, reached = time.monotonic(), self.rows[-1]["step"]
+        self.command = self._begun("resume", str(self.run))
+        lives = self.until(reached + 2)
+        seconds, steps = time.monotonic() - began, reached % 2
+        outcome = "ends; `effrl resume` goes on" if lives else "the run ends"
+        return Loss("driver", stage, "SIGKILL", outcome, steps, round(seconds, 1), round(step_s, 2))
+
+    def _order(self, text: str) -> None:
+        draft = self.order.with_suffix(".new")
+        draft.write_text(text)
+        draft.rename(self.order)
+
+    def _one_of(self, role: str) -> int:
+        victims = [process.pid for process in self.command.processes() if ROLES[role] in " ".join(process.cmdline())]
+        return self.chance.choice(victims)
+
+    def soak(self) -> dict[str, object]:
+        """Kill a random process at random moments until the run has ended; what it came to."""
+        killed, memory = [], []
+        while not self.ended:
+            began = time.monotonic()
+            wait = SOAK_EVERY_S * self.chance.uniform(1.0, 1.2)
+            while not self.ended and time.monotonic() - began < wait:
+                time.sleep(0.5)
+            if not self.ended and self.rows[-1]["step"] < SOAK_STEPS - 5:
+                role = self.chance.choice(list(ROLES))
+                os.kill(self._one_of(role), signal.SIGKILL)
+                killed.append((self.rows[-1]["step"], role))
+                print(killed[-1], flush=True)
+        memory = [
+            sum(value for name, value in row.items() if name.startswith("memory/rss_mb") and value) for row in self.rows
+        ]
+        return {
+            "killed": killed,
+            "memory_mb": {"step 20": round(memory[20]), "step 200": round(memory[-1])},
+            **self._books(),
+        }
+
+    def _books(self) -> dict[str, object]:
         rolled, fates = tally(self.run / "groups")
         return {
-            "exit_code": code,
+            "exit_code": self.command.process.wait(1),
             "steps": self.rows[-1]["step"],
             "groups": rolled,
             "fates": sum(fates.values()),
             "processes_left": len(self.command.orphans()),
         }
+
+    def end(self) -> dict[str, object]:
+        """Stop it as a user would; what is left behind."""
+        self.command.process.send_signal(signal.SIGINT)
+        self.command.end(DEADLINE_S)
+        return self._books()
 
 
 def main(out: Path, seed: int = 1) -> None:
@@ -126,8 +182,12 @@ def main(out: Path, seed: int = 1) -> None:
         victim.until(3)
         for number in (signal.SIGKILL, signal.SIGSTOP):
             for role in ROLES:
-                found.append(victim.hit(role, number))
-                print(found[-1], flush=True)
+                for stage in STAGES:
+                    found.append(victim.hit(role, stage, number))
+                    print(found[-1], flush=True)
+        for stage in STAGES:
+            found.append(victim.hit_driver(stage))
+            print(found[-1], flush=True)
         ended = victim.end()
         print(ended)
     finally:
@@ -138,6 +198,19 @@ def main(out: Path, seed: int = 1) -> None:
     (out / "README.md").write_text(table(found, ended))
 
 
+def soak(out: Path, seed: int = 1) -> None:
+    victim = Victim(Path(mkdtemp(prefix="effrl-soak-")), seed, SOAK_STEPS)
+    try:
+        victim.until(1)
+        found = victim.soak()
+    finally:
+        if not victim.ended:
+            victim.command.kill()
+    print(found)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "soak.json").write_text(json.dumps(found, indent=1))
+
+
 def table(found: list[Loss], ended: dict[str, object]) -> str:
     """As Markdown."""
     lines = [
@@ -145,8 +218,8 @@ def table(found: list[Loss], ended: dict[str, object]) -> str:
         "One run of half the quickstart's size with a PRM, and a checkpoint every two steps. Seconds until the run had"
         " committed two more steps, in brackets how long these take without a loss. Made by"
         " `python -m tests.bench.kills tests/bench/results/kills`.\n",
-        "| process | signal | outcome | steps done again | seconds |",
-        "|---|---|---|---:|---:|",
+        "| process | stage | signal | outcome | steps done again | seconds |",
+        "|---|---|---|---|---:|---:|",
         *(loss.row for loss in found),
         f"\nThen Ctrl-C: {', '.join(f'{name} {value}' for name, value in ended.items())}.\n",
     ]
@@ -154,4 +227,4 @@ def table(found: list[Loss], ended: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    (soak if "soak" in sys.argv else main)(Path(sys.argv[1]))

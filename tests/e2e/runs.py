@@ -46,13 +46,14 @@ class Command:
     arguments: Sequence[str]
     cwd: Path
     environment: dict[str, str] = field(default_factory=dict)
+    program: Sequence[str] = (EFFRL,)
 
     def __post_init__(self) -> None:
         self.out = self.cwd / f"output-{time.monotonic_ns()}.txt"
         self.mark = f"{self.cwd}/{time.monotonic_ns()}"
         environment = {**os.environ, **self.environment, "EFFRL_TEST_MARK": self.mark}
         self.process = subprocess.Popen(
-            [EFFRL, *self.arguments],
+            [*self.program, *self.arguments],
             cwd=self.cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
