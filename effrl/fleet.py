@@ -118,6 +118,12 @@ class Fleet:
         self._open.difference_update(given_up)
         return given_up
 
+    def left(self, worker: str) -> None:
+        """A worker goes that has done nothing wrong: its leases are up again as they are, before all others."""
+        del self._serves[worker]
+        given_back = [lease for lease in map(self._wanted, self._held.pop(worker)) if lease.requests]
+        self._waiting.extendleft(reversed(given_back))
+
     def _returned(self, held: Lease) -> Sequence[int]:
         """Put up the lease of a lost worker once more, before all others; returns the requests that are given up."""
         lease = self._wanted(replace(held, losses=held.losses + 1))

@@ -185,21 +185,38 @@ class Sampler:
         if name in self._healing:
             await asyncio.shield(self._healing[name])
 
+    async def join(self, name: str, worker: Any, told: str = "has joined") -> None:
+        """Have a worker sample that is ready, once it serves the newest version.
+
+        Raises:
+            RunError: it cannot be given the weights, or does not serve them.
+        """
+        assert self.replacing is not None, "who gives it the weights"
+        async with self._weights:
+            version = await self.replacing.load(name, worker)
+            self.workers[name] = worker
+            self._fleet.joined(name, version)
+        self.tell(f"{name} {told}, with version {version}")
+        self._start()
+
+    async def leave(self, name: str) -> Any:
+        """Go on without a worker, whose work goes to others; returns its handle, or None where it is lost already."""
+        async with self._weights:  # a publication must not wait for who is not there any more
+            if name not in self.workers:
+                return None
+            self._fleet.left(name)
+            worker = self.workers.pop(name)
+        self._start()
+        return worker
+
     async def _fill(self, name: str, lost: Any) -> None:
         assert self.replacing is not None, "nobody is healed without"
         problem: Exception | None = None
         for _ in range(TRIES):
             try:
-                worker = await self.replacing.start(name, lost)
-                async with self._weights:
-                    version = await self.replacing.load(name, worker)
-                    self.workers[name] = worker
-                    self._fleet.joined(name, version)
+                return await self.join(name, await self.replacing.start(name, lost), "is back")
             except Exception as error:  # whatever it is: those who wait would wait for ever if nobody told them
                 problem = error
-            else:
-                self.tell(f"{name} is back, with version {version}")
-                return self._start()
         assert problem is not None, "it was tried"
         left = len(self.workers) + len(self._healing) - 1
         self.tell(f"{name} does not come back ({_briefly(problem)}); {left} rollout worker(s) are left")

@@ -100,6 +100,14 @@ class Observer:
             self.lost_alone.update(leases[0].requests)
         self.losses += 1
 
+    def leave(self) -> None:
+        """Somebody goes in peace, and may still report."""
+        if self.alive:
+            worker = self.chance.choice(sorted(self.alive))
+            del self.alive[worker]
+            self.fleet.left(worker)
+            self.orphaned += [(worker, lease) for lease in self.at_work.pop(worker, [])]
+
     def withdraw(self) -> None:
         left = sorted(self.asked - self.withdrawn - set(self.settled) - set(self.given_up))
         some = self.chance.sample(left, min(len(left), self.chance.randint(0, 3)))
@@ -169,9 +177,9 @@ def play(seed: int, make: Callable[[int, int], Fleet] = Fleet) -> Observer:
     seen = Observer(chance, fleet_of_run, poison=chance.choice((0.0, 0.0, 0.1)))
     for _ in range(chance.randint(1, 4)):
         seen.join()
-    events = (seen.join, seen.join_late, seen.publish, seen.withdraw, seen.lose_any, seen.finish_late)
+    events = (seen.join, seen.join_late, seen.publish, seen.withdraw, seen.lose_any, seen.finish_late, seen.leave)
     for _ in range(EVENTS):
-        chance.choices((seen.ask, seen.finish, *events), (6, 8, 1, 1, 2, 1, 2, 2))[0]()
+        chance.choices((seen.ask, seen.finish, *events), (6, 8, 1, 1, 2, 1, 2, 2, 0.5))[0]()
         seen.hand_out()
         seen.check()
     seen.end()
@@ -210,6 +218,13 @@ PLANTED = {
     ),
     "who is lost is still there": ("self._serves.pop(worker, None)", "pass"),
     "a lost lease is forgotten": ("[lease] if lease.requests else []", "[]"),
+    "who leaves is still there": ("del self._serves[worker]", "pass"),
+    "who leaves takes its leases along": ("extendleft(reversed(given_back))", "extendleft([])"),
+    "who leaves gives back what nobody wants": ("map(self._wanted, self._held.pop(worker))", "self._held.pop(worker)"),
+    "who leaves is to blame": (
+        "extendleft(reversed(given_back))",
+        "extendleft(replace(each, losses=9) for each in given_back)",
+    ),
     "an empty lease is put up": ("[lease] if lease.requests else []", "[lease]"),
     "given up too late": ("if lease.losses < PATIENCE:", "if lease.losses <= PATIENCE:"),
     "given up too soon": ("if lease.losses < PATIENCE:", "if lease.losses < 1:"),

@@ -249,6 +249,20 @@ async def test_who_gives_up_at_once_leaves_no_worker_behind() -> None:
     assert seeds(await asyncio.wait_for(sampler(asked("q")), 5)) == [0]
 
 
+async def test_who_joins_serves_the_newest_version_and_who_leaves_gives_its_work_back() -> None:
+    events: list[str] = []
+    spares = Spares(events, newest=4)
+    sampler = Sampler({"a": Worker("a", events, hangs=True)}, 5.0, spares, version=4, tell=events.append)
+    first = asyncio.create_task(sampler(asked(*"pq")))
+    await asyncio.sleep(0.01)
+    await sampler.join("b", Worker("b", events))
+    left = await sampler.leave("a")
+    assert left.name == "a" and list(sampler.workers) == ["b"]
+    assert seeds(await first) == [0, 1]
+    assert events == ["a samples p q", "b has joined, with version 4", "b samples p q"]
+    assert await sampler.leave("a") is None and sampler.lost == 0, "it is no loss"
+
+
 async def test_what_nobody_waits_for_is_ended_and_what_somebody_does_is_not() -> None:
     events: list[str] = []
     sampler = fleet(events, None, "a", "b")
