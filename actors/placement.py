@@ -1,9 +1,10 @@
-"""What a run needs on each node, and whether the nodes have it: checked before anything starts."""
+"""What a run needs on the nodes of each pool, and whether there are such nodes: checked before anything starts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from effrl.config.cluster import NodePool
 from effrl.config.schema import Config
 from effrl.errors import UserError
 
@@ -15,56 +16,71 @@ class Node:
     name: str
     cpus: float
     gpus: float
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def needs(config: Config, learning: bool = True) -> dict[str, float]:
+def bundle(pool: NodePool) -> dict[str, float]:
     """Resources of one node's workers, as one Ray bundle; control actors ask for none."""
-    cpus = sum(kind.per_node * kind.cpus for kind in config.workers(learning).values())
-    gpus = float(config.gpus_per_node(learning))
-    return {name: value for name, value in {"CPU": cpus, "GPU": gpus}.items() if value}
+    return {name: value for name, value in {"CPU": pool.cpus, "GPU": float(pool.gpus)}.items() if value}
 
 
 def check_fit(config: Config, nodes: Sequence[Node], learning: bool = True) -> None:
-    """Compare what a run needs with what there is.
+    """Compare what each pool of a run needs with what there is.
 
     Raises:
-        UserError: one line that says what does not fit where, and what to change.
+        UserError: one line that says which workers do not fit where, and what to change.
     """
-    wanted = needs(config, learning)
-    cpus, gpus = wanted.get("CPU", 0.0), wanted.get("GPU", 0.0)
-    fitting = _fitting(wanted, nodes)
-    if len(fitting) >= config.cluster.nodes:
-        return
-    kinds = " and ".join(f"cluster.{kind}" for kind in config.workers(learning))
-    raise UserError(
-        f"the workers of one node need {cpus:g} CPUs and {gpus:g} GPUs on {config.cluster.nodes} node(s), but"
-        f" {len(fitting)} node(s) can hold them ({_told(nodes)}): lower cluster.nodes, or per_node, gpus or cpus of"
-        f" {kinds}"
-    )
+    for pool in config.pools(learning):
+        fields = " and ".join(f"cluster.{role}" for role in pool.roles)
+        if not bundle(pool):
+            raise UserError(f"the workers of {fields} reserve nothing, and Ray places nothing: set cpus to 0.1 or more")
+        fitting = _fitting(pool, nodes)
+        if len(fitting) < pool.nodes:
+            labels = ", or labels" if pool.labels else ""
+            raise UserError(
+                f"{_needs(pool)}, but {len(fitting)} node(s) can hold them ({_told(nodes, pool)}): lower cluster.nodes,"
+                f" or nodes, per_node, gpus or cpus{labels} of {fields}"
+            )
 
 
-def taken(config: Config, free: Sequence[Node], learning: bool = True) -> str | None:
-    """Why a run that fits has to wait: what its nodes have is in use, maybe by another run; None where it can begin.
+def taken(pool: NodePool, free: Sequence[Node], held: Sequence[str] = ()) -> str | None:
+    """Why workers that fit have to wait: what their nodes have is in use, maybe by another run; None where it is free.
 
     Args:
         free: nodes with what they have left.
+        held: roles of this run that have their room already.
     """
-    wanted = needs(config, learning)
-    if len(_fitting(wanted, free)) >= config.cluster.nodes:
+    if len(_fitting(pool, free)) >= pool.nodes:
         return None
+    own = f", {' and '.join(held)} of this run has its room already" if held else ""
     return (
-        f"the workers of one node need {wanted.get('CPU', 0.0):g} CPUs and {wanted.get('GPU', 0.0):g} GPUs on"
-        f" {config.cluster.nodes} node(s), and that much is there but in use ({_told(free)} are free): wait until what"
-        " uses it has ended, or lower what this run asks for"
+        f"{_needs(pool)}, and that much is there but in use ({_told(free, pool)} are free{own}): wait until what uses"
+        " it has ended, or lower what this run asks for"
     )
 
 
-def _told(nodes: Sequence[Node]) -> str:
-    return "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in nodes)
+def _needs(pool: NodePool) -> str:
+    return (
+        f"the workers of one node ({' and '.join(pool.roles)}) need {pool.cpus:g} CPUs and {pool.gpus:g} GPUs on"
+        f" {pool.where}"
+    )
 
 
-def _fitting(wanted: Mapping[str, float], nodes: Sequence[Node]) -> list[Node]:
-    return [node for node in nodes if node.cpus >= wanted.get("CPU", 0.0) and node.gpus >= wanted.get("GPU", 0.0)]
+def _told(nodes: Sequence[Node], pool: NodePool) -> str:
+    """The nodes with what they have, and what those labels are there that are asked for."""
+    return "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs{_labels(node, pool)}" for node in nodes)
+
+
+def _labels(node: Node, pool: NodePool) -> str:
+    return "".join(f", {key}={node.labels[key]}" if key in node.labels else f", no {key}" for key in pool.labels)
+
+
+def _fitting(pool: NodePool, nodes: Sequence[Node]) -> list[Node]:
+    return [
+        node
+        for node in nodes
+        if node.cpus >= pool.cpus and node.gpus >= pool.gpus and pool.labels.items() <= node.labels.items()
+    ]
 
 
 def nodes_of(ray_nodes: Sequence[Mapping[str, Any]]) -> list[Node]:
@@ -74,5 +90,8 @@ def nodes_of(ray_nodes: Sequence[Mapping[str, Any]]) -> list[Node]:
 
 def free_nodes(ray_nodes: Sequence[Mapping[str, Any]], left: Mapping[str, Mapping[str, float]]) -> list[Node]:
     """The living nodes of ``ray.nodes()``, with what each has left, by its id."""
-    living = [(node["NodeManagerAddress"], left.get(node["NodeID"], {})) for node in ray_nodes if node["Alive"]]
-    return [Node(name, found.get("CPU", 0.0), found.get("GPU", 0.0)) for name, found in living]
+    living = [(node, left.get(node["NodeID"], {})) for node in ray_nodes if node["Alive"]]
+    return [
+        Node(node["NodeManagerAddress"], found.get("CPU", 0.0), found.get("GPU", 0.0), node["Labels"])
+        for node, found in living
+    ]

@@ -36,7 +36,7 @@ class Nodes:
         for node in nodes.keys() - self.actors.keys():
             self._begin(node)
         refs = {f"node {node}": self.actors[node].check.remote(needs) for node, needs in nodes.items()}
-        self.cores = dict(zip(nodes, await answers(refs, seconds, "a look at what it has"), strict=True))
+        self.cores |= dict(zip(nodes, await answers(refs, seconds, "a look at what it has"), strict=True))
 
     async def usage(self, processes: Mapping[str, Mapping[str, int]]) -> dict[str, Usage | None]:
         """What processes use, by name, children included; None where a node does not answer soon.

@@ -1,11 +1,14 @@
 """Shows what a run will do and need."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from deploy.commands.notes import tell_notes
 from effrl.config import load
+from effrl.config.cluster import NodePool
 from effrl.config.schema import Config
 from effrl.preflight.check import check
 from effrl.preflight.plan import Plan, plan
@@ -57,15 +60,21 @@ def _step(found: Plan) -> list[tuple[str, str]]:
 def _run(config: Config, found: Plan) -> list[tuple[str, str]]:
     judges = f", {config.cluster.prm_ranks} PRM rank(s)" if config.prm else ""
     workers = f"{found.rollout_workers} rollout worker(s), {found.ranks} learner rank(s){judges}"
-    where = f"{config.cluster.nodes} node(s), {found.gpus} GPU(s) each" if found.gpus else "CPU"
     labels = "none bought" if found.labels is None else f"at most {found.labels:,}"
     return [
-        ("workers", f"{workers} · {where} · ZeRO-{config.learn.zero}"),
+        ("workers", f"{workers} · {_where(found.pools)} · ZeRO-{config.learn.zero}"),
         ("steps", f"{'at most ' if config.stages else ''}{found.steps:,} · {found.evaluations} evaluations"),
         *(_stage(stage) for stage in found.stages if config.stages),
         ("rollouts", f"{found.rollouts:,} before refills"),
         ("labels", labels),
     ]
+
+
+def _where(pools: Sequence[NodePool]) -> str:
+    """``1 node(s), CPU``, or ``rollout: 4 node(s) with pool=spot, CPU; learner: 1 node(s), 8 GPU(s) each``."""
+    places = [f"{pool.where}, {f'{pool.gpus} GPU(s) each' if pool.gpus else 'CPU'}" for pool in pools]
+    named = [f"{' and '.join(pool.roles)}: {place}" for pool, place in zip(pools, places, strict=True)]
+    return "; ".join(named if len(pools) > 1 else places)
 
 
 def _stage(stage: PlannedStage) -> tuple[str, str]:

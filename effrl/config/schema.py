@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from effrl.config.advantage import AnyAdvantage, GrpoAdvantage
-from effrl.config.cluster import ClusterConfig, WorkersConfig
+from effrl.config.cluster import ClusterConfig, NodePool, WorkersConfig
 from effrl.config.data import DataConfig
 from effrl.config.label import AnyLabel, GoldLabel
 from effrl.config.learn import CPU_PASS_TOKENS, LearnConfig
@@ -140,14 +140,13 @@ class Config(Section):
         return self.process if isinstance(self.process, ImplicitPrm) else None
 
     def workers(self, learning: bool = True) -> dict[str, WorkersConfig]:
-        """The workers that a run, or an evaluation, has on each node, by kind."""
+        """The workers of a run, or of an evaluation, by role."""
         cluster, prm = self.cluster, {"prm": self.cluster.prm} if self.prm else {}
         return {"rollout": cluster.rollout, **({"learner": cluster.learner, **prm} if learning else {})}
 
-    def gpus_per_node(self, learning: bool = True) -> int:
-        """GPUs that the workers of one node use."""
-        kinds = self.workers(learning).values()
-        return 1 if self.cluster.colocate else sum(kind.per_node * kind.gpus for kind in kinds)
+    def pools(self, learning: bool = True) -> tuple[NodePool, ...]:
+        """The nodes that these workers need, those that are hardest to find first."""
+        return self.cluster.pools(self.workers(learning))
 
     @property
     def opening(self) -> str | None:
@@ -340,11 +339,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _shares_one_gpu(self) -> "Config":
-        wrong = [name for name, kind in self.workers().items() if (kind.per_node, kind.gpus) != (1, 1)]
+        workers = self.workers().items()
+        wrong = [name for name, kind in workers if (kind.per_node, kind.gpus) != (1, 1) or kind.apart]
         if self.cluster.colocate and wrong:
             raise ValueError(
-                "cluster.colocate shares one GPU on each node between one worker of each kind:"
-                f" set cluster.{wrong[0]} to {{per_node: 1, gpus: 1}}"
+                "cluster.colocate shares one GPU on each node between one worker of each role: set"
+                f" cluster.{wrong[0]} to {{per_node: 1, gpus: 1}}, and nodes and labels in cluster alone"
             )
         return self
 

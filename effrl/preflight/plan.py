@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, prod
 
+from effrl.config.cluster import NodePool
 from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.config.schema import Config
 from effrl.learn.packing import LOGITS
@@ -85,8 +86,8 @@ class Plan:
     memory: Memory
     rollout_workers: int
     ranks: int
-    gpus: int
-    """On each node."""
+    pools: tuple[NodePool, ...]
+    """Where they are."""
     stages: tuple[PlannedStage, ...]
     """What the run goes through; one where it has no stages."""
     steps: int
@@ -108,7 +109,7 @@ def plan(config: Config, found: Preflight) -> Plan:
         memory=_memory(config, found),
         rollout_workers=cluster.rollout_workers,
         ranks=cluster.ranks,
-        gpus=config.gpus_per_node(),
+        pools=config.pools(),
         stages=tuple(stages),
         steps=ends[-1],
         rollouts=sum(stage.asked + _rollouts(stage.config, found) for stage in stages),

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ray.util import remove_placement_group
 from rich.console import Console
 
 from actors.cluster import Cluster
@@ -56,8 +55,8 @@ class SharedEngines:
         if self._left is None:
             return
         self._left.__exit__()
-        if self._left.placement is not None:
-            remove_placement_group(self._left.placement)
+        if self._left.room is not None:
+            self._left.room.give_back()
         self._left = None
 
 

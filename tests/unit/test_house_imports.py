@@ -52,7 +52,7 @@ FLOORS = (
         "actors.snapshot",
         "actors.wait",
     ),
-    ("actors.ranks",),
+    ("actors.ranks", "actors.reservation"),
     ("actors.data", "actors.learner", "actors.node", "actors.oracle", "actors.prm", "actors.reward", "actors.rollout"),
     ("actors.cluster",),
     ("actors.driver",),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from actors.driver.transports import IpcTransport, TakingTurns
 from actors.learner.group import LearnerGroup
-from actors.placement import needs
+from actors.placement import bundle
 from actors.prm.turns import PrmInTurns
 from actors.ranks.group import RankGroup
 from actors.snapshot import Manifest
@@ -27,6 +27,11 @@ def config(**sections: Any) -> Config:
     cluster = {"colocate": True, "rollout": ONE_GPU, "learner": ONE_GPU, **sections.pop("cluster", {})}
     rollout = {"gpu_memory": 0.4, **sections.pop("rollout", {})}
     return Config.model_validate({"data": {"train": "tasks:chain"}, "cluster": cluster, "rollout": rollout, **sections})
+
+
+def needs(config: Config, learning: bool = True) -> dict[str, float]:
+    [pool] = config.pools(learning)
+    return bundle(pool)
 
 
 class Method:
@@ -128,6 +133,10 @@ def test_a_prm_works_while_the_engine_sleeps_and_leaves_it_so_for_the_learner() 
     [
         ({"cluster": {"learner": {"per_node": 2, "gpus": 1}}}, "set cluster.learner to {per_node: 1, gpus: 1}"),
         ({"cluster": {"rollout": {"gpus": 0}}}, "set cluster.rollout to"),
+        (
+            {"cluster": {"learner": ONE_GPU | {"nodes": 2}}},
+            "set cluster.learner to .*, and nodes and labels in cluster",
+        ),
         ({"rollout": {"max_staleness": 1}}, "set rollout.max_staleness=0"),
         ({"rollout": {"gpu_memory": 0.9}}, "set it to 0.5 or less"),
         ({"learn": {"zero": 3}}, "set learn.zero to 1 or 2"),
