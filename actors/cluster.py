@@ -22,6 +22,7 @@ from actors.node.actor import NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import grading
+from actors.placement import check_fit, nodes_of
 from actors.prm.actor import PrmOptions, PrmRank
 from actors.prm.judge import PrmJudge
 from actors.reservation import Room
@@ -82,7 +83,7 @@ class Cluster:
         a PRM starts as, ``initial`` by default.
         """
         began = time.monotonic()
-        self.room = self.room or await Room.reserve(self.config, self.learning)
+        self.room = await self._settled(self.room) if self.room else await Room.reserve(self.config, self.learning)
         self.bundles = {role: self.room.nodes(role) for role in self.room.groups}
         policy = {model, initial}
         await self._check_nodes({"rollout": policy, "learner": policy, "prm": {initial, judge or initial}})
@@ -186,6 +187,20 @@ class Cluster:
         if self.places[name] not in self.nodes.actors:
             await self.nodes.check({self.places[name]: NodeNeeds(())}, self.config.cluster.start_s)
         return self.starting[name]
+
+    async def _settled(self, room: Room) -> Room:
+        """The room of the attempt before, where Ray moves what was on a lost node to another one that has room.
+
+        Raises:
+            UserError: no other node has room for it.
+            DeadlineError: another run uses that room.
+        """
+        if await self.nodes.lost() & {node for nodes in self.bundles.values() for node in nodes}:
+            _kill(self.rollout)
+            self.rollout, self.took_over = {}, False
+            check_fit(self.config, nodes_of(ray.nodes()), self.learning)
+        await room.settled(self.config.cluster.start_s)
+        return room
 
     async def _check_nodes(self, models: Mapping[str, Set[Path]]) -> None:
         """See that every node has what its actors need: the run directory, their models, and the user's own code."""

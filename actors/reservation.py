@@ -57,10 +57,27 @@ class Room:
         """For an actor that belongs into one of the role's bundles."""
         return PlacementGroupSchedulingStrategy(self.groups[role], placement_group_bundle_index=index)
 
+    async def settled(self, seconds: float) -> None:
+        """Wait until each bundle is on a node that lives: Ray moves those of a lost one.
+
+        Raises:
+            DeadlineError: no node has room for it in so many seconds; another run may use that.
+        """
+        deadline = time.monotonic() + seconds
+        while not living_nodes().issuperset(node for role in self.groups for node in self.nodes(role)):
+            if time.monotonic() > deadline:
+                raise DeadlineError("waited in vain for room for the workers of a lost node on another one")
+            await asyncio.sleep(0.5)
+
     def give_back(self) -> None:
         """Let others have the room; what runs there ends."""
         for group in {group.id: group for group in self.groups.values()}.values():
             remove_placement_group(group)
+
+
+def living_nodes() -> set[str]:
+    """Ids of the nodes that Ray holds for alive."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def _asked(pool: NodePool) -> PlacementGroup:

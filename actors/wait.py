@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import (
+    ActorUnschedulableError,
     LocalRayletDiedError,
     NodeDiedError,
     ObjectLostError,
@@ -39,8 +40,16 @@ class LostError(WorkerError):
     """An actor's process or node is gone, and with it what it was to answer: another may do the work."""
 
 
-LOSSES = (RayActorError, ObjectLostError, WorkerCrashedError, NodeDiedError, LocalRayletDiedError)
-"""How Ray says so: of the process, of an answer that was on its node, of the node."""
+LOSSES = (
+    RayActorError,
+    ObjectLostError,
+    WorkerCrashedError,
+    NodeDiedError,
+    LocalRayletDiedError,
+    ActorUnschedulableError,
+)
+"""How Ray says so: of the process, of an answer that was on its node, of the node, and of a place on a node that is
+gone."""
 
 
 async def answer(ref: ray.ObjectRef, seconds: float, what: str, role: str) -> Any:

@@ -7,6 +7,7 @@ from actors.cluster import Cluster
 from actors.driver.run import Driver
 from actors.wait import LostError
 from effrl.config.schema import Config
+from effrl.errors import RunError, UserError
 from effrl.preflight.check import Preflight
 from effrl.report.progress import Progress
 from effrl.run import metrics
@@ -36,11 +37,16 @@ def attempts(
 
     Raises:
         LostError: of the last attempt; :data:`RETRIES` of them came no further.
+        RunError: what is left of the cluster has no room for another attempt.
     """
-    left = RETRIES
+    left, begun = RETRIES, False
     while True:
         try:
             return asyncio.run(Driver(config, directory, found, start, progress, cluster).run())
+        except UserError as error:
+            if not begun:
+                raise
+            raise RunError(f"the run cannot go on: {error}") from error
         except LostError as error:
             log(error)
             again = resume_point(directory, config, found.model.path)
@@ -51,4 +57,4 @@ def attempts(
             progress.note(f"{str(error).partition('. ')[0]}; going on after step {again.step}{taken_back}")
             progress.resume(metrics.read(directory.metrics))
             cluster.begin_again(without=error.role)
-            start = again
+            start, begun = again, True

@@ -1,6 +1,7 @@
 """All nodes of a run: whether it can work there, how many cores they have, and what its processes use."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,11 +12,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.machine import Usage
 from actors.node.actor import NodeActor, NodeNeeds
+from actors.reservation import living_nodes
 from actors.wait import LostError, answer, answers
 from effrl.errors import RunError
 
 USAGE_S = 2.0
 """Deadline for a reading of memory and CPU time."""
+NOTICED_S = 90.0
+"""How long Ray may take to notice that a node is lost: it waits for several signs of life that do not come."""
 
 
 @dataclass
@@ -56,6 +60,27 @@ class Nodes:
         """Kill a process. If its node is lost, Ray says so of all that was on it."""
         with suppress(RunError):
             await self._ask(node, "end", pid, what="ending a process")
+
+    async def lost(self) -> set[str]:
+        """Ids of the nodes that are lost.
+
+        A connection that breaks tells at once that a worker is lost; that its whole node is, Ray knows only later. So a
+        node that does not answer is asked again until it does, or until Ray has given it up.
+        """
+        deadline = time.monotonic() + NOTICED_S
+        while True:
+            lost = self.actors.keys() - living_nodes()
+            answered = await asyncio.gather(*(self._answers(node) for node in self.actors.keys() - lost))
+            if all(answered) or time.monotonic() > deadline:
+                return lost
+            await asyncio.sleep(1.0)
+
+    async def _answers(self, node: str) -> bool:
+        try:
+            await self._ask(node, "stopped", {}, what="whether it is there")
+        except RunError:
+            return False
+        return True
 
     async def _stopped_of(self, node: str, pids: Mapping[str, int]) -> Sequence[str]:
         try:

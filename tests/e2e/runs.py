@@ -92,6 +92,12 @@ class Command:
             time.sleep(0.5)
         return [str(process) for process in left]
 
+    def named_memory(self) -> set[str]:
+        """What these processes share in memory under a name, which would outlive them: Ray's store has none."""
+        maps = [Path(f"/proc/{process.pid}/maps").read_text() for process in self.processes()]
+        found = {line.partition("/dev/shm/")[2] for text in maps for line in text.splitlines() if "/dev/shm/" in line}
+        return {name for name in found if not name.endswith("(deleted)")}
+
     def processes(self) -> list[psutil.Process]:
         """What this command started, directly or not, and what still lives."""
         found = []

@@ -44,6 +44,7 @@ def test_killed_and_resumed_equals_uninterrupted(effrl: Any, here: Here, tmp_pat
     run = tmp_path / "cut"
     first = effrl("train", "quickstart", *SETTINGS, f"run.dir={run}")
     first.until(lambda: bought(run, 4) > 0, START_S + 4 * STEP_S, "a label bought in step 4")
+    assert first.named_memory() == set(), "nobody would remove it, and another run could meet it"
     first.kill()
     assert not (run / "groups" / "step_000004.jsonl").exists(), "killed in the middle of step 4"
     assert first.orphans() == [], "SIGKILL of the driver leaves nothing behind"

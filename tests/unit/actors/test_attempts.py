@@ -9,14 +9,15 @@ import pytest
 from actors.driver import attempts as module
 from actors.driver.attempts import RETRIES, attempts
 from actors.wait import LostError
+from effrl.errors import RunError, UserError
 from effrl.run.directory import RunDirectory
 from effrl.run.resume import StartPoint
 
 
 class Play:
-    """Drivers that come so far each, and then lose somebody; one that is told None finishes."""
+    """Drivers that come so far each, and then lose somebody; one that is told None finishes, and an error is raised."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *steps: int | None) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *steps: int | Exception | None) -> None:
         self.left, self.step, self.begun, self.without, self.kept = list(steps), 0, list[int](), list[str](), 0
         self.directory = RunDirectory(tmp_path)
         monkeypatch.setattr(module, "Driver", self.driver)
@@ -29,6 +30,8 @@ class Play:
             reached = self.left.pop(0)
             if reached is None:
                 return True
+            if isinstance(reached, Exception):
+                raise reached
             self.step = reached
             raise LostError("learner-0 died during step", "learner-0")
 
@@ -59,3 +62,19 @@ def test_it_ends_where_it_gets_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path
     with pytest.raises(LostError, match="learner-0 died"):
         play()
     assert len(play.begun) == RETRIES
+
+
+FULL = UserError("the workers of one node need 1 CPUs on 2 node(s), but 1 node(s) can hold them")
+
+
+def test_what_is_left_has_no_room_for_another_attempt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A failed run, which a resume may go on with; not a mistake of the user."""
+    play = Play(monkeypatch, tmp_path, 3, FULL)
+    with pytest.raises(RunError, match="cannot go on: the workers of one node need"):
+        play()
+
+
+def test_a_mistake_of_the_user_stays_one_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        Play(monkeypatch, tmp_path, FULL)()
+    assert caught.value is FULL

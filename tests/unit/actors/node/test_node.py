@@ -109,3 +109,42 @@ async def test_an_actor_of_a_node_that_died_is_there_again(monkeypatch: pytest.M
     monkeypatch.setattr(nodes, "_begin", lambda node: nodes.actors.update({node: Node(lives=True)}))
     assert await nodes.stopped({"a": {"learner-0": 1}}) == set()
     assert await nodes.stopped({"a": {"learner-0": 1}}) == {"learner-0"}
+
+
+async def test_a_node_that_is_silent_is_waited_for_until_ray_gives_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken connection tells of a lost worker long before Ray knows of its node; a busy node answers late."""
+
+    class Node:
+        def __init__(self, *answers: Any) -> None:
+            left = list(answers)
+            self.stopped = SimpleNamespace(remote=lambda pids: left.pop(0))
+
+    looks: list[float] = []
+
+    async def answer(ref: Any, seconds: float, what: str, role: str) -> Any:
+        if isinstance(ref, Exception):
+            raise ref
+        return ref
+
+    async def sleep(seconds: float) -> None:
+        looks.append(seconds)
+
+    monkeypatch.setattr("actors.node.service.answer", answer)
+    monkeypatch.setattr("actors.node.service.asyncio.sleep", sleep)
+    monkeypatch.setattr("actors.node.service.living_nodes", lambda: {"a", "c"} if len(looks) > 1 else {"a", "b", "c"})
+    silent = DeadlineError("waited in vain")
+    nodes = Nodes({"a": Node([], [], []), "b": Node(silent, silent), "c": Node(silent, [], [])})
+    assert await nodes.lost() == {"b"}
+    assert len(looks) == 2
+
+
+async def test_a_node_of_which_ray_knows_nothing_bad_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its actor may be busy for longer than anybody waits; the look at what it has will say so."""
+
+    async def answer(ref: Any, seconds: float, what: str, role: str) -> Any:
+        raise DeadlineError("waited in vain")
+
+    monkeypatch.setattr("actors.node.service.answer", answer)
+    monkeypatch.setattr("actors.node.service.NOTICED_S", 0.0)
+    monkeypatch.setattr("actors.node.service.living_nodes", lambda: {"a"})
+    assert await Nodes({"a": SimpleNamespace(stopped=SimpleNamespace(remote=lambda pids: None))}).lost() == set()
