@@ -68,6 +68,7 @@ class DataActor(Role):
         """Handed out; no step that learned from it was committed yet."""
         self.returned: list[Drawn] = []
         """Handed out, and to be handed out again."""
+        self._before: dict[str, Any] | None = None
 
     def notes(self) -> list[str]:
         """What its start has to tell the user, line by line."""
@@ -106,6 +107,8 @@ class DataActor(Role):
 
     def request(self, step: int) -> LookAhead | None:
         """What the selector wants to know of the policy before it chooses for ``step``; None where nothing."""
+        if self._before is None:
+            self._before = deepcopy({"selector": self.selector.state(), "leased": self._drawn()})
         return self.selector.request(step) if isinstance(self.selector, LooksAhead) else None
 
     def receive(self, step: int, found: Mapping[str, float]) -> dict[str, Mapping[str, float | bool]]:
@@ -113,6 +116,15 @@ class DataActor(Role):
         if isinstance(self.selector, LooksAhead):
             self.selector.receive(step, found)
         return dict(self.selector.reasons()) if isinstance(self.selector, Explains) else {}
+
+    def take_back(self) -> None:
+        """Be as before the step that is given up was asked about, so that it is drawn the same when it is repeated.
+
+        Of steps that run ahead nothing is known from before: their prompts stay leased, and are the first to come back.
+        """
+        if self._before is not None:
+            self.selector.restore(self._before["selector"])
+            self.leased, self.returned = [], self._before["leased"]
 
     def replay(self, step: int, count: int) -> list[Stored]:
         """Groups of earlier steps for a step to learn from again; none where nothing is kept."""
@@ -127,6 +139,7 @@ class DataActor(Role):
             taken: ids of the prompts that it has rolled out.
             settled: the groups themselves, where some are kept to be replayed.
         """
+        self._before = None
         self.give_up(taken)
         for seen in observations:
             state = self.states.setdefault(seen.prompt.id, PromptState())
@@ -145,8 +158,12 @@ class DataActor(Role):
         return {
             "selector": self.selector.state(),
             "prompts": {prompt_id: asdict(state) for prompt_id, state in self.states.items()},
-            "leased": [*self.leased, *self.returned],
+            "leased": self._drawn(),
         }
+
+    def _drawn(self) -> list[Drawn]:
+        """What was handed out for steps that are not committed, or is to be."""
+        return [*self.leased, *self.returned]
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's state."""

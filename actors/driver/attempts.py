@@ -41,14 +41,18 @@ def attempts(
     """
     left, begun = RETRIES, False
     while True:
+        driver = Driver(config, directory, found, start, progress, cluster)
         try:
-            return asyncio.run(Driver(config, directory, found, start, progress, cluster).run())
+            return asyncio.run(driver.run())
         except UserError as error:
             if not begun:
                 raise
             raise RunError(f"the run cannot go on: {error}") from error
         except LostError as error:
             log(error)
+            if driver.stopping:  # whoever ends this process ends workers too, and nobody wants another attempt
+                progress.note(f"{str(error).partition('. ')[0]}; the newest checkpoint is what a resume goes on from")
+                return False
             again = resume_point(directory, config, found.model.path)
             left = RETRIES if again.step > start.step else left - 1
             if not left:

@@ -50,6 +50,8 @@ class RunJournal:
     wait_s: float
     has_dev_set: bool
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
+    committed: int = 0
+    """The last step that is committed whole, its checkpoint included where one was due."""
     _silent: int = 0
     """Steps in a row that learned nothing."""
     _unsaved: Update | None = None
@@ -94,6 +96,12 @@ class RunJournal:
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
             if step.number % self.config.save_every == 0:
                 await self.save()
+        self.committed = step.number
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether there is a checkpoint of all that was committed."""
+        return self._unsaved is None
 
     async def save(self) -> None:
         """Write a checkpoint of the last committed step, unless there is one: nothing that was learned is lost."""

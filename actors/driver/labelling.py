@@ -23,6 +23,8 @@ class TimedLabeller:
 
     labeller: Labeller
     clock: Stopwatch
+    judged: int = 0
+    """The last step that it has decided about, or begun to."""
     name = "labeller"
 
     @property
@@ -30,6 +32,7 @@ class TimedLabeller:
         return self.labeller.wants
 
     async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
+        self.judged = step.number
         with self.clock.stage("label"):
             return await self.labeller.assign(step, groups, views)
 

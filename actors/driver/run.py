@@ -83,6 +83,8 @@ class Driver:
         self.stepping = False
         self.cut_short = False
         self.stopping = False
+        self.step = 0  # the last that was begun
+        self.given_up = False  # whether it ended before its groups had labels
 
     async def run(self) -> bool:
         """Everything between a connected Ray and the end of the run; the actors are the caller's to stop.
@@ -94,8 +96,8 @@ class Driver:
         assert attempt is not None, "runs as a task"
         beat = asyncio.create_task(Watchdog(self.cluster.stopped, self.cluster.end, self.progress.note).watch())
         TIMELINE.set(self.timeline)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._interrupted, attempt)
+        for number, handler in ((signal.SIGINT, self._interrupted), (signal.SIGTERM, self.terminated)):
+            asyncio.get_running_loop().add_signal_handler(number, handler, attempt)
         found = self.preflight
         judge = found.judge.path if found.judge else None
         ready = await self.cluster.start(self.start.model, found.model.path, found.context, self.start.version, judge)
@@ -117,7 +119,7 @@ class Driver:
         try:
             if self.start.step == 0:
                 await self.journal.base(self.start.version, await services.evaluate(BASE))
-            await run(services)
+            await self.go_through(services)
             if not self.stopping:
                 await self.parked.close()
         finally:
@@ -126,6 +128,23 @@ class Driver:
             self.timeline.flush()
             await asyncio.to_thread(self.journal.metrics.close)  # a sink may wait for its server; the loop must not
         return not self.cut_short
+
+    async def go_through(self, services: Services) -> None:
+        """The loop; where it gives a step up (:meth:`terminated`), what the last commit had is saved."""
+        self.loop = asyncio.ensure_future(run(services))
+        try:
+            await self.loop
+        except asyncio.CancelledError:
+            if not self.given_up:
+                raise
+            await self._save_last_commit()
+
+    async def _save_last_commit(self) -> None:
+        """A checkpoint in the middle of a step: all parts are as they were before it, and a resume repeats it."""
+        if self.step != self.journal.committed:
+            self.parked.take_back()
+            await answer(self.cluster.data.take_back.remote(), self._wait_s, "taking a step back", "data")
+        await self.journal.save()
 
     def _build(self) -> Services:
         """Make every part of the run, once."""
@@ -273,7 +292,7 @@ class Driver:
             self.progress.note("no label is owned, and the budget buys none: stopping; raise label.budget.total")
             return False
         self.progress.start(step.number)
-        self.stepping, self.cut_short = True, False
+        self.stepping, self.cut_short, self.step = True, False, step.number
         return True
 
     def _interrupted(self, attempt: "asyncio.Task[None]") -> None:
@@ -283,6 +302,23 @@ class Driver:
         else:
             self.stopping = True
             self.progress.note("stopping after this step, with a checkpoint; once more to stop now")
+
+    def terminated(self, attempt: "asyncio.Task[None]") -> None:
+        """Whoever ends processes (Ray Jobs, Kubernetes, a batch system) kills soon: save the last commit at once.
+
+        A step may be given up until its groups get labels. From then on labeller, PRM and policy change, and no part
+        but the whole step can be taken back: it is finished, which asks for no more rollouts but refills.
+        """
+        if not self.stepping:
+            attempt.cancel()
+        elif not self.given_up:
+            self.stopping = True
+            between_steps = self.step == self.journal.committed
+            if self.journal.is_saved if between_steps else self.labeller.judged != self.step:
+                self.given_up = self.cut_short = True
+                self.loop.cancel()
+            told = f"step {self.step} is given up" if self.given_up else f"step {self.step} is finished"
+            self.progress.note(f"stopping: {'' if between_steps else f'{told}, and then '}a checkpoint is written")
 
     def _refills_before(self) -> int:
         """Groups that the last committed step drew in place of others: a resumed run expects what an unbroken one

@@ -46,6 +46,9 @@ class NoParking(StatelessPart):
             )
         return judged
 
+    def take_back(self) -> None:
+        """Nothing waits."""
+
     async def close(self) -> None:
         """Nothing is open."""
 
@@ -71,9 +74,12 @@ class ParkedGroups:
     _waiting: dict[str, list[str]] = field(default_factory=dict)
     """Ids of the groups that wait, by query."""
     _cursor: int = 0
+    _before: tuple[int, dict[str, list[str]]] | None = None
+    """Cursor and who waited when the newest step began."""
 
     async def answered(self, step: Step) -> list[Judged]:
         """The groups of earlier steps whose question was closed since, in the order of the answers."""
+        self._before = self._cursor, {query: [*names] for query, names in self._waiting.items()}
         self._cursor, answers = await self.oracle.answered(self._cursor)
         told = [(self._waiting.pop(answer.query, []), answer) for answer in answers]
         files = [(self._file(name), answer) for names, answer in told for name in names]
@@ -90,6 +96,11 @@ class ParkedGroups:
             with self.timed():
                 come = await self._waited(parked)
         return [come.get(entry.group.id, entry) for entry in judged]
+
+    def take_back(self) -> None:
+        """Be as before the newest step, which is given up: what was answered is told again when it is repeated."""
+        if self._before is not None:
+            self._cursor, self._waiting = self._before
 
     async def close(self) -> None:
         """Take back every question that is open, since nobody will train on its answer; remove what waits no more."""

@@ -4,6 +4,7 @@ Data and oracle are the real actors. Engines, the learner and the reward's worke
 depend on the seed alone, and the learner's "weights" are a digest of all that it was ever given to learn.
 """
 
+import asyncio
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,6 @@ from actors.machine import Usage
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import Grading
 from actors.rollout.sampling import Sampled, SampleRequest
-from effrl import loop
 from effrl.batch import Settled
 from effrl.config.schema import Config
 from effrl.learn.packing import MicroBatch
@@ -54,6 +54,14 @@ class Death:
 
 class Killed(Exception):
     """The driver died here."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """SIGTERM comes while a step samples, or, where it is ``labelled``, once its groups have labels."""
+
+    step: int
+    labelled: bool = False
 
 
 ASKED: list[tuple[str, str]] = []
@@ -160,6 +168,7 @@ async def attempt(
     dies_at: Death | None = None,
     lives: float = math.inf,
     context: int = 64,
+    notice: Notice | None = None,
 ) -> str:
     """What :meth:`Driver.run` does, but for weights: engines here have none.
 
@@ -167,6 +176,7 @@ async def attempt(
         dies_at: where the driver dies, if it does.
         lives: batches that the engine samples before the driver dies with it.
         context: longest prompt plus completion, in tokens.
+        notice: when the driver is told to end, if it is.
 
     Returns:
         The learner's weights at the end.
@@ -184,10 +194,13 @@ async def attempt(
     driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
     services = driver._build()
     make_mortal(driver.labeller, dies_at)
+    if notice is not None:
+        make_stoppable(driver, engine, notice)
     await driver._resume_stage()
     await start.restore(driver.parts)
-    await loop.run(replace(services, weights=engine))  # type: ignore[arg-type]  # engines here have no weights
-    await driver.parked.close()
+    await driver.go_through(replace(services, weights=engine))  # type: ignore[arg-type]  # engines have no weights here
+    if not driver.stopping:
+        await driver.parked.close()
     return rank.weights
 
 
@@ -207,6 +220,26 @@ def make_mortal(labeller: TimedLabeller, dies_at: Death | None) -> None:
         return await learn(step, settled)
 
     labeller.assign, labeller.learn = decide, take_note  # type: ignore[method-assign]
+
+
+def make_stoppable(driver: Driver, engine: Engine, notice: Notice) -> None:
+    """Tell the driver to end when it gets there."""
+    task = asyncio.current_task()
+    assert task is not None
+    assign, sample = driver.labeller.assign, engine.sample
+
+    async def decide(step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> Sequence[Judged]:
+        judged = await assign(step, groups, views)
+        if notice == Notice(step.number, labelled=True):
+            driver.terminated(task)
+        return judged
+
+    def sampled(requests: Sequence[SampleRequest]) -> list[Sampled]:
+        if notice == Notice(driver.step):
+            driver.terminated(task)
+        return sample(requests)
+
+    driver.labeller.assign, engine.sample = decide, sampled  # type: ignore[method-assign]
 
 
 def comparable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ class Play:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *steps: int | Exception | None) -> None:
         self.left, self.step, self.begun, self.without, self.kept = list(steps), 0, list[int](), list[str](), 0
-        self.directory = RunDirectory(tmp_path)
+        self.directory, self.stopping = RunDirectory(tmp_path), False
         monkeypatch.setattr(module, "Driver", self.driver)
         monkeypatch.setattr(module, "resume_point", lambda *_: StartPoint(tmp_path, step=self.step))
 
@@ -35,7 +35,7 @@ class Play:
             self.step = reached
             raise LostError("learner-0 died during step", "learner-0")
 
-        return SimpleNamespace(run=run)
+        return SimpleNamespace(run=run, stopping=self.stopping)
 
     def __call__(self) -> bool:
         progress = SimpleNamespace(note=lambda line: None, resume=lambda rows: None)
@@ -78,3 +78,11 @@ def test_a_mistake_of_the_user_stays_one_at_the_start(monkeypatch: pytest.Monkey
     with pytest.raises(UserError) as caught:
         Play(monkeypatch, tmp_path, FULL)()
     assert caught.value is FULL
+
+
+def test_a_loss_while_it_stops_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A node that is taken away ends the driver and its workers in any order."""
+    play = Play(monkeypatch, tmp_path, 1, None)
+    play.stopping = True
+    assert not play()
+    assert play.begun == [0] and play.kept == 1
