@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 import effrl
+from deploy.commands.jobs import job_app, submit
 from deploy.commands.selection import plan
 from effrl.errors import RunError, UserError
 
@@ -19,22 +20,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-config_app = typer.Typer(help="Look at a config without running it.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
-data_app = typer.Typer(help="Check data sources, and write them.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
-reward_app = typer.Typer(help="Check a reward.", no_args_is_help=True)
-app.add_typer(reward_app, name="reward")
-labels_app = typer.Typer(help="Answer the questions of a run, and look at labels and votes.", no_args_is_help=True)
-app.add_typer(labels_app, name="labels")
-dots_app = typer.Typer(help="Predict how hard prompts are.", no_args_is_help=True)
-app.add_typer(dots_app, name="dots")
+config_app = typer.Typer(name="config", help="Look at a config without running it.", no_args_is_help=True)
+data_app = typer.Typer(name="data", help="Check data sources, and write them.", no_args_is_help=True)
+reward_app = typer.Typer(name="reward", help="Check a reward.", no_args_is_help=True)
+labels_app = typer.Typer(
+    name="labels", help="Answer questions of a run, look at labels and votes.", no_args_is_help=True
+)
+dots_app = typer.Typer(name="dots", help="Predict how hard prompts are.", no_args_is_help=True)
+for part in (config_app, data_app, reward_app, labels_app, dots_app, job_app):
+    app.add_typer(part)
 console = Console()
 errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as learn.lr=1e-4 run.steps=100.")]
 Recipe = Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")]
 RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
+OrResume = Annotated[bool, typer.Option("--or-resume", help="If there is a run in run.dir, go on with it.")]
 Profile = Annotated[bool, typer.Option("--profile", help="Write who worked when to RUN/profile, and show a table.")]
 
 
@@ -55,6 +56,7 @@ def train(
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what the run will do and need, and stop.")] = False,
     profile: Profile = False,
+    or_resume: OrResume = False,
 ) -> None:
     """Train a model: effrl train quickstart, or effrl train my.yaml learn.lr=1e-5."""
     if dry_run:
@@ -64,10 +66,11 @@ def train(
         return
     from deploy.commands import train as training
 
-    training.train(recipe, overrides or [], console, profile)
+    (training.train_or_resume if or_resume else training.train)(recipe, overrides or [], console, profile)
 
 
 app.command()(plan)
+app.command()(submit)
 
 
 @app.command()

@@ -1,9 +1,10 @@
 """Starting, resuming and ending a run, as the command line does it."""
 
 import asyncio
+import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from effrl.report.progress import Progress, duration
 from effrl.run import metrics
 from effrl.run.checkpoint import MODEL, Checkpoints
 from effrl.run.directory import RunDirectory, claim_existing, claim_new
-from effrl.run.resume import StartPoint, check_changes, resume_point
+from effrl.run.resume import FinishedError, StartPoint, check_changes, resume_point
 
+RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Environment variable that Ray sets for the entrypoint of a job."""
 LOG_LINES, LINE_WIDTH = 30, 300
 """What is shown of a failed worker's log: its last lines, each cut to this width (vLLM dumps whole batches)."""
 
@@ -35,9 +38,45 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console, profi
         RunError: the run failed; the terminal says where, and how to go on.
     """
     config = load.load(recipe_or_file, overrides)
+    return _begin(Path(recipe_or_file).stem, config, _place(recipe_or_file, config), console, profile)
+
+
+def train_or_resume(recipe_or_file: str, overrides: Sequence[str], console: Console, profile: bool = False) -> None:
+    """Go on with the run in its run directory if there is one, and start it otherwise: as often as you like.
+
+    Raises:
+        UserError: as of :func:`train`; or the run there has settings that a resume cannot change.
+        RunError: the run failed.
+    """
+    config = load.load(recipe_or_file, overrides)
+    path = _place(recipe_or_file, config)
+    if not RunDirectory(path).config.is_file():
+        _begin(Path(recipe_or_file).stem, config, path, console, profile)
+        return
+    try:
+        _go_on(path, lambda _: config, console, profile)
+    except FinishedError as error:
+        console.print(error, highlight=False, soft_wrap=True, markup=False)
+
+
+def _place(recipe_or_file: str, config: Config) -> Path:
+    """The run directory that is wanted.
+
+    Raises:
+        UserError: a Ray job would lose it: Ray deletes the folder in which it starts a job.
+    """
+    path = config.run.dir or Path("runs") / Path(recipe_or_file).stem
+    if RAY_JOB in os.environ and not path.is_absolute():
+        raise UserError(
+            f"this is a Ray job, and what it writes to {path} is lost with it: set run.dir to an absolute path on"
+            f" storage that all nodes share, such as run.dir=/mnt/shared/{path}"
+        )
+    return path
+
+
+def _begin(name: str, config: Config, path: Path, console: Console, profile: bool) -> RunDirectory:
     found = check(config)
-    name = Path(recipe_or_file).stem
-    directory, claim = claim_new(config.run.dir or Path("runs") / name)
+    directory, claim = claim_new(path)
     try:
         directory.write_config(load.dump(config))
         console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
@@ -55,9 +94,13 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console, profi
 
 def resume(path: Path, overrides: Sequence[str], console: Console, profile: bool = False) -> RunDirectory:
     """Go on with a run from its newest checkpoint; raises as :func:`train` does."""
+    return _go_on(path, lambda directory: load.load(str(directory.config), overrides), console, profile)
+
+
+def _go_on(path: Path, wanted: Callable[[RunDirectory], Config], console: Console, profile: bool) -> RunDirectory:
     directory, claim = claim_existing(path)
     try:
-        before, config = load.load(str(directory.config)), load.load(str(directory.config), overrides)
+        before, config = load.load(str(directory.config)), wanted(directory)
         check_changes(directory, before, config)
         found = check(config)
         start = resume_point(directory, config, found.model.path)

@@ -16,6 +16,10 @@ from effrl.run.metrics import truncate_after
 from effrl.saved import Saved
 
 
+class FinishedError(UserError):
+    """A run that has nothing left to do; to go on with it is a mistake, and to find it so is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartPoint:
     """Where an attempt starts: the base model, or a verified checkpoint."""
@@ -71,8 +75,8 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
     """Verify the newest checkpoint, and take back groups and metrics after it.
 
     Raises:
-        UserError: the checkpoint is damaged, of another format, or made by another number of ranks; or the run is
-            finished.
+        UserError: the checkpoint is damaged, of another format, or made by another number of ranks.
+        FinishedError: the run is finished.
     """
     found = Checkpoints(directory.checkpoints, config.run.keep).latest()
     path, manifest = (found[0].absolute(), found[1]) if found else (None, Checkpoint(0, {}))
@@ -81,7 +85,7 @@ def resume_point(directory: RunDirectory, config: Config, base: Path) -> StartPo
         if config.stages:
             model = directory.checkpoints / f"step_{manifest.step}" / MODEL
             on = f"start a new run from its model, with other stages (model.path={model})"
-        raise UserError(f"{directory.path} is finished at step {manifest.step}: to go on, {on}")
+        raise FinishedError(f"{directory.path} is finished at step {manifest.step}: to go on, {on}")
     learner = manifest.parts["learner"].state if path else {"version": 0, "ranks": config.cluster.ranks}
     if learner["ranks"] != config.cluster.ranks:
         raise UserError(
