@@ -13,7 +13,7 @@ from deploy.jobs.server import ENDED, GRACE, RUN, JobServer, connect
 from effrl.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from deploy.commands.submit import Wish
+    from deploy.commands.submit import JobWish
 
 SPARE_S = 30.0
 """Beyond a job's grace, until Ray must have killed it and said so."""
@@ -146,10 +146,10 @@ def _wish(
     memory: float,
     resources: list[str] | None,
     follow: bool,
-) -> "Wish":
-    from deploy.commands.submit import Wish
+) -> "JobWish":
+    from deploy.commands.submit import JobWish
 
-    return Wish(working_dir, tuple(exclude or ()), runtime_env, grace, cpus, memory, tuple(resources or ()), follow)
+    return JobWish(working_dir, tuple(exclude or ()), runtime_env, grace, cpus, memory, tuple(resources or ()), follow)
 
 
 def _found(server: JobServer, run: str) -> Any:
@@ -171,7 +171,8 @@ def _tell_end(log: str, job_id: str, took: float, grace: float, console: Console
             f"{job_id} was killed after {grace:.0f} s, before it had saved: it goes on from the checkpoint before;"
             f" submit it with a longer --grace than {grace:.0f}"
         )
-    console.print(f"{told[-1] if told else 'ended before its first step'}; it took {took:.0f} s", highlight=False)
+    ended = told[-1] if told else "it ended before its first step"
+    console.print(f"{ended}\nthe stop took {took:.0f} s", highlight=False, soft_wrap=True)
 
 
 def _times(job: Any) -> tuple[str, str]:

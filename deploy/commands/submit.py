@@ -23,7 +23,7 @@ STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class JobWish:
     """How a job is to be run."""
 
     working_dir: Path | None
@@ -37,7 +37,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class JobWork:
     """What a job is to do."""
 
     run: Path
@@ -49,7 +49,7 @@ class Work:
     """Whether a job that has succeeded is no reason to do nothing."""
 
 
-def submit(recipe: str, overrides: Sequence[str], address: str, wish: Wish, console: Console) -> None:
+def submit(recipe: str, overrides: Sequence[str], address: str, wish: JobWish, console: Console) -> None:
     """Have a job at the training that a recipe or file asks for.
 
     Raises:
@@ -60,7 +60,7 @@ def submit(recipe: str, overrides: Sequence[str], address: str, wish: Wish, cons
     start_or_attach(connect(address), work, wish, console)
 
 
-def resume(run: Path, overrides: Sequence[str], address: str, wish: Wish, console: Console) -> None:
+def resume(run: Path, overrides: Sequence[str], address: str, wish: JobWish, console: Console) -> None:
     """Have a job at ``effrl resume`` of a run directory of the cluster; raises as :func:`submit` does."""
     if not run.is_absolute():
         raise UserError(
@@ -70,11 +70,11 @@ def resume(run: Path, overrides: Sequence[str], address: str, wish: Wish, consol
     if upload:
         upload.check({})
     entrypoint = shlex.join(["python", "-m", "effrl", "resume", str(run), *overrides])
-    work = Work(run, entrypoint, digest(entrypoint), upload, goes_on=True)
+    work = JobWork(run, entrypoint, digest(entrypoint), upload, goes_on=True)
     start_or_attach(connect(address), work, wish, console)
 
 
-def training(recipe: str, overrides: Sequence[str], wish: Wish) -> Work:
+def training(recipe: str, overrides: Sequence[str], wish: JobWish) -> JobWork:
     """The work of training by a recipe or file, with everything checked that can be checked here.
 
     Raises:
@@ -90,10 +90,10 @@ def training(recipe: str, overrides: Sequence[str], wish: Wish) -> Work:
     upload = shipped(recipe, config, wish)
     where = os.path.relpath(recipe, upload.folder) if upload and recipe not in load.recipes() else recipe
     told = ["python", "-m", "effrl", "train", where, *overrides, "--or-resume"]
-    return Work(run, shlex.join(told), digest(load.dump(config)), upload)
+    return JobWork(run, shlex.join(told), digest(load.dump(config)), upload)
 
 
-def shipped(recipe: str, config: Config, wish: Wish) -> Upload | None:
+def shipped(recipe: str, config: Config, wish: JobWish) -> Upload | None:
     """The folder that goes along, if the run needs one: of a recipe alone nothing does.
 
     Raises:
@@ -114,7 +114,7 @@ def digest(*told: str) -> str:
     return blake2b("\n".join(told).encode(), digest_size=8).hexdigest()
 
 
-def start_or_attach(server: JobServer, work: Work, wish: Wish, console: Console) -> None:
+def start_or_attach(server: JobServer, work: JobWork, wish: JobWish, console: Console) -> None:
     """Have exactly one job at the work, and see it through if that is wished.
 
     Raises:
@@ -162,11 +162,11 @@ def see_through(server: JobServer, job_id: str, run: Path | str, console: Consol
         raise RunError(f"{job_id} has {'been stopped' if job.status == 'STOPPED' else 'failed'}: {why}{again}")
 
 
-def _has_more(job: Any, work: Work) -> bool:
+def _has_more(job: Any, work: JobWork) -> bool:
     return work.goes_on or job.metadata[SETTINGS] != work.settings
 
 
-def _start(server: JobServer, work: Work, wish: Wish, job_id: str, console: Console) -> str:
+def _start(server: JobServer, work: JobWork, wish: JobWish, job_id: str, console: Console) -> str:
     """Ship what is needed and start the job; where another command was quicker, its job is the one."""
     environment = _environment(work, wish)
     _say(console, f"ships {work.upload.told()}" if work.upload else "ships nothing: the run needs no file from here")
@@ -184,7 +184,7 @@ def _start(server: JobServer, work: Work, wish: Wish, job_id: str, console: Cons
     return job_id
 
 
-def _environment(work: Work, wish: Wish) -> dict[str, Any]:
+def _environment(work: JobWork, wish: JobWish) -> dict[str, Any]:
     """Ray's runtime_env: that of the file, what is shipped, and the grace of a stop.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Runs as Ray jobs: what goes to a cluster, and how its Jobs API is talked to. Only commands know this."""
+"""Runs as Ray jobs, which commands alone know: ``upload`` finds out what goes to a cluster, ``server`` talks to it."""
