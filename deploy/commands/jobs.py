@@ -113,6 +113,9 @@ def stop(run: Run, address: Address = "") -> None:
         if time.monotonic() - began > grace + SPARE_S:
             raise RunError(f"{job.submission_id} did not end in {grace + SPARE_S:.0f} s: see effrl job logs {run}")
         time.sleep(POLL_S)
+    if job.status == "SUCCEEDED":
+        console.print(f"{job.submission_id} had just finished", highlight=False)
+        return
     _tell_end(server.logs(job.submission_id), job.submission_id, time.monotonic() - began, grace, console)
 
 

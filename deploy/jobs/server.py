@@ -1,6 +1,7 @@
 """The Jobs API of a Ray cluster: every answer has a deadline, and every failure is one line."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,6 +24,13 @@ ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
 RUN, SETTINGS, GRACE = "effrl.run", "effrl.settings", "effrl.grace_s"
 """What a job of ours says of itself in Ray's metadata: its run directory, a digest of its settings, and its grace."""
 
+CHATTERING = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Modules of Ray that say on the terminal what they do; what matters of it is said by commands, in a line."""
+
 Value = TypeVar("Value")
 
 
@@ -30,6 +38,8 @@ def client_of(address: str) -> Any:
     """Ray's client; it asks the cluster for its version."""
     from ray.job_submission import JobSubmissionClient
 
+    for module in CHATTERING:
+        logging.getLogger(module).setLevel(logging.ERROR)
     return JobSubmissionClient(address)
 
 

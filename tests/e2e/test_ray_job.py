@@ -30,7 +30,8 @@ class Raylets:
         self.address = f"http://127.0.0.1:{dashboard}"
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-        self.environment = {**os.environ, **secret, "PATH": path, "HOME": str(folder)}
+        patient = {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(int(UP_S))}
+        self.environment = {**os.environ, **secret, **patient, "PATH": path, "HOME": str(folder)}
         common = ("--num-cpus=2", "--object-store-memory=100000000", "--dashboard-agent-listen-port=0")
         place = (f"--temp-dir={folder}/ray", "--include-dashboard=true", f"--dashboard-port={dashboard}")
         self._start("--head", f"--port={head}", *place, *common)
@@ -91,7 +92,10 @@ def test_a_job_that_is_stopped_and_resumed_decides_as_the_command(raylets: Rayle
     access: Mapping[str, str] = {
         "RAY_API_SERVER_ADDRESS": raylets.address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN
     }  # fmt: skip
-    run, settings = tmp_path / "shared" / "run", ("quickstart", *SMALL[:-2], "cluster.wait_s=900", "run.save_every=500")
+    run, settings = (
+        tmp_path / "shared" / "run",
+        ("quickstart", *SMALL[:-2], "cluster.start_s=900", "run.save_every=500"),
+    )
 
     def ended(command: Command, code: int = 0) -> str:
         assert command.end(RUN_S) == code, command.output()
