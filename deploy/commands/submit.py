@@ -99,14 +99,13 @@ def shipped(recipe: str, config: Config, wish: JobWish) -> Upload | None:
     Raises:
         UserError: it is too large, or something that the config names is not in it.
     """
-    is_file = recipe not in load.recipes()
-    folder = wish.working_dir or Path()
-    named = local_files(config, Path())
+    is_file, folder = recipe not in load.recipes(), wish.working_dir or Path()
+    named = {**local_files(config, Path()), **local_files(config, folder)}
     if wish.working_dir is None and not (is_file or named or has_own_code(config)):
         return None
     upload = survey(folder, wish.exclude)
-    names = {**named, "the command": Path(recipe)} if is_file else named
-    upload.check({field: Path(os.path.relpath(path, upload.folder)) for field, path in names.items()})
+    own = {"the command": Path(os.path.relpath(recipe, upload.folder))} if is_file else {}
+    upload.check({**named, **own})
     return upload
 
 

@@ -138,24 +138,22 @@ class JobServer:
     def stop(self, job_id: str) -> None:
         self._ask(f"the stop of {job_id}", lambda: self.client.stop_job(job_id))
 
-    def submit(self, job_id: str, entrypoint: str, upload: int, **options: Any) -> bool:
-        """Start a job; False where another command has just started one of this id.
+    def submit(self, job_id: str, entrypoint: str, upload: int, **options: Any) -> None:
+        """Start a job; nothing where another command has just started one of this id.
 
         Args:
             upload: bytes that go with it.
             options: as of Ray's ``submit_job``.
         """
 
-        def start() -> bool:
+        def start() -> None:
             try:
                 self.client.submit_job(entrypoint=entrypoint, submission_id=job_id, **options)
             except RuntimeError as error:
-                if "already exists" in str(error):
-                    return False
-                raise
-            return True
+                if "already exists" not in str(error):
+                    raise
 
-        return self._ask(f"the job {job_id}", start, ANSWER_S + upload / SLOWEST_UPLOAD)
+        self._ask(f"the job {job_id}", start, upload)
 
     def follow(self, job_id: str, tell: Callable[[str], None]) -> Any:
         """Tell the log of a job, from its beginning, until it ends; returns its details then.
@@ -188,7 +186,8 @@ class JobServer:
             tell(text)
             part = asyncio.ensure_future(anext(log, None))
 
-    def _ask(self, what: str, call: Callable[[], Value], seconds: float = ANSWER_S) -> Value:
+    def _ask(self, what: str, call: Callable[[], Value], upload: int = 0) -> Value:
+        seconds = ANSWER_S + upload / SLOWEST_UPLOAD
         try:
             return within(seconds, call)
         except TimeoutError:

@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -34,27 +36,40 @@ class Raylets:
         self.environment = {**os.environ, **secret, **patient, "PATH": path, "HOME": str(folder)}
         common = ("--num-cpus=2", "--object-store-memory=100000000", "--dashboard-agent-listen-port=0")
         place = (f"--temp-dir={folder}/ray", "--include-dashboard=true", f"--dashboard-port={dashboard}")
-        self._start("--head", f"--port={head}", *place, *common)
-        self._until(lambda: subprocess.call(
-            ["curl", "-sf", "-H", f"authorization: Bearer {TOKEN}", f"{self.address}/api/jobs/"], stdout=-3, stderr=-3
-        ) == 0, "the dashboard")  # fmt: skip
-        for _ in range(2):
-            self._start(f"--address=127.0.0.1:{head}", *common)
+        self.nodes = ("--head", f"--port={head}", *place, *common), *[(f"--address=127.0.0.1:{head}", *common)] * 2
+
+    def start(self) -> None:
+        head, *others = self.nodes
+        self._start(*head)
+        deadline = time.monotonic() + UP_S
+        while not self._answers():
+            assert time.monotonic() < deadline, f"no dashboard in {UP_S} s: {(self.folder / 'node-0.txt').read_text()}"
+            time.sleep(1)
+        for node in others:
+            self._start(*node)
+
+    def _answers(self) -> bool:
+        try:
+            asked = Request(f"{self.address}/api/jobs/", headers={"authorization": f"Bearer {TOKEN}"})
+            with urlopen(asked, timeout=10):
+                return True
+        except OSError:
+            return False
 
     def _start(self, *arguments: str) -> None:
         command = [RAY, "start", "--block", "--disable-usage-stats", *arguments]
         log = (self.folder / f"node-{len(self.started)}.txt").open("wb")
         self.started.append(
             subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=log, stdin=-3, cwd=self.folder, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         )
-
-    def _until(self, condition: Any, what: str) -> None:
-        deadline = time.monotonic() + UP_S
-        while not condition():
-            assert time.monotonic() < deadline, f"no {what} in {UP_S} s: {(self.folder / 'node-0.txt').read_text()}"
-            time.sleep(1)
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """A node with all that it started."""
@@ -81,10 +96,14 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def raylets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raylets]:
-    cluster = Raylets(tmp_path_factory.mktemp("r"))
-    yield cluster
-    cluster.close()
+def raylets() -> Iterator[Raylets]:
+    with TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # a socket's path must be short
+        cluster = Raylets(Path(folder))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.close()
 
 
 @pytest.mark.slow

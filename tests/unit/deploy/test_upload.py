@@ -80,6 +80,10 @@ def test_another_folder_is_where_the_config_is_looked_for(
     assert client.jobs[0].entrypoint.startswith("python -m effrl train tasks.yaml ")
     code, _, error = command_line(*arguments, "--working-dir", "notes")
     assert code == 2 and "the command names ../configs/tasks.yaml, which is not shipped" in error
+    (folder / "configs" / "rows.yaml").write_text("data: {train: rows.jsonl}\n")
+    elsewhere = ("submit", "configs/rows.yaml", *arguments[2:], "--working-dir", "configs")
+    code, _, error = command_line(*elsewhere)
+    assert code == 2 and "data.train.path names rows.jsonl, which is not shipped" in error
     code, _, error = command_line(*arguments, "--working-dir", "nowhere")
     assert code == 2 and "nowhere is no directory" in error
 
