@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import effrl
-from deploy.commands.jobs import job_app, submit
+from deploy.commands.jobs import Overrides, job_app, submit
 from deploy.commands.selection import plan
 from effrl.errors import RunError, UserError
 
@@ -32,7 +32,6 @@ for part in (config_app, data_app, reward_app, labels_app, dots_app, job_app):
 console = Console()
 errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 
-Overrides = Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as learn.lr=1e-4 run.steps=100.")]
 Recipe = Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")]
 RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
 OrResume = Annotated[bool, typer.Option("--or-resume", help="If there is a run in run.dir, go on with it.")]

@@ -23,7 +23,7 @@ SAVED = "stopped after step "
 
 job_app = typer.Typer(name="job", help="Look at runs that are Ray jobs, stop them, resume them.", no_args_is_help=True)
 Overrides = Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as learn.lr=1e-4 run.steps=100.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A job's run directory, or its id.")]
+JobRun = Annotated[str, typer.Argument(metavar="RUN", help="A job's run directory, or its id.")]
 Address = Annotated[
     str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard: http://HOST:8265.")
 ]
@@ -34,9 +34,11 @@ WorkingDir = Annotated[
 Exclude = Annotated[list[str] | None, typer.Option(help="Pattern of what not to ship, as in a .gitignore.")]
 RuntimeEnv = Annotated[Path | None, typer.Option(help="YAML file of Ray's runtime_env, for env_vars, pip and others.")]
 Grace = Annotated[int, typer.Option(min=1, help="Seconds that a stop may take before the job is killed.")]
-Cpus = Annotated[float, typer.Option(min=0, help="CPUs to reserve for the driver; with any it may leave the head.")]
-Memory = Annotated[float, typer.Option(min=0, help="GiB to reserve for the driver.")]
-Resources = Annotated[list[str] | None, typer.Option(help="Ray resource to reserve for the driver: NAME=AMOUNT.")]
+DriverCpus = Annotated[
+    float, typer.Option(min=0, help="CPUs to reserve for the driver; with any it may leave the head.")
+]
+DriverMemory = Annotated[float, typer.Option(min=0, help="GiB to reserve for the driver.")]
+DriverResources = Annotated[list[str] | None, typer.Option(help="Ray resource to reserve for the driver: NAME=AMOUNT.")]
 
 
 def submit(
@@ -48,9 +50,9 @@ def submit(
     exclude: Exclude = None,
     runtime_env: RuntimeEnv = None,
     grace: Grace = 300,
-    driver_cpus: Cpus = 0,
-    driver_memory: Memory = 0,
-    driver_resource: Resources = None,
+    driver_cpus: DriverCpus = 0,
+    driver_memory: DriverMemory = 0,
+    driver_resource: DriverResources = None,
 ) -> None:
     """Train on a Ray cluster: effrl submit my.yaml run.dir=/shared/runs/my --address http://HOST:8265.
 
@@ -83,7 +85,7 @@ def status(
 
 @job_app.command()
 def logs(
-    run: Run,
+    run: JobRun,
     address: Address = "",
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until the job ends.")] = False,
 ) -> None:
@@ -99,7 +101,7 @@ def logs(
 
 
 @job_app.command()
-def stop(run: Run, address: Address = "") -> None:
+def stop(run: JobRun, address: Address = "") -> None:
     """End a job: it saves the last commit at once, and the same `effrl submit` goes on from there."""
     server, console = connect(address), Console()
     job = _found(server, run)
@@ -129,9 +131,9 @@ def resume(
     exclude: Exclude = None,
     runtime_env: RuntimeEnv = None,
     grace: Grace = 300,
-    driver_cpus: Cpus = 0,
-    driver_memory: Memory = 0,
-    driver_resource: Resources = None,
+    driver_cpus: DriverCpus = 0,
+    driver_memory: DriverMemory = 0,
+    driver_resource: DriverResources = None,
 ) -> None:
     """Go on with a run on the cluster, as `effrl resume` does; ships nothing but what --working-dir names."""
     from deploy.commands import submit as submitting
