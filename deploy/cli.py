@@ -10,8 +10,11 @@ import typer
 from rich.console import Console
 
 import effrl
+from deploy.commands.config import config_app
 from deploy.commands.jobs import Overrides, job_app, submit
+from deploy.commands.render import render
 from deploy.commands.selection import plan
+from deploy.commands.stop import stop
 from effrl.errors import RunError, UserError
 
 app = typer.Typer(
@@ -20,7 +23,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-config_app = typer.Typer(name="config", help="Look at a config without running it.", no_args_is_help=True)
 data_app = typer.Typer(name="data", help="Check data sources, and write them.", no_args_is_help=True)
 reward_app = typer.Typer(name="reward", help="Check a reward.", no_args_is_help=True)
 labels_app = typer.Typer(
@@ -68,8 +70,8 @@ def train(
     (training.train_or_resume if or_resume else training.train)(recipe, overrides or [], console, profile)
 
 
-app.command()(plan)
-app.command()(submit)
+for command in (plan, submit, stop, render):
+    app.command()(command)
 
 
 @app.command()
@@ -188,30 +190,6 @@ def doctor(
     from deploy.commands.selftest import one_step
 
     raise typer.Exit(run_doctor(console, one_step if self_test else None))
-
-
-@config_app.command("show")
-def config_show(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Print the resolved config, every default spelled out."""
-    from effrl.config import load
-
-    typer.echo(load.dump(load.load(recipe, overrides or [])), nl=False)
-
-
-@config_app.command("check")
-def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Check a config, its data and its model without starting anything."""
-    from deploy.commands.notes import tell_notes
-    from effrl.config import load
-    from effrl.preflight.check import check
-
-    found = check(load.load(recipe, overrides or []))
-    console.print(
-        f"ok: {found.train.rows:,} prompts ({found.train.labelled:,} with a label),"
-        f" {found.model.parameters:,} parameters, context {found.context}",
-        highlight=False,
-    )
-    tell_notes(found.notes, console)
 
 
 @data_app.command("check")

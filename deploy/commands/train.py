@@ -21,11 +21,13 @@ from effrl.report.page import write_report
 from effrl.report.progress import Progress, duration
 from effrl.run import metrics
 from effrl.run.checkpoint import MODEL, Checkpoints
-from effrl.run.directory import RunDirectory, claim_existing, claim_new
-from effrl.run.resume import FinishedError, StartPoint, check_changes, resume_point
+from effrl.run.directory import RunDirectory, claim_existing, claim_new, free_within
+from effrl.run.resume import FinishedError, StartPoint, check_changes, is_finished, resume_point
 
 RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Environment variable that Ray sets for the entrypoint of a job."""
+FREE_S = 900.0
+"""How long an attempt before may take to let go of a run: it saves, and a network drive keeps locks of the dead."""
 LOG_LINES, LINE_WIDTH = 30, 300
 """What is shown of a failed worker's log: its last lines, each cut to this width (vLLM dumps whole batches)."""
 
@@ -44,19 +46,25 @@ def train(recipe_or_file: str, overrides: Sequence[str], console: Console, profi
 def train_or_resume(recipe_or_file: str, overrides: Sequence[str], console: Console, profile: bool = False) -> None:
     """Go on with the run in its run directory if there is one, and start it otherwise: as often as you like.
 
+    A scheduler that starts a job again until it succeeds so comes to the end of the run.
+
     Raises:
-        UserError: as of :func:`train`; or the run there has settings that a resume cannot change.
-        RunError: the run failed.
+        UserError: as of :func:`train`; or the run there has settings that a resume cannot change, or is still in use.
+        RunError: the run failed, or was stopped before its end.
     """
     config = load.load(recipe_or_file, overrides)
-    path = _place(recipe_or_file, config)
-    if not RunDirectory(path).config.is_file():
-        _begin(Path(recipe_or_file).stem, config, path, console, profile)
-        return
+    directory = RunDirectory(_place(recipe_or_file, config))
+    if not free_within(directory, FREE_S):
+        raise UserError(f"{directory.path} is still in use after {FREE_S:g} s: stop what uses it, or wait for it")
     try:
-        _go_on(path, lambda _: config, console, profile)
+        if directory.config.is_file():
+            _go_on(directory.path, lambda _: config, console, profile)
+        else:
+            _begin(Path(recipe_or_file).stem, config, directory.path, console, profile)
     except FinishedError as error:
         console.print(error, highlight=False, soft_wrap=True, markup=False)
+    if not is_finished(directory, config):
+        raise RunError(f"{directory.path} was stopped before its end: the same command goes on with it")
 
 
 def _place(recipe_or_file: str, config: Config) -> Path:

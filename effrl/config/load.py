@@ -32,6 +32,17 @@ def load(recipe_or_file: str, overrides: Sequence[str] = ()) -> Config:
     return validate(override(_read(recipe_or_file), overrides), recipe_or_file)
 
 
+def text(recipe_or_file: str, overrides: Sequence[str] = ()) -> str:
+    """A config as YAML, to be read elsewhere: as it was written, unless something is overridden.
+
+    Raises:
+        UserError: as :func:`load` does.
+    """
+    if not overrides:
+        return _text(recipe_or_file)
+    return str(yaml.safe_dump(override(_read(recipe_or_file), overrides), sort_keys=False, allow_unicode=True))
+
+
 def load_overrides(overrides: Sequence[str]) -> Config:
     """A config of overrides alone, for an evaluation: what it is measured on stands in for what to train on.
 
@@ -71,17 +82,19 @@ def dump(config: Config) -> str:
 
 
 def _read(recipe_or_file: str) -> dict[str, Any]:
-    if recipe_or_file in recipes():
-        text = (_RECIPES / f"{recipe_or_file}.yaml").read_text()
-    else:
-        text = _read_file(recipe_or_file)
     try:
-        raw = yaml.load(text, Loader)
+        raw = yaml.load(_text(recipe_or_file), Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{recipe_or_file} is not YAML, mend it: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise UserError(f"{recipe_or_file} must hold sections such as `data:` and `run:`")
     return raw
+
+
+def _text(recipe_or_file: str) -> str:
+    if recipe_or_file in recipes():
+        return (_RECIPES / f"{recipe_or_file}.yaml").read_text()
+    return _read_file(recipe_or_file)
 
 
 def _read_file(path: str) -> str:

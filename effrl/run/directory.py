@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from effrl.errors import UserError
 from effrl.run.files import whole
+
+FREE_POLL_S = 0.5
+"""Between two looks at whether a run is free."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class RunDirectory:
         return self.path / "stages"
 
     @property
+    def lock(self) -> Path:
+        """Locked by the process that works on the run, whose number it holds."""
+        return self.path / ".lock"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -85,7 +94,7 @@ class Claim:
         """
         try:
             directory.path.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(directory.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(directory.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise UserError(
                 f"cannot write a run to {directory.path} ({error.strerror}): choose another run.dir"
@@ -104,6 +113,31 @@ class Claim:
     def release(self) -> None:
         """Let another process have the directory."""
         os.close(self._descriptor)
+
+
+def holder(directory: RunDirectory) -> str | None:
+    """Number of the process that works on a run, on whichever machine it is; None where nobody does."""
+    try:
+        descriptor = os.open(directory.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(descriptor, 32).decode() or "unknown"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def free_within(directory: RunDirectory, seconds: float) -> bool:
+    """Wait until nobody works on a run; False where somebody still does after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while holder(directory) is not None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(FREE_POLL_S)
+    return True
 
 
 def claim_new(wanted: Path) -> tuple[RunDirectory, Claim]:

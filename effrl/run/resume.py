@@ -9,7 +9,7 @@ from effrl.config.resumable import changed_for_good
 from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.protocols import Part
-from effrl.run.checkpoint import MODEL, Checkpoint, Checkpoints
+from effrl.run.checkpoint import MODEL, Checkpoint, Checkpoints, read_manifest
 from effrl.run.directory import RunDirectory
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import truncate_after
@@ -57,6 +57,18 @@ def check_changes(directory: RunDirectory, before: Config, after: Config) -> Non
         f"a run that goes on cannot change {told}: leave it out, or start a new run from here,"
         f" effrl train {directory.config} model.path={model} …"
     )
+
+
+def is_finished(directory: RunDirectory, config: Config) -> bool:
+    """Whether a run has nothing left to do.
+
+    Raises:
+        UserError: its newest checkpoint's manifest is damaged, or of another format.
+    """
+    if not (steps := Checkpoints(directory.checkpoints, config.run.keep).steps()):
+        return False
+    manifest = read_manifest(directory.checkpoints / f"step_{steps[-1]}")
+    return manifest.step >= _last(config, manifest)
 
 
 def _last(config: Config, manifest: Checkpoint) -> int:

@@ -17,7 +17,7 @@ Effrl = Callable[..., tuple[object, str, str]]
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The steps after which attempts at a run begin; none does more than that."""
+    """The steps after which attempts at a run begin; none does more than that, so none ends with 0."""
     begun: list[int] = []
 
     def attempt(config: Any, directory: Any, found: Any, start: Any, console: Any) -> None:
@@ -47,9 +47,9 @@ def train(effrl: Effrl, *overrides: str) -> tuple[object, str, str]:
 
 
 def test_a_run_that_is_not_there_is_started(command_line: Effrl, attempts: list[int], random_model: Path) -> None:
-    assert train(command_line, *settings(random_model))[0] == 0
+    assert train(command_line, *settings(random_model))[0] == 1
     assert attempts == [0] and Path("run/config.yaml").is_file()
-    assert train(command_line, *settings(random_model))[0] == 0
+    assert train(command_line, *settings(random_model))[0] == 1
     assert attempts == [0, 0] and not Path("run-2").exists(), "without --or-resume the second is another run"
 
 
@@ -57,13 +57,13 @@ def test_a_run_that_is_there_is_gone_on_with(
     command_line: Effrl, attempts: list[int], run: RunDirectory, random_model: Path
 ) -> None:
     code, out, _ = train(command_line, *settings(random_model))
-    assert code == 0 and attempts == [10] and "resuming after step 10" in out
+    assert code == 1 and attempts == [10] and "resuming after step 10" in out
 
 
 def test_more_steps_are_taken_over(
     command_line: Effrl, attempts: list[int], run: RunDirectory, random_model: Path
 ) -> None:
-    assert train(command_line, *settings(random_model, 40))[0] == 0
+    assert train(command_line, *settings(random_model, 40))[0] == 1
     assert attempts == [10] and load.load(str(run.config)).run.steps == 40
 
 
