@@ -90,6 +90,7 @@ def _memory(config: Config, found: Plan) -> list[tuple[str, str]]:
         "optimizer": memory.optimizer,
         "reference": memory.reference,
         "activations and logits": memory.activations,
+        "copies in passing": memory.copies,
     }
     told = ", ".join(f"{name} {_bytes(size)}" for name, size in parts.items() if size)
     tokens = memory.kv_cache_tokens

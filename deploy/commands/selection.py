@@ -24,11 +24,30 @@ def plan(
     rollout_share: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="Share of a step's time that goes into rollouts.")
     ] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, help="Nodes of a cluster to plan for.")] = None,
+    gpus_per_node: Annotated[int | None, typer.Option(min=0, help="GPUs of each of them; 0 by default.")] = None,
+    params: Annotated[float | None, typer.Option(help="Parameters of a model to plan for, such as 7e9.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="h200, h100 (the default), a100, l40s or l4.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibrate", help="A run whose measured times correct the forecast.")
+    ] = None,
+    prompt_tokens: Annotated[int | None, typer.Option(min=1, help="Mean tokens of a prompt; 128 by default.")] = None,
+    completion_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Mean tokens of a rollout; rollout.max_tokens by default.")
+    ] = None,
 ) -> None:
-    """Show what a run will do and need; with --selection, what selectors cost: effrl plan grpo --selection."""
+    """Show what a run will do and need, also on a cluster you do not have: effrl plan grpo --nodes 8 --gpus-per-node 8.
+
+    With --selection: what selectors cost.
+    """
+    from deploy.commands.forecast import ClusterWish, show_forecast
     from deploy.commands.plan import show_plan
 
     console = Console()
+    wish = ClusterWish(nodes, gpus_per_node, params, gpu, calibration, prompt_tokens, completion_tokens)
+    if wish.is_asked:
+        show_forecast(recipe, overrides or [], wish, console)
+        return
     if not selection:
         show_plan(recipe, overrides or [], console)
         return

@@ -1,29 +1,23 @@
 """What a run will do and need, worked out before anything is started: ``effrl train RECIPE --dry-run``.
 
-Memory is that of tensors, from the model's shapes. A process adds about one GiB for its libraries, and allocators add
-some more; an estimate is there to tell 10 GiB from 100, not 10 from 11.
+Memory is that of tensors, from the model's shapes (:mod:`effrl.preflight.memory`); libraries come on top, about half a
+GiB of a rank and two of an engine.
 """
 
 from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil, prod
+from math import ceil
 
 from effrl.config.cluster import NodePool
-from effrl.config.learn import LearnConfig, LoraConfig
+from effrl.config.learn import LearnConfig
 from effrl.config.schema import Config
-from effrl.learn.packing import LOGITS
-from effrl.models import ModelFacts
 from effrl.preflight.check import Preflight
+from effrl.preflight.memory import ADAM_BYTES, BYTES, prm_memory, rank_memory
+from effrl.preflight.shape import Shape, shape_of
 from effrl.preflight.stages import PlannedStage, planned
 
-BYTES = {"float32": 4, "bfloat16": 2}
-_ADAM_BYTES = 12
-"""Per trained parameter: a master copy and two moments, in float32."""
 _STORED_TOKEN_BYTES = 8
 """Of a token that may be replayed: its id and its log-prob."""
-_ACTIVATIONS_PER_LAYER = 17
-"""Values per token and unit of width that one layer keeps for its backward pass (arXiv 2205.05198, eq. 2, without
-attention scores: its 34 bytes are for 2-byte values)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +48,8 @@ class Batches:
 class Memory:
     """Bytes of tensors."""
 
+    learner: int
+    """Of one learner rank, at its peak."""
     weights: int
     gradients: int
     optimizer: int
@@ -73,9 +69,9 @@ class Memory:
     """On disk, all that are kept."""
 
     @property
-    def learner(self) -> int:
-        """Of one learner rank."""
-        return self.weights + self.gradients + self.optimizer + self.reference + self.activations
+    def copies(self) -> int:
+        """Of gradients and of AdamW's temporaries, that a learner rank holds at its peak besides."""
+        return self.learner - self.weights - self.gradients - self.optimizer - self.reference - self.activations
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,51 +194,45 @@ def _labels(config: Config, groups: int) -> int | None:
 
 
 def _memory(config: Config, found: Preflight) -> Memory:
-    size, learn = BYTES[config.model.dtype], config.learn
-    ranks = config.cluster.ranks
-    model = found.model
-    adapters = _adapters(model, learn.lora)
-    weights = model.parameters * size
-    replay = _replay(config)
-    trained = adapters or model.parameters
+    size, learn, shape = BYTES[config.model.dtype], config.learn, shape_of(found.model)
+    reference = 1.0 if config.loss.kl else 0.0
+    rank = rank_memory(shape, learn, config.cluster.ranks, config.pass_tokens, size, reference)
+    weights, replay = found.model.parameters * size, _replay(config)
     return Memory(
+        learner=int(rank.peak),
         prm=_prm(config, found),
-        weights=weights // (ranks if learn.zero == 3 else 1) + adapters * size,
-        gradients=trained * 4 // (ranks if learn.zero >= 2 else 1),
-        optimizer=trained * _ADAM_BYTES // (ranks if learn.zero >= 1 else 1),
-        reference=weights if config.loss.kl else 0,
-        activations=_activations(model, learn, config.pass_tokens, size),
+        weights=int(rank.weights),
+        gradients=int(rank.gradients),
+        optimizer=int(rank.optimizer),
+        reference=int(rank.reference),
+        activations=int(rank.activations),
         engine_weights=weights,
-        kv_cache_tokens=_kv_cache_tokens(model, config, size),
+        kv_cache_tokens=_kv_cache_tokens(shape, config, size),
         publish=weights,
         replay=replay,
-        checkpoints=(config.run.keep + 1) * (_state(model, learn, size) + _prm_state(config, found) + replay),
+        checkpoints=(config.run.keep + 1) * (_state(shape, learn, size) + _prm_state(config, found) + replay),
     )
 
 
 def _prm(config: Config, found: Preflight) -> int:
-    """Weights, gradients and optimizer of a rank of the PRM, its reference, and one micro-batch."""
+    """Of a rank of the PRM at its peak, its reference and one micro-batch included."""
     if (prm := config.prm) is None:
         return 0
-    model, size, zero = found.judge or found.model, BYTES[config.model.dtype], prm.learn.zero
-    ranks = config.cluster.prm_ranks
-    weights = model.parameters * size
-    models = weights * (2 if prm.reference == "initial" else 1) // (ranks if zero == 3 else 1)
-    trained = _adapters(model, prm.learn.lora) or model.parameters
-    gradients = trained * 4 // (ranks if zero >= 2 else 1)
-    optimizer = trained * _ADAM_BYTES // (ranks if zero >= 1 else 1)
-    return models + gradients + optimizer + _activations(model, prm.learn, config.prm_pass_tokens, size)
+    shape, ranks, size = shape_of(found.judge or found.model), config.cluster.prm_ranks, BYTES[config.model.dtype]
+    return int(prm_memory(shape, prm.reference, prm.learn, ranks, config.prm_pass_tokens, size).peak)
 
 
 def _prm_state(config: Config, found: Preflight) -> int:
     """What a PRM writes into a checkpoint."""
-    return _state(found.judge or found.model, config.prm.learn, BYTES[config.model.dtype]) if config.prm else 0
+    if config.prm is None:
+        return 0
+    return _state(shape_of(found.judge or found.model), config.prm.learn, BYTES[config.model.dtype])
 
 
-def _state(model: ModelFacts, learn: LearnConfig, size: int) -> int:
+def _state(shape: Shape, learn: LearnConfig, size: int) -> int:
     """In a checkpoint: weights, without those that adapters leave frozen, the optimizer, and an ordinary model."""
-    adapters, weights = _adapters(model, learn.lora), model.parameters * size
-    return weights + (0 if adapters else weights) + (adapters or model.parameters) * _ADAM_BYTES
+    adapters, weights = shape.adapters(learn.lora), shape.parameters * size
+    return int(weights + (0 if adapters else weights) + (adapters or shape.parameters) * ADAM_BYTES)
 
 
 def _replay(config: Config) -> int:
@@ -251,32 +241,7 @@ def _replay(config: Config) -> int:
     return config.replay.capacity * config.rollout.per_prompt * config.rollout.max_tokens * _STORED_TOKEN_BYTES
 
 
-def _adapters(model: ModelFacts, lora: LoraConfig | None) -> int:
-    """Parameters of LoRA's pairs of matrices; 0 without."""
-    if lora is None:
-        return 0
-    layers = {name.removesuffix(".weight"): shape for name, shape in model.shapes.items() if ".layers." in name}
-    chosen = [
-        shape
-        for name, shape in layers.items()
-        if len(shape) == 2 and (lora.targets == "all" or name.rpartition(".")[2] in lora.targets)
-    ]
-    return sum(lora.rank * sum(shape) for shape in chosen)
-
-
-def _activations(model: ModelFacts, learn: LearnConfig, tokens: int, size: int) -> int:
-    layers, width = model.size("num_hidden_layers"), model.size("hidden_size")
-    kept = layers + _ACTIVATIONS_PER_LAYER if learn.activation_checkpointing else layers * _ACTIVATIONS_PER_LAYER
-    logits = min(LOGITS, tokens * model.size("vocab_size")) * 4 * 2  # one slice, and its gradient
-    return int(tokens * width * kept * size + logits)
-
-
-def _kv_cache_tokens(model: ModelFacts, config: Config, size: int) -> int | None:
+def _kv_cache_tokens(shape: Shape, config: Config, size: int) -> int | None:
     if config.cluster.rollout.gpus:
         return None
-    heads = model.size("num_attention_heads")
-    width = model.config.get("head_dim") or model.size("hidden_size") // heads
-    per_token = prod(
-        (2, model.size("num_hidden_layers"), model.config.get("num_key_value_heads") or heads, width, size)
-    )
-    return int(config.rollout.kv_cache_gb * 2**30) // per_token
+    return int(config.rollout.kv_cache_gb * 2**30 / shape.kv_bytes(size))
