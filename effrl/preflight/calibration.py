@@ -41,7 +41,7 @@ def calibrate(scene: Scene, rows: Iterable[Mapping[str, Any]]) -> Calibration:
             " three steps with eval.every=100, and give that run directory"
         )
     measured = [measured_s(row, scene.device.is_gpu) for row in steps]
-    predicted = [forecast(replace(scene, work=_done(scene.work, row))).seconds for row in steps]
+    predicted = [forecast(replace(scene, work=done(scene.work, row))).seconds for row in steps]
     factors = {stage: _ratio(measured, predicted, stage) for stage in (*TIMES, "rest")}
     tokens = fmean(row["rollout/tokens"] / row["rollout/count"] for row in steps)
     found = {stage: factor for stage, factor in factors.items() if factor is not None}
@@ -67,7 +67,7 @@ def measured_s(row: Mapping[str, Any], wall: bool) -> dict[str, float]:
     return {stage: value / step * used for stage, value in seconds.items()}
 
 
-def _done(work: Work, row: Mapping[str, Any]) -> Work:
+def done(work: Work, row: Mapping[str, Any]) -> Work:
     """What a step of a run really sampled and learned."""
     rollouts, per_prompt = row["rollout/count"], work.rollouts / work.prompts
     sampled = row["rollout/tokens"] / rollouts

@@ -23,6 +23,8 @@ GPU_TOKEN_S = TOKEN_S / 3
 TOUCHES = 1.8
 """Times that a pass writes or reads the values that a layer keeps: what a plain torch learner of the tiny model takes
 beyond its FLOPs (tests/bench/results/speed/tiny.json)."""
+LOGIT_BYTES = 80
+"""Read and written of a logit by the softmax, its entropy and its gradient, counted in effrl/loss/head.py; float32."""
 STEP_BYTES = 450
 """Per trained parameter of the optimizer's step, fresh memory included: with 102M parameters effrl's learner takes 4.3
 CPU seconds besides its passes (tests/bench/results/speed/100m.json)."""
@@ -160,7 +162,8 @@ def _passes_s(work: Work, shape: Shape, device: Device, team: Team, size: int) -
     attention = 2 * shape.layers * shape.queries * work.length
     flops = team.passes.count * tokens * (2 * shape.body + attention) + team.passes.head * sampled * 2 * shape.head
     kept = tokens * shape.layers * kept_values(shape) * size
-    seconds = flops / device.matrix + team.passes.count * TOUCHES * kept / device.bandwidth
+    moved = team.passes.count * TOUCHES * kept + sampled * shape.vocabulary * LOGIT_BYTES
+    seconds = flops / device.matrix + moved / device.bandwidth
     return _all(device, team.ranks) * seconds
 
 

@@ -7,21 +7,37 @@
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from effrl.config.learn import LearnConfig
+from effrl.config.schema import Config
+from effrl.models import find_model
+from effrl.preflight.calibration import calibrate, done
+from effrl.preflight.devices import CPU
+from effrl.preflight.forecast import Scene, forecast
 from effrl.preflight.memory import LIBRARIES, rank_memory
-from effrl.preflight.shape import Shape
+from effrl.preflight.pools import layout
+from effrl.preflight.seconds import Team, learn_s, learner_passes, work_of
+from effrl.preflight.shape import Shape, shape_of
 from tests.bench.learner_memory import SHAPES, make
-from tests.bench.speed.sizes import ROOT
+from tests.bench.speed.sizes import ROOT, SIZES, Size
 
 RESULTS = ROOT / "tests" / "bench" / "results" / "plan"
+SPEED = RESULTS.parent / "speed"
+RUNS = ("tiny", "22.7m", "100m")
+"""Sizes of the speed bench whose rows are kept."""
+PROMPT = 26
+"""Tokens of its prompts."""
+BASE = "22.7m"
+"""The case that other cases' seconds are calibrated on: all ran on a machine that did much else."""
 
 
 def _shape(vocabulary: int, width: int, inner: int, layers: int, heads: int, kv_heads: int) -> dict[str, int]:
@@ -87,7 +103,7 @@ def _ranks(name: str, case: Case, model: Path) -> list[dict[str, float]]:
     command = [sys.executable, "-m", "tests.bench.plan_check", "rank", name, str(model)]
     group = {"WORLD_SIZE": str(case.ranks), "LOCAL_SIZE": str(case.ranks), "MASTER_ADDR": "127.0.0.1"}
     # One thread: threads that wait for each other on a busy machine burn CPU seconds, ten times what the work takes.
-    common = {**os.environ, **group, "MASTER_PORT": "29531", "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+    common = {**os.environ, **group, "MASTER_PORT": str(_free_port()), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
     started = [
         subprocess.Popen(
             command, cwd=ROOT, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE
@@ -97,6 +113,13 @@ def _ranks(name: str, case: Case, model: Path) -> list[dict[str, float]]:
     told = [process.communicate()[0] for process in started]
     assert all(process.returncode == 0 for process in started), f"a rank of {name} failed"
     return [json.loads(lines.splitlines()[-1]) for lines in told]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def rank(name: str, model: str) -> None:
@@ -152,9 +175,68 @@ def memory_table() -> str:
     return "\n".join(lines)
 
 
+def scene(size: Size) -> Scene:
+    """Of a run of the speed bench, which docs/speed.md measured while the machine did nothing else."""
+    sampling = {"prompts": size.prompts, "per_prompt": size.per_prompt, "max_tokens": size.max_tokens, "refill": 0}
+    config = Config.model_validate({"data": {"train": "prompts.jsonl"}, "rollout": sampling})
+    model = shape_of(find_model("tiny")) if size.name == "tiny" else shape(size.name)
+    work = work_of(config, PROMPT, size.max_tokens, on_gpus=False)
+    return Scene(config, model, layout(config, 1, 0), CPU, work, {})
+
+
+def measured(size: Size) -> list[dict[str, float]]:
+    """Its steps, named as in ``metrics.jsonl``."""
+    rounds = json.loads((SPEED / f"{size.name}.json").read_text())["rounds"]
+    rows = [row for arms in rounds for row in arms["effrl"]]
+    times = {f"time/{stage}_s": f"{stage}_s" for stage in ("rollout", "learn", "publish")}
+    names = {**times, "time/step_s": "wall_s", "cpu/all_s": "cpu_s", "rollout/count": "rollouts"}
+    named = [{told: row[name] for told, name in names.items()} | {"rollout/tokens": row["tokens"]} for row in rows]
+    trained = [size.prompts * row["learned_tokens"] / row["tokens"] for row in rows]
+    return [{**row, "step": 2, "groups/trained": groups} for row, groups in zip(named, trained, strict=True)]
+
+
+def off(calibrated: str, predicted: str) -> float:
+    """By how much CPU seconds of a step are missed, as a share, when calibrated on another size."""
+    factors = calibrate(scene(SIZES[calibrated]), measured(SIZES[calibrated])).factors
+    own, rows = replace(scene(SIZES[predicted]), factors=factors), measured(SIZES[predicted])
+    told = [forecast(replace(own, work=done(own.work, row))).step / row["cpu/all_s"] for row in rows]
+    return fmean(told) - 1
+
+
+def seconds_table() -> str:
+    """As Markdown: a row for each run that is calibrated on, a column for each that is predicted."""
+    head = [f"| calibrated on | {' | '.join(RUNS)} |", f"| --- | {' | '.join('---:' for _ in RUNS)} |"]
+    rows = [f"| `{one}` | {' | '.join(f'{off(one, other):+.0%}' for other in RUNS)} |" for one in RUNS]
+    return "\n".join(head + rows)
+
+
+def passes_table() -> str:
+    """As Markdown: CPU seconds of a rank's step, calibrated on one case."""
+    lines = ["| case | predicted, CPU s | measured, CPU s | off |", "| --- | ---: | ---: | ---: |"]
+    cases = {name: case for name, case in CASES.items() if case.ranks == 1 and (RESULTS / f"{name}.json").is_file()}
+    factor = _took(BASE) / _predicted_s(CASES[BASE])
+    for name, case in cases.items():
+        told, took = factor * _predicted_s(case), _took(name)
+        lines.append(f"| `{name}` | {told:.1f} | {took:.1f} | {told / took - 1:+.0%} |")
+    return "\n".join(lines)
+
+
+def _took(name: str) -> float:
+    [row] = json.loads((RESULTS / f"{name}.json").read_text())["ranks"]
+    return float(row["step_2_cpu_s"])
+
+
+def _predicted_s(case: Case) -> float:
+    learn, model = LearnConfig.model_validate(case.learn), shape(case.shape)
+    config = Config.model_validate({"data": {"train": "prompts.jsonl"}, "learn": case.learn})
+    work = replace(work_of(config, case.prompt, case.sampled, on_gpus=False), learned=case.sequences)
+    passes, trained = learner_passes(config), model.trained(learn.lora)
+    return learn_s(work, model, CPU, Team(1, 1, learn.zero, 1, trained, passes, work.pass_tokens), 4)
+
+
 def show() -> None:
     """Print the tables."""
-    print(memory_table())
+    print(memory_table(), seconds_table(), passes_table(), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,23 @@
-"""Tables of docs/plan.md: a step on 1 to 1,024 GPUs, by ``python -m tests.bench.plan_tables``.
+"""What docs/plan.md shows of ``effrl plan``: ``python -m tests.bench.plan_tables`` writes it into the page again.
 
-Nothing is measured here: it is the arithmetic of `effrl plan` on a recipe, and tests/test_plan_page.py holds the page
-to it.
+A step on 1 to 1,024 GPUs, the output of a command, and forecasts beside what was measured
+(:mod:`tests.bench.plan_check`). tests/test_plan_page.py holds the page to it.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable
 
-from deploy.commands.forecast import ClusterWish, scene_of
+from rich.console import Console
+
+from deploy.commands.forecast import ClusterWish, scene_of, show_forecast
 from effrl.config import load
 from effrl.preflight.forecast import Scene, forecast
 from effrl.preflight.memory import GIB
 from effrl.preflight.remedies import too_large
+from tests.bench.plan_check import memory_table, passes_table, seconds_table
+from tests.bench.speed.sizes import ROOT
 
+PAGE = ROOT / "docs" / "plan.md"
 RECIPE = "gsm8k-qwen2.5-0.5b"
 SHARED = (
     "cluster.colocate=true",
@@ -55,11 +61,34 @@ def _row(gpus: int, scene: Scene) -> str:
     return f"| {gpus:,} | {pools} | {found.learner.peak / GIB:.1f} | {told} | {found.bound} |"
 
 
-def sections() -> Iterator[tuple[str, str]]:
-    """Names and tables."""
-    return ((name, table(name)) for name in TABLES)
+def example() -> str:
+    """What the page's command prints."""
+    out = io.StringIO()
+    wish = ClusterWish(64, 8, 7e9, completion_tokens=512)
+    show_forecast(RECIPE, ["learn.zero=3", "rollout.prompts=512"], wish, Console(file=out, width=110))
+    lines = (line.rstrip() for line in out.getvalue().splitlines())
+    return "\n".join(("```text", *lines, "```"))
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "example": example,
+    "0.5b": lambda: table("0.5b"),
+    "7b": lambda: table("7b"),
+    "memory": memory_table,
+    "seconds": seconds_table,
+    "passes": passes_table,
+}
+
+
+def filled(page: str) -> str:
+    """A page with each ``<!-- made: NAME -->`` section as it is made now."""
+    for name, make in SECTIONS.items():
+        begin, end = f"<!-- made: {name} -->", "<!-- end -->"
+        before, found, rest = page.partition(begin)
+        assert found, f"the page has a section {name}"
+        page = f"{before}{begin}\n{make()}\n{end}{rest.partition(end)[2]}"
+    return page
 
 
 if __name__ == "__main__":
-    for title, text in sections():
-        print(f"{title}\n{text}\n")
+    PAGE.write_text(filled(PAGE.read_text()))
