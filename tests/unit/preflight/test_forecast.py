@@ -260,13 +260,17 @@ def test_what_does_not_fit_is_said_with_a_remedy_that_is_enough() -> None:
 
 
 def test_a_better_change_is_found_and_keeps_what_it_promises() -> None:
-    """Long rollouts of one prompt each: nearly all the time goes into sampling."""
-    own = config(model={"dtype": "bfloat16"}, learn={"zero": 2}, rollout={"prompts": 512, "max_tokens": 4096})
-    found = scene(own, 1, 8, 5e8)
+    """Long rollouts, sampled beside the learning of others: engines want more of the GPUs."""
+    long: dict[str, Any] = {"model": {"dtype": "bfloat16"}, "learn": {"zero": 2}}
+    long["rollout"] = {"prompts": 512, "max_tokens": 4096, "max_staleness": 1}
+    found = scene(config(**long), 1, 8, 5e8)
     change = better(found, forecast(found))
     assert change is not None
     text, seconds = change
-    assert "cluster.rollout.per_node=" in text and seconds < 0.95 * forecast(found).step
+    assert "cluster.rollout.per_node=6" in text and seconds < 0.95 * forecast(found).step
+    done = config(**long, cluster={"rollout": {"per_node": 6, "gpus": 1}, "learner": {"per_node": 2, "gpus": 1}})
+    assert forecast(scene(done, 1, 8, 5e8)).step == pytest.approx(seconds)
+    assert better(scene(done, 1, 8, 5e8), forecast(scene(done, 1, 8, 5e8))) is None
 
 
 def test_unknown_gpus_are_named_with_those_that_are_known() -> None:
