@@ -13,7 +13,7 @@ from effrl.config import load
 from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.models import find_model
-from effrl.preflight.calibration import Calibration, calibrate
+from effrl.preflight.calibration import MeasuredRun, calibrate
 from effrl.preflight.devices import CPU, Device, gpu_called
 from effrl.preflight.forecast import Forecast, Scene, forecast
 from effrl.preflight.memory import GIB, LIBRARIES, RankMemory
@@ -85,7 +85,7 @@ def scene_of(config: Config, wish: ClusterWish) -> Scene:
     device = gpu_called(wish.gpu or "h100") if gpus else CPU
     shape = shape_of(find_model(config.model.path)) if wish.params is None else shape_with(wish.params)
     prompt = wish.prompt_tokens or PROMPT_TOKENS
-    measured = _calibration(wish.calibration, device, prompt) if wish.calibration else Calibration({}, 1.0, 0)
+    measured = _calibration(wish.calibration, device, prompt) if wish.calibration else MeasuredRun({}, 1.0, 0)
     sampled = wish.completion_tokens or config.rollout.max_tokens * measured.length
     if sampled > config.rollout.max_tokens:
         raise UserError(
@@ -96,7 +96,7 @@ def scene_of(config: Config, wish: ClusterWish) -> Scene:
     return Scene(config, shape, layout(config, nodes, gpus), device, work, measured.factors)
 
 
-def _calibration(run: Path, device: Device, prompt_tokens: int) -> Calibration:
+def _calibration(run: Path, device: Device, prompt_tokens: int) -> MeasuredRun:
     directory = RunDirectory(run)
     if not directory.config.is_file():
         raise UserError(f"--calibrate {run} is no run directory: it has no config.yaml")

@@ -7,14 +7,14 @@ from typing import Any
 
 from effrl.errors import UserError
 from effrl.preflight.forecast import Scene, forecast
-from effrl.preflight.seconds import Work
+from effrl.preflight.seconds import StepWork
 
 TIMES = {"rollout": "time/rollout_s", "process": "time/process_s", "learn": "time/learn_s", "publish": "time/publish_s"}
 """What a run tells of the stages; all else of a step is the rest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class MeasuredRun:
     """What a run says of its machine, and of how long its rollouts are."""
 
     factors: Mapping[str, float]
@@ -24,7 +24,7 @@ class Calibration:
     steps: int
 
 
-def calibrate(scene: Scene, rows: Iterable[Mapping[str, Any]]) -> Calibration:
+def calibrate(scene: Scene, rows: Iterable[Mapping[str, Any]]) -> MeasuredRun:
     """Compare a run's steps, but the first, with what is forecast for the same numbers of rollouts and tokens.
 
     Args:
@@ -45,7 +45,7 @@ def calibrate(scene: Scene, rows: Iterable[Mapping[str, Any]]) -> Calibration:
     factors = {stage: _ratio(measured, predicted, stage) for stage in (*TIMES, "rest")}
     tokens = fmean(row["rollout/tokens"] / row["rollout/count"] for row in steps)
     found = {stage: factor for stage, factor in factors.items() if factor is not None}
-    return Calibration(found, tokens / scene.config.rollout.max_tokens, len(steps))
+    return MeasuredRun(found, tokens / scene.config.rollout.max_tokens, len(steps))
 
 
 def _ratio(
@@ -67,7 +67,7 @@ def measured_s(row: Mapping[str, Any], wall: bool) -> dict[str, float]:
     return {stage: value / step * used for stage, value in seconds.items()}
 
 
-def done(work: Work, row: Mapping[str, Any]) -> Work:
+def done(work: StepWork, row: Mapping[str, Any]) -> StepWork:
     """What a step of a run really sampled and learned."""
     rollouts, per_prompt = row["rollout/count"], work.rollouts / work.prompts
     sampled = row["rollout/tokens"] / rollouts

@@ -10,8 +10,8 @@ from effrl.preflight.memory import BYTES, CONTEXT, GIB, EngineMemory, RankMemory
 from effrl.preflight.pools import Layout
 from effrl.preflight.seconds import (
     Passes,
+    StepWork,
     Team,
-    Work,
     learn_s,
     learner_passes,
     prm_passes,
@@ -30,7 +30,7 @@ class Scene:
     shape: Shape
     layout: Layout
     device: Device
-    work: Work
+    work: StepWork
     factors: Mapping[str, float]
     """What the seconds of a stage are multiplied by, where a run was measured."""
 

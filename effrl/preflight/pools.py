@@ -8,7 +8,7 @@ from effrl.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class WorkerPool:
     """The workers of one kind; a bundle of resources for each."""
 
     workers: int
@@ -24,7 +24,7 @@ class Layout:
 
     nodes: int
     gpus: int
-    pools: Mapping[str, Pool]
+    pools: Mapping[str, WorkerPool]
     colocated: bool = False
     """Whether a worker of each kind shares a GPU, and they take turns."""
 
@@ -69,7 +69,7 @@ def layout(config: Config, nodes: int, gpus: int) -> Layout:
     else:
         each = shared_out(gpus, {kind: told[kind] for kind in kinds})
         counts = {kind: share * nodes for kind, share in each.items()}
-    pools = {kind: Pool(counts[kind], min(1, gpus), workers.cpus) for kind, workers in kinds.items()}
+    pools = {kind: WorkerPool(counts[kind], min(1, gpus), workers.cpus) for kind, workers in kinds.items()}
     return Layout(nodes, gpus, pools, cluster.colocate and gpus > 0)
 
 

@@ -35,7 +35,7 @@ PUBLISH_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class StepWork:
     """What a step samples and learns."""
 
     prompts: float
@@ -60,11 +60,11 @@ class Work:
         return self.prompt_tokens + self.sampled_tokens
 
 
-def work_of(config: Config, prompt_tokens: float, sampled_tokens: float, on_gpus: bool) -> Work:
+def work_of(config: Config, prompt_tokens: float, sampled_tokens: float, on_gpus: bool) -> StepWork:
     """A step of a config, if every group is learned from, without refills; of a run with stages, its main settings."""
     rollout, most = config.rollout, None if on_gpus else CPU_PASS_TOKENS
     fresh = config.fresh_at(config.run.steps)
-    return Work(
+    return StepWork(
         prompts=fresh,
         rollouts=fresh * rollout.per_prompt,
         prompt_tokens=prompt_tokens,
@@ -82,7 +82,7 @@ def _pass_tokens(learn: LearnConfig, most: int | None) -> int:
     return learn.micro_batch_tokens if most is None else min(most, learn.micro_batch_tokens)
 
 
-def rollout_s(work: Work, shape: Shape, device: Device, engines: int, size: int, fitting: float) -> float:
+def rollout_s(work: StepWork, shape: Shape, device: Device, engines: int, size: int, fitting: float) -> float:
     """Sampling of one step: prefill, which is bound by FLOP/s; and decoding, which reads all weights for each token of
     the longest rollout, and keys and values for each token of all.
 
@@ -148,14 +148,14 @@ class Team:
     pass_tokens: int
 
 
-def learn_s(work: Work, shape: Shape, device: Device, team: Team, size: int) -> float:
+def learn_s(work: StepWork, shape: Shape, device: Device, team: Team, size: int) -> float:
     """Passes over what is learned from, the optimizer's work, and what ranks send each other."""
     return (
         _passes_s(work, shape, device, team, size) + _step_s(device, team) + _reduce_s(work, shape, device, team, size)
     )
 
 
-def _passes_s(work: Work, shape: Shape, device: Device, team: Team, size: int) -> float:
+def _passes_s(work: StepWork, shape: Shape, device: Device, team: Team, size: int) -> float:
     """Forward and backward passes, by FLOP/s, and by the traffic of what layers keep."""
     sequences = work.learned / team.ranks
     tokens, sampled = sequences * work.length, sequences * work.sampled_tokens
@@ -173,7 +173,7 @@ def _step_s(device: Device, team: Team) -> float:
     return _all(device, team.ranks) * team.updates * mine * STEP_BYTES / device.bandwidth
 
 
-def _reduce_s(work: Work, shape: Shape, device: Device, team: Team, size: int) -> float:
+def _reduce_s(work: StepWork, shape: Shape, device: Device, team: Team, size: int) -> float:
     """Gradients in float32 once per update, from ZeRO-2 on in each pass; and weights: after each update under ZeRO-1
     and 2, before each forward and backward pass under ZeRO-3."""
     if team.ranks == 1:
@@ -199,6 +199,6 @@ def publish_s(shape: Shape, device: Device, nodes: int, size: int, colocated: bo
     return PUBLISH_S + weights * device.publish + (weights / device.network if nodes > 1 else 0.0)
 
 
-def rest_s(work: Work) -> float:
+def rest_s(work: StepWork) -> float:
     """Reading, scoring, labels of a file, messages and the commit; a slow reward or people come on top."""
     return REST_S + REST_PER_ROLLOUT_S * work.rollouts

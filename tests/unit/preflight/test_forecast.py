@@ -17,13 +17,13 @@ from effrl.preflight.forecast import Scene, forecast
 from effrl.preflight.memory import CONTEXT, activations, engine_memory, rank_memory
 from effrl.preflight.pools import layout, misfits, shared_out
 from effrl.preflight.remedies import better, notes, too_large
-from effrl.preflight.seconds import Passes, Team, Work, learn_s, learner_passes, publish_s, rollout_s, work_of
+from effrl.preflight.seconds import Passes, StepWork, Team, learn_s, learner_passes, publish_s, rollout_s, work_of
 from effrl.preflight.shape import SMALLEST, Shape, shape_of, shape_with
 
 SHAPE = Shape(1000, 2, 10, 10, 5, 20, 10, True, {"q_proj": 40.0, "up_proj": 60.0})
 """Output layer 100, body 900; a token's keys and values are 2 x 2 x 5 numbers."""
 DEVICE = Device("gpu", 100.0, 200.0, 50.0, 1e4, 10.0, 5.0, 0.01)
-WORK = Work(2, 8, 6, 4, 5, 8, 1, 20, 20, ahead=False)
+WORK = StepWork(2, 8, 6, 4, 5, 8, 1, 20, 20, ahead=False)
 """Eight rollouts of 6 + 4 tokens, of which the longest has 5 sampled ones."""
 
 
@@ -135,10 +135,11 @@ def test_a_rank_of_four(
 
 
 def test_activations_of_a_micro_batch() -> None:
-    """100 tokens, 2 layers of 11 x 10 + 4 x 20 values; with checkpoints the inputs of 2 layers, and one layer."""
+    """100 tokens, 2 layers of 11 x 10 + 4 x 20 values; with checkpoints the inputs of 2 layers besides,
+    since fewer than four are there to be made anew."""
     logits = 100 * 10 * 8
     assert activations(SHAPE, LearnConfig(), 100, 4) == 100 * 2 * 190 * 4 + logits
-    assert activations(SHAPE, LearnConfig(activation_checkpointing=True), 100, 4) == 100 * (20 + 190) * 4 + logits
+    assert activations(SHAPE, LearnConfig(activation_checkpointing=True), 100, 4) == 100 * (20 + 2 * 190) * 4 + logits
 
 
 def test_adapters_are_all_that_has_a_gradient() -> None:
