@@ -79,7 +79,7 @@ def scene_of(config: Config, wish: ClusterWish) -> Scene:
     if wish.gpus_per_node is not None and wish.nodes is None:
         raise UserError("--gpus-per-node says what each node has: say how many there are, such as --nodes 1")
     nodes = wish.nodes or config.cluster.nodes
-    gpus = wish.gpus_per_node or 0 if wish.nodes else config.gpus_per_node()
+    gpus = wish.gpus_per_node or 0 if wish.nodes else _gpus_of_a_node(config)
     if wish.gpu and not gpus:
         raise UserError(f"--gpu {wish.gpu} is for nodes with GPUs: say --nodes and --gpus-per-node")
     device = gpu_called(wish.gpu or "h100") if gpus else CPU
@@ -96,12 +96,17 @@ def scene_of(config: Config, wish: ClusterWish) -> Scene:
     return Scene(config, shape, layout(config, nodes, gpus), device, work, measured.factors)
 
 
+def _gpus_of_a_node(config: Config) -> int:
+    """The most that a pool's workers use on one node."""
+    return max(pool.gpus for pool in config.pools())
+
+
 def _calibration(run: Path, device: Device, prompt_tokens: int) -> MeasuredRun:
     directory = RunDirectory(run)
     if not directory.config.is_file():
         raise UserError(f"--calibrate {run} is no run directory: it has no config.yaml")
     config = load.load(str(directory.config))
-    on_gpus = config.gpus_per_node()
+    on_gpus = _gpus_of_a_node(config)
     if bool(on_gpus) != device.is_gpu:
         has, plans = ("GPUs", "a CPU") if on_gpus else ("CPUs", f"an {device.name}")
         raise UserError(

@@ -14,7 +14,7 @@ from effrl.config.cluster import NodePool, WorkersConfig
 from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.models import BUILT_IN, find_model
-from effrl.preflight.plan import BYTES
+from effrl.preflight.memory import BYTES
 
 GIB = 2**30
 NODE_GIB = 1.0
