@@ -146,10 +146,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Any, monkeypatch
 
 def test_a_prm_has_two_models_and_an_optimizer() -> None:
     """Of 1M parameters in float32: PRM and reference 8, gradients 4, moments and master copy 12 bytes each; and what
-    one micro-batch keeps and copies, 8 bytes of each gradient, as the learner's does."""
+    one micro-batch keeps, its gradients included, as the learner's does."""
     with_prm, learner = planned("process.kind=implicit_prm").memory, planned().memory
     model = learner.weights
-    assert with_prm.prm == 2 * model + model + 3 * model + learner.activations + 2 * model and learner.prm == 0
+    assert with_prm.prm == 2 * model + model + 3 * model + learner.activations + model and learner.prm == 0
     assert with_prm.checkpoints - learner.checkpoints == 3 * (2 * model + 3 * model)
     policy = planned("process={kind: implicit_prm, reference: policy, learn: {zero: 0}}").memory
     assert policy.prm == with_prm.prm - model
