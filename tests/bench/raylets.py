@@ -39,7 +39,7 @@ HEAD, STORE_MB = "10.77.0.1:6379", 300
 CPUS = 2
 """Of the head; each other host says that it has twice as many."""
 RUN_S = 1500.0
-PATIENT = ("RAY_raylet_start_wait_time_s=300", "RAY_agent_register_timeout_ms=300000", "RAY_worker_niceness=0")
+PATIENT = ("RAY_raylet_start_wait_time_s=300", "RAY_worker_niceness=0")
 """A raylet may take its time to start, and its workers are as urgent as itself."""
 WORKERS = re.compile(r"^ray::(RolloutWorker|LearnerRank)\b", re.MULTILINE)
 Found = dict[str, Any]
