@@ -121,6 +121,6 @@ class EngineMemory:
     """Sequences of full length that the cache holds, at least."""
 
 
-def engine_memory(shape: Shape, cache: float, tokens: int, size: int) -> EngineMemory:
+def engine_memory(shape: Shape, cache: float, tokens: float, size: int) -> EngineMemory:
     """An engine whose weights and key-value cache have so many bytes for sequences of so many tokens at most."""
     return EngineMemory(shape.parameters * size, cache, max(0.0, cache) / (shape.kv_bytes(size) * tokens))

@@ -112,7 +112,7 @@ def shape_with(parameters: float) -> Shape:
 
 def _layers(parameters: float) -> float:
     """The root of ``2 · vocabulary · 128 k + 13 (128 k)² k = parameters``, by halving."""
-    low, high = 0.0, (parameters / (_LAYER * HEAD**2)) ** (1 / 3)
+    low, high = 0.0, float((parameters / (_LAYER * HEAD**2)) ** (1 / 3))
     for _ in range(100):
         middle = (low + high) / 2
         held = 2 * VOCABULARY * HEAD * middle + _LAYER * HEAD**2 * middle**3
