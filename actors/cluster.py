@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 import effrl
 from actors.data.actor import DataActor
@@ -25,7 +27,7 @@ from actors.oracle.grading import grading
 from actors.placement import check_fit, nodes_of
 from actors.prm.actor import PrmOptions, PrmRank
 from actors.prm.judge import PrmJudge
-from actors.reservation import Room
+from actors.reservation import Room, node_of
 from actors.reward.actor import RewardActor
 from actors.rollout.actor import RolloutWorker
 from actors.rollout.sampling import EngineOptions
@@ -68,6 +70,8 @@ class Cluster:
     """What a rollout worker is started with that takes a lost one's place."""
     starting: dict[str, Any] = field(default_factory=dict)
     """Handles of such workers, by the name of the lost one."""
+    extra: dict[str, PlacementGroup] = field(default_factory=dict)
+    """The room of each rollout worker that has joined besides those of the config."""
 
     @property
     def actors(self) -> dict[str, Any]:
@@ -144,7 +148,7 @@ class Cluster:
         """Kill everything, to be started once more; rollout workers stay, unless ``without`` is one of them."""
         stay = {} if without in self.rollout or self.config.cluster.colocate else dict(self.rollout)
         _kill({name: actor for name, actor in {**self.actors, **self.starting}.items() if name not in stay})
-        self.took_over = bool(stay) and len(stay) == self.config.cluster.rollout_workers
+        self.took_over = bool(stay) and len(stay) >= self.config.cluster.rollout_workers
         if not self.took_over:
             _kill(stay)
         self.rollout = stay if self.took_over else {}
@@ -176,17 +180,37 @@ class Cluster:
         It begins with the run's initial model, which stays where it is; its weights are to be loaded.
         """
         assert self.engine is not None and self.room is not None, "it has started"
-        ray.kill(lost)
+        if lost is not None:
+            ray.kill(lost)
         if name in self.starting:
             ray.kill(self.starting[name])
         self.starting[name] = self._engine(name, self.engine)
         ready = self.starting[name].ready.remote()
         self.pids[name] = await answer(ready, self.config.cluster.start_s, "start-up", name)
         self.bundles["rollout"] = self.room.nodes("rollout")  # another one's where the node was lost
-        self.places[name] = self._node("rollout", _place_of(name))
+        self.places[name] = self._node(name, "rollout", _place_of(name))
         if self.places[name] not in self.nodes.actors:
             await self.nodes.check({self.places[name]: NodeNeeds(())}, self.config.cluster.start_s)
         return self.starting[name]
+
+    @property
+    def next_name(self) -> str:
+        """Of a rollout worker that joins."""
+        taken = {*self.rollout, *self.extra, *(f"{ROLLOUT}{n}" for n in range(self.config.cluster.rollout_workers))}
+        return next(name for name in map(f"{ROLLOUT}{{}}".format, count()) if name not in taken)
+
+    async def recruit(self, name: str, group: PlacementGroup, node: str) -> Any:
+        """Start one more rollout worker, in room of its own on a node that is asked first; returns its handle."""
+        assert self.engine is not None, "it has started"
+        self.extra[name] = group
+        await self.nodes.check({node: NodeNeeds((Path(self.engine.model),))}, self.config.cluster.start_s)
+        return await self.replace(name, None)
+
+    def dismiss(self, name: str, worker: Any) -> None:
+        """End a worker that has joined, or could not."""
+        for actor in filter(None, (worker, self.starting.pop(name, None))):
+            ray.kill(actor)
+        remove_placement_group(self.extra.pop(name))
 
     async def _settled(self, room: Room) -> Room:
         """The room of the attempt before, where Ray moves what was on a lost node to another one that has room.
@@ -325,18 +349,22 @@ class Cluster:
         """An actor in the place of the role's worker with this index."""
         assert self.room is not None, "it has started"
         workers = self.config.workers()
-        one, self.places[name] = workers[role], self._node(role, index)
+        one, self.places[name] = workers[role], self._node(name, role, index)
         threads = max(1, self.nodes.cores[self.places[name]] // self._at_work(role, self.places[name]))
         device = {} if one.gpus else CPU_ENVIRONMENT
         variables = {**COMMON_ENVIRONMENT, **device, "OMP_NUM_THREADS": str(threads), **environment}
         return ray.remote(actor).options(
             num_cpus=one.cpus,
             num_gpus=one.gpus / len(workers) if self.config.cluster.colocate else one.gpus,
-            scheduling_strategy=self.room.place(role, index // one.per_node),
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self.extra[name], 0)
+            if name in self.extra
+            else self.room.place(role, index // one.per_node),
             runtime_env={"env_vars": variables},
         )
 
-    def _node(self, role: str, index: int) -> str:
+    def _node(self, name: str, role: str, index: int) -> str:
+        if name in self.extra:
+            return node_of(self.extra[name]) or self.places[name]
         return self.bundles[role][index // self.config.workers()[role].per_node]
 
     def _at_work(self, role: str, node: str) -> int:

@@ -19,6 +19,8 @@ from effrl.errors import DeadlineError, UserError
 FREE_S = 15.0
 """How long what a run before has used may still count as in use."""
 LOOK_S = 0.1
+ANSWER_S = 10.0
+"""Deadline of Ray's own books."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,23 @@ class Room:
         """Let others have the room; what runs there ends."""
         for group in {group.id: group for group in self.groups.values()}.values():
             remove_placement_group(group)
+
+
+def ask_for_one(pool: NodePool) -> PlacementGroup:
+    """Ask for room on one node of a pool, which may come at any time or never."""
+    return _asked(pool)
+
+
+def node_of(group: PlacementGroup) -> str | None:
+    """Id of the node where a group of one bundle has its room; None while there is none."""
+    table = placement_group_table(group)
+    node: str = table["bundles_to_node_id"][0] if table["state"] == "CREATED" else ""
+    return node or None
+
+
+def draining_nodes() -> set[str]:
+    """Ids of the nodes that are about to go. Ray tells it to its own libraries alone, as Serve does."""
+    return set(ray._private.worker.global_worker.gcs_client.get_draining_nodes(timeout=ANSWER_S))
 
 
 def living_nodes() -> set[str]:

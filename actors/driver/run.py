@@ -16,6 +16,7 @@ from actors.driver.feedback import FeedbackService
 from actors.driver.journal import RunJournal
 from actors.driver.labelling import TimedLabeller
 from actors.driver.pools import StagePools
+from actors.driver.recruits import Recruits
 from actors.driver.replacements import Replacements
 from actors.driver.rollouts import RolloutService
 from actors.driver.sampler import Sampler
@@ -94,7 +95,7 @@ class Driver:
         """
         attempt = asyncio.current_task()
         assert attempt is not None, "runs as a task"
-        beat = asyncio.create_task(Watchdog(self.cluster.stopped, self.cluster.end, self.progress.note).watch())
+        beat = [asyncio.create_task(Watchdog(self.cluster.stopped, self.cluster.end, self.progress.note).watch())]
         TIMELINE.set(self.timeline)
         for number, handler in ((signal.SIGINT, self._interrupted), (signal.SIGTERM, self.terminated)):
             asyncio.get_running_loop().add_signal_handler(number, handler, attempt)
@@ -116,6 +117,14 @@ class Driver:
             await self.sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(self.sync)
         await self.journal.usage.metrics()  # what the start-up used is in no row
+        if not self.config.cluster.colocate:
+            recruits = Recruits(
+                self.cluster,
+                self.rollouts.sampler,
+                self.config.cluster.most_rollout_workers,
+                self.progress.note,
+            )
+            beat.append(asyncio.create_task(recruits.watch()))
         try:
             if self.start.step == 0:
                 await self.journal.base(self.start.version, await services.evaluate(BASE))
@@ -123,7 +132,8 @@ class Driver:
             if not self.stopping:
                 await self.parked.close()
         finally:
-            beat.cancel()
+            for task in beat:
+                task.cancel()
             self.journal.given_up(await self.rollouts.cancel())
             self.timeline.flush()
             await asyncio.to_thread(self.journal.metrics.close)  # a sink may wait for its server; the loop must not
@@ -161,6 +171,7 @@ class Driver:
             None if config.cluster.colocate else Replacements(cluster, self.sync),
             config.cluster.rollout.min,
             1 if not any(part.rollout.max_staleness for part in config.parts) else ROOM,
+            config.cluster.most_rollout_workers,
             self.start.version,
             self.progress.note,
         )

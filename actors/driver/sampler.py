@@ -47,6 +47,8 @@ class Sampler:
     minimum: int = 1
     room: int = 1
     """Leases that a worker holds at a time (:class:`~effrl.fleet.Fleet`)."""
+    shares: int | None = None
+    """Leases that a batch is cut into, where workers may join; one for each that is there by default."""
     version: int = 0
     """That the workers serve at the beginning."""
     tell: Callable[[str], None] = print
@@ -69,7 +71,7 @@ class Sampler:
     """Why there are too few workers to go on."""
 
     def __post_init__(self) -> None:
-        self._fleet = Fleet(len(self.workers), self.room, self.version)
+        self._fleet = Fleet(self.shares or len(self.workers), self.room, self.version)
         for name in self.workers:
             self._fleet.joined(name, self.version)
 
@@ -179,8 +181,7 @@ class Sampler:
             self.lost += 1
             self.tell(f"{_briefly(error)}; it is replaced, and its work goes to another")
             self._give_up(self._fleet.lost(name))
-            self._healing[name] = asyncio.create_task(self._fill(name, worker))
-            self._healing[name].add_done_callback(lambda _: self._healing.pop(name))
+            self._refill(name, worker)
             self._start()
         if name in self._healing:
             await asyncio.shield(self._healing[name])
@@ -199,15 +200,29 @@ class Sampler:
         self.tell(f"{name} {told}, with version {version}")
         self._start()
 
-    async def leave(self, name: str) -> Any:
-        """Go on without a worker, whose work goes to others; returns its handle, or None where it is lost already."""
+    async def leave(self, name: str, comes_back: bool) -> Any:
+        """Go on without a worker, whose work goes to others; returns its handle, or None where it is lost already.
+
+        One that comes back is replaced as a lost one is, and then samples again.
+        """
         async with self._weights:  # a publication must not wait for who is not there any more
             if name not in self.workers:
                 return None
             self._fleet.left(name)
             worker = self.workers.pop(name)
+        if comes_back:
+            self._refill(name, worker)
         self._start()
         return worker
+
+    @property
+    def expected(self) -> int:
+        """Workers that are there, and those that are being replaced."""
+        return len(self.workers) + len(self._healing)
+
+    def _refill(self, name: str, lost: Any) -> None:
+        self._healing[name] = asyncio.create_task(self._fill(name, lost))
+        self._healing[name].add_done_callback(lambda _: self._healing.pop(name))
 
     async def _fill(self, name: str, lost: Any) -> None:
         assert self.replacing is not None, "nobody is healed without"

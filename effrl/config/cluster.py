@@ -74,6 +74,9 @@ class RolloutWorkersConfig(WorkersConfig):
     min: PositiveInt = 1
     """Rollout workers that a run needs to go on, on all nodes: one that is lost is replaced, and where it does not come
     back the others do its work."""
+    max: PositiveInt | None = None
+    """Rollout workers that a run may have: while there are fewer, one more joins wherever there is room for it, also on
+    nodes that come later. As many as the nodes of the config carry, by default."""
 
 
 class ClusterConfig(Section):
@@ -102,7 +105,25 @@ class ClusterConfig(Section):
                 f"rollout.min is {self.rollout.min}, and there are {self.rollout_workers} rollout worker(s): lower it,"
                 " or raise rollout.per_node or nodes"
             )
+        if self.rollout.max is not None and self.rollout.max < self.rollout_workers:
+            raise ValueError(
+                f"rollout.max is {self.rollout.max}, and a run begins with {self.rollout_workers} rollout worker(s):"
+                " raise it, or lower rollout.per_node or nodes"
+            )
+        if self.rollout.max is not None and self.colocate:
+            raise ValueError("colocate pairs each engine with a learner rank, so none can join: leave rollout.max out")
         return self
+
+    @property
+    def most_rollout_workers(self) -> int:
+        """vLLM engines that there may ever be."""
+        return self.rollout.max or self.rollout_workers
+
+    @property
+    def one_more(self) -> NodePool:
+        """The room of a rollout worker that joins."""
+        labels = self.labels if self.rollout.labels is None else self.rollout.labels
+        return NodePool(("rollout",), 1, self.rollout.cpus, self.rollout.gpus, labels)
 
     @property
     def rollout_workers(self) -> int:

@@ -256,11 +256,11 @@ async def test_who_joins_serves_the_newest_version_and_who_leaves_gives_its_work
     first = asyncio.create_task(sampler(asked(*"pq")))
     await asyncio.sleep(0.01)
     await sampler.join("b", Worker("b", events))
-    left = await sampler.leave("a")
+    left = await sampler.leave("a", comes_back=False)
     assert left.name == "a" and list(sampler.workers) == ["b"]
     assert seeds(await first) == [0, 1]
     assert events == ["a samples p q", "b has joined, with version 4", "b samples p q"]
-    assert await sampler.leave("a") is None and sampler.lost == 0, "it is no loss"
+    assert await sampler.leave("a", comes_back=False) is None and sampler.lost == 0, "it is no loss"
 
 
 async def test_what_nobody_waits_for_is_ended_and_what_somebody_does_is_not() -> None:
