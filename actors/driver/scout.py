@@ -1,5 +1,6 @@
 """The scout: finds out what a selector asks about prompts, with the policy of the moment, before it chooses."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,7 +38,8 @@ class Scout:
     records: ScoreRecords
     may_buy: bool = True
     """False where prompts are drawn that have no label to be bought: those that the model labels itself."""
-    _metrics: dict[int, dict[str, float]] = field(default_factory=dict)
+    _metrics: dict[int, Counter[str]] = field(default_factory=dict)
+    """By step; what runs ahead may look for a step that is committed meanwhile."""
 
     async def __call__(self, step: Step) -> Mapping[str, Sampled]:
         """Find out what the selector asks before ``step``, and tell it.
@@ -63,20 +65,23 @@ class Scout:
                 await self._tell(step, {name: rate for name, rate in found if rate is not None})
         rollouts, tokens = _size(sampled.values())
         counted = {"scout/prompts": len(request.prompts), "scout/rollouts": rollouts, "scout/tokens": tokens}
-        self._metrics[step.number] = {**cost, **counted, "scout/reused": 0}
+        self._count(step.number, {**cost, **counted, "scout/reused": 0})
         return sampled
+
+    def _count(self, step: int, more: Mapping[str, int]) -> None:
+        self._metrics.setdefault(step, Counter()).update(more)
 
     def reused(self, step: int, sampled: Sequence[Sampled]) -> None:
         """These became training rollouts of the step, and count as such: nothing was spent on looking alone."""
         rollouts, tokens = _size(sampled)
-        metrics = self._metrics[step]
-        metrics["scout/rollouts"] -= rollouts
-        metrics["scout/tokens"] -= tokens
-        metrics["scout/reused"] += rollouts
+        self._count(step, {"scout/rollouts": -rollouts, "scout/tokens": -tokens, "scout/reused": rollouts})
 
     def metrics(self, step: int) -> dict[str, float]:
-        """What looking ahead for a step cost; nothing where nothing was looked at."""
-        return self._metrics.pop(step, {})
+        """What looking ahead cost until a step was done and since the one before; nothing where nothing was looked at."""
+        done = Counter[str]()
+        for number in [number for number in self._metrics if number <= step]:
+            done.update(self._metrics.pop(number))
+        return dict(done)
 
     async def _sample(self, step: Step, prompts: Sequence[Prompt], rollouts: int | None = None) -> dict[str, Sampled]:
         """So many rollouts of each prompt, those of a group by default."""
@@ -108,7 +113,7 @@ class Scout:
 
     async def _look_for_certainties(
         self, step: Step, prompts: Sequence[Prompt]
-    ) -> tuple[dict[str, Sampled], dict[str, float]]:
+    ) -> tuple[dict[str, Sampled], dict[str, int]]:
         """Score the prompts' targets, tell the selector, and keep what was found with the run.
 
         Returns:
@@ -133,7 +138,7 @@ class Scout:
             "scout/forward_tokens": sum(entry.forward_tokens for entry in found),
         }
 
-    async def _look_for_perplexities(self, step: Step, prompts: Sequence[Prompt]) -> dict[str, float]:
+    async def _look_for_perplexities(self, step: Step, prompts: Sequence[Prompt]) -> dict[str, int]:
         """Score the prompts' own texts, and tell the selector; returns metrics of what that cost."""
         found, tokens = await self.certainty.perplexities(prompts, self.config.data.form)
         await self._tell(step, found)

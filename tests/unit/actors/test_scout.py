@@ -136,3 +136,14 @@ def test_rollouts_of_the_scout_are_learned_from_where_their_prompts_are_chosen()
     again = asyncio.run(service.take(step_of(2), 4))
     assert len(sampling.asked) == 10, "what was sampled with an older policy is not fresh any more"
     assert [group.prompt.id for group in again] == ["p/4", "p/0", "p/5", "p/3"] and made.metrics(2) == {}
+
+
+async def test_a_look_that_ends_after_its_step_counts_in_the_next_one() -> None:
+    """With staleness prompts are chosen beside the learner."""
+    made, data, sampling = scout({"kind": "gold"}, Oracle())
+    sampled = await made(step_of(1))
+    before = made.metrics(1)
+    made.reused(1, list(sampled.values())[:2])
+    after = made.metrics(2)
+    assert before["scout/rollouts"] == 16 and after == {"scout/rollouts": -8, "scout/tokens": -8, "scout/reused": 8}
+    assert made.metrics(3) == {}
