@@ -1,13 +1,13 @@
 """What KubeRay takes: a job, a cluster to work in, a nightly evaluation, and the label inbox."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import yaml
 
 from deploy.render.options import RenderOptions
-from deploy.render.pod import CONFIG, DATA, LEDGER, Object, PodWish, pod, ray_start, submitter
+from deploy.render.pod import CONFIG, DATA, LEDGER, Object, PodWish, autoscaler, pod, ray_start, submitter
 from deploy.render.sizes import WorkerGroup, store_gib, worker_groups
 from effrl.config.schema import Config
 from effrl.errors import UserError
@@ -72,8 +72,9 @@ def ray_job(made: Rendering) -> list[Object]:
     words = ["effrl", "train", f"{CONFIG}/{CONFIG_FILE}", "--or-resume", f"run.dir={made.run}"]
     if made.ledger and made.config.label.ledger is None:
         words.append(f"label.ledger={LEDGER}/ledger.sqlite")
-    cluster = _cluster(made, worker_groups(made.config, made.options), made.run, made.options.name, made.ledger)
-    job = {**_head(API, "RayJob", made.options), "spec": _job(made, words, cluster)}
+    groups = worker_groups(made.config, made.options)
+    cluster = _cluster(made, groups, made.run, made.options.name, made.ledger)
+    job = {**_head(API, "RayJob", made.options), "spec": _job(made, words, cluster, _scales(groups))}
     return [config_map(made), *ledger_claim(made.ledger, made.options), job]
 
 
@@ -87,7 +88,8 @@ def ray_cluster(made: Rendering) -> list[Object]:
 def nightly_eval(made: Rendering) -> list[Object]:
     """An evaluation of the run's best checkpoint, every night; it needs no learner."""
     words = ["effrl", "eval", made.run, "--out", f"{made.run}/nightly.json"]
-    cluster = _cluster(made, worker_groups(made.config, made.options, learning=False))
+    sampling = worker_groups(made.config, made.options, learning=False)
+    cluster = _cluster(made, [replace(group, most=group.nodes) for group in sampling])  # nobody joins an evaluation
     job = _job(made, words, cluster) | {"backoffLimit": 0}
     for ended in _ENDED:  # else there is one more RayJob every night
         rule = {"policy": "DeleteSelf", "condition": {**ended, "ttlSeconds": _WEEK_S}}
@@ -141,12 +143,17 @@ def _head(api: str, kind: str, options: RenderOptions, name: str | None = None) 
     }
 
 
-def _job(made: Rendering, words: list[str], cluster: Object) -> Object:
-    """A RayJob's spec.
+def _scales(groups: list[WorkerGroup]) -> bool:
+    return any(group.most > group.nodes for group in groups)
+
+
+def _job(made: Rendering, words: list[str], cluster: Object, scales: bool = False) -> Object:
+    """A RayJob's spec. Where pods come and go with the autoscaler, it also lets workers go that have nothing to do.
 
     KubeRay puts the words into a shell, and Ray into another: none may have a character that one of these reads.
     """
     options = made.options
+    ends = (("DeleteCluster", options.keep_s),) if scales else (("DeleteWorkers", 0), ("DeleteCluster", options.keep_s))
     return {
         "entrypoint": " ".join(words),
         "submissionMode": "K8sJobMode",
@@ -158,7 +165,7 @@ def _job(made: Rendering, words: list[str], cluster: Object) -> Object:
             "deletionRules": [
                 {"policy": policy, "condition": {**ended, "ttlSeconds": seconds}}
                 for ended in _ENDED
-                for policy, seconds in (("DeleteWorkers", 0), ("DeleteCluster", options.keep_s))
+                for policy, seconds in ends
             ]
         },
         "rayClusterSpec": cluster,
@@ -174,9 +181,11 @@ def _cluster(
 ) -> Object:
     """A RayCluster's spec: a head without work for actors, and the worker pods."""
     options, store = made.options, store_gib(made.config, made.options)
-    head = PodWish("head", options.head_cpus, options.head_memory_gib, HEAD_STORE_GIB, 0, run, config, ledger)
+    scales = _scales(groups)
+    head = PodWish("head", options.head_cpus, options.head_memory_gib, HEAD_STORE_GIB, 0, run, config, ledger, scales)
     return {
         "rayVersion": RAY,
+        **({"enableInTreeAutoscaling": True, "autoscalerOptions": autoscaler()} if scales else {}),
         "headGroupSpec": {
             # No cores for Ray: learner and engines never land beside the driver.
             "rayStartParams": ray_start(head, **_DASHBOARD, **{"num-cpus": "0"}),
@@ -195,7 +204,7 @@ def _workers(group: WorkerGroup, wish: PodWish, options: RenderOptions) -> Objec
         **({"labels": dict(group.labels)} if group.labels else {}),
         "replicas": group.nodes,
         "minReplicas": group.nodes,
-        "maxReplicas": group.nodes,
+        "maxReplicas": group.most,
         "rayStartParams": ray_start(wish),
         "template": pod(wish, options),
     }

@@ -51,6 +51,8 @@ class PodWish:
     """ConfigMap with the config."""
     ledger: str | None = None
     """Claim of the label ledger."""
+    scales: bool = False
+    """Whether Ray's autoscaler is in the pod: it asks Kubernetes for pods, with the rights that KubeRay gives it."""
 
 
 def pod(wish: PodWish, options: RenderOptions) -> Object:
@@ -68,7 +70,7 @@ def pod(wish: PodWish, options: RenderOptions) -> Object:
     if wish.ledger:
         mounts["ledger"] = LEDGER
         volumes.append({"name": "ledger", "persistentVolumeClaim": {"claimName": wish.ledger}})
-    template = _template(wish.role, [_container(wish, options, mounts)], volumes, options.grace_s)
+    template = _template(wish.role, [_container(wish, options, mounts)], volumes, options.grace_s, wish.scales)
     if wish.gpus:
         template["spec"]["tolerations"] = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
     return template
@@ -91,13 +93,24 @@ def submitter(options: RenderOptions) -> Object:
     return _template("submitter", [container], volumes, 30)
 
 
-def _template(role: str, containers: list[Object], volumes: list[Object], grace_s: int) -> Object:
+def autoscaler() -> Object:
+    """The container of Ray's autoscaler, which KubeRay adds to the head."""
+    return {
+        "version": "v2",
+        "idleTimeoutSeconds": 300,
+        "resources": _resources("500m", "512Mi"),
+        "securityContext": _CONTAINER_SECURITY,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+
+
+def _template(role: str, containers: list[Object], volumes: list[Object], grace_s: int, asks: bool = False) -> Object:
     labels = {"app.kubernetes.io/part-of": "effrl", "app.kubernetes.io/component": role}
     return {
         "metadata": {"labels": labels},
         "spec": {
             "serviceAccountName": ACCOUNT,
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": asks,
             "enableServiceLinks": False,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": grace_s,

@@ -33,6 +33,8 @@ class WorkerGroup:
 
     name: str
     nodes: int
+    most: int
+    """Pods that there may be once more workers join; as many as nodes where none does."""
     cpus: int
     """Cores of one pod."""
     gpus: int
@@ -68,7 +70,10 @@ def _group(
     parts = pool.gpus or sum(kind.per_node for kind in kinds.values())
     cpus = options.worker_cpus or max(ceil(pool.cpus), CORES[pool.gpus > 0] * parts)
     memory = options.worker_memory_gib or _memory_gib(kinds, config, options)
-    return WorkerGroup(name, pool.nodes, cpus, pool.gpus, memory, pool.labels)
+    most = pool.nodes
+    if pool.roles == ("rollout",):  # pods that carry other roles as well are not made for an engine alone
+        most = ceil(config.cluster.most_rollout_workers / kinds["rollout"].per_node)
+    return WorkerGroup(name, pool.nodes, most, cpus, pool.gpus, memory, pool.labels)
 
 
 def store_gib(config: Config, options: RenderOptions) -> int:

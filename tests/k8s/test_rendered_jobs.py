@@ -195,6 +195,25 @@ def test_roles_apart_are_groups_of_their_own_with_labels(render: Render) -> None
     assert [problem for entry in entries if entry["kind"] == "RayJob" for problem in broken(entry)] == []
 
 
+def test_workers_that_may_join_are_pods_that_ray_may_ask_for(render: Render) -> None:
+    most = "cluster.rollout={nodes: 2, per_node: 4, gpus: 1, max: 14, labels: {pool: spot}}"
+    job = job_in(render("quickstart", IMAGE, most))
+    spec = job["spec"]["rayClusterSpec"]
+    replicas = {group["groupName"]: [group[f"{name}Replicas"] for name in ("min", "max")] for group in _groups(spec)}
+    assert replicas == {"rollout": [2, 4], "learner": [1, 1]}
+    assert (spec["enableInTreeAutoscaling"], spec["autoscalerOptions"]["version"]) == (True, "v2")
+    tokens = [group["template"]["spec"]["automountServiceAccountToken"] for group in _groups(spec)]
+    assert spec["headGroupSpec"]["template"]["spec"]["automountServiceAccountToken"] and tokens == [False, False]
+    assert [*broken(job), *violations(job)] == []
+    fixed = job_in(render("quickstart", IMAGE))["spec"]["rayClusterSpec"]
+    assert "enableInTreeAutoscaling" not in fixed and "DeleteWorkers" not in str(job["spec"]["deletionStrategy"])
+
+
+def _groups(spec: Object) -> list[Object]:
+    groups: list[Object] = spec["workerGroupSpecs"]
+    return groups
+
+
 def test_memory_grows_with_workers_and_model_and_can_be_said() -> None:
     def memory(*overrides: str, **given: object) -> int:
         [group] = worker_groups(config(*overrides), options(**given))

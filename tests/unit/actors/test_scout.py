@@ -140,7 +140,7 @@ def test_rollouts_of_the_scout_are_learned_from_where_their_prompts_are_chosen()
 
 async def test_a_look_that_ends_after_its_step_counts_in_the_next_one() -> None:
     """With staleness prompts are chosen beside the learner."""
-    made, data, sampling = scout({"kind": "gold"}, Oracle())
+    made, _, _ = scout({"kind": "gold"}, Oracle())
     sampled = await made(step_of(1))
     before = made.metrics(1)
     made.reused(1, list(sampled.values())[:2])
