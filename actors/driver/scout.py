@@ -77,7 +77,7 @@ class Scout:
         self._count(step, {"scout/rollouts": -rollouts, "scout/tokens": -tokens, "scout/reused": rollouts})
 
     def metrics(self, step: int) -> dict[str, float]:
-        """What looking ahead cost since the step before, until this one was done; nothing where nothing was looked at."""
+        """What looks ahead cost since the step before, until this one was done; nothing where there was none."""
         done = Counter[str]()
         for number in [number for number in self._metrics if number <= step]:
             done.update(self._metrics.pop(number))
