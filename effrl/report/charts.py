@@ -75,6 +75,11 @@ _LINES = (
     LineSpec("Process rewards' share of the advantage", ("process/advantage_share",), smooth=True),
     LineSpec("Entropy of the policy, nats", ("policy/entropy",)),
     LineSpec("Mismatch of engine and learner, KL in nats", ("mismatch/kl",)),
+    LineSpec(
+        "Tokens of a rollout: of those learned from, and of all that were started",
+        ("rollout/length_mean", "rollout/length_started"),
+        smooth=True,
+    ),
     LineSpec("Age of replayed groups, steps", ("replay/age_mean", "replay/age_max")),
     LineSpec("KL from the initial model, nats", ("loss/kl",)),
     LineSpec("Terms on top of the outcome, means", ("reward/terms/*",)),
