@@ -31,7 +31,8 @@ def test_batches_of_the_quickstart() -> None:
     assert 16 <= batches.forward_passes <= 32
     assert planned("loss.kl=0.1").batches.sequences_per_update == 256 + 128, "the KL term is over refills too"
     assert planned("loss.kl=0.1", "loss.over=trained").batches.sequences_per_update == 256
-    assert (found.rollouts, found.labels, found.evaluations, found.gpus) == (5120, 960, 5, 0)
+    assert (found.rollouts, found.labels, found.evaluations) == (5120, 960, 5)
+    assert [pool.gpus for pool in found.pools] == [0]
 
 
 def test_updates_share_the_groups_and_ranks_the_passes() -> None:
