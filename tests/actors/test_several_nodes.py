@@ -14,7 +14,7 @@ import pytest
 from actors.session import RAY_STARTS
 
 PROGRAM = Path(__file__).with_name("several_nodes.py")
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
