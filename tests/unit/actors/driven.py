@@ -86,6 +86,9 @@ class Engine:
         ASKED.extend((request.prompt.id, request.prompt.text) for request in requests)
         return [Sampled(np.array([4], np.int32), tuple(map(self._rollout, request.seeds))) for request in requests]
 
+    def abort(self, lease: str) -> None:
+        """It has sampled all by now."""
+
     async def publish(self, update: Update) -> Publication | None:
         self.version = update.version
         return Publication(update.version, (), 0, True) if update.learned else None
@@ -234,10 +237,10 @@ def make_stoppable(driver: Driver, engine: Engine, notice: Notice) -> None:
             driver.terminated(task)
         return judged
 
-    def sampled(requests: Sequence[SampleRequest]) -> list[Sampled]:
+    def sampled(lease: str, requests: Sequence[SampleRequest]) -> list[Sampled]:
         if notice == Notice(driver.step):
             driver.terminated(task)
-        return sample(requests)
+        return sample(lease, requests)
 
     driver.labeller.assign, engine.sample = decide, sampled  # type: ignore[method-assign]
 

@@ -195,11 +195,8 @@ def test_a_reference_is_the_initial_model_and_only_there_where_it_is_needed(
 
     monkeypatch.setattr(Cluster, "_worker", lambda *arguments: Role)
     for replay in (None, {"clip": "paper"}):
-        Cluster(config(loss={"kl": kl}, replay=replay), tmp_path)._start_learner(
-            None,  # type: ignore[arg-type]
-            Path("checkpoint"),
-            Path("initial"),
-        )
+        cluster = Cluster(config(loss={"kl": kl}, replay=replay), tmp_path)
+        cluster._start_learner(Path("checkpoint"), Path("initial"))
     assert [(options.model, options.reference) for options in given] == [("checkpoint", reference)] * 2
     assert [rules.clip for options in given for rules in options.rules] == ["centered", "paper"]
 
