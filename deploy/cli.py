@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 
 import effrl
+from deploy.commands.arguments import Overrides, Recipe
 from deploy.commands.config import config_app
-from deploy.commands.jobs import Overrides, job_app, submit
+from deploy.commands.jobs import job_app, submit
 from deploy.commands.render import render
 from deploy.commands.selection import plan
 from deploy.commands.stop import stop
@@ -34,7 +35,6 @@ for part in (config_app, data_app, reward_app, labels_app, dots_app, job_app):
 console = Console()
 errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`
 
-Recipe = Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")]
 RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
 OrResume = Annotated[bool, typer.Option("--or-resume", help="If there is a run in run.dir, go on with it.")]
 Profile = Annotated[bool, typer.Option("--profile", help="Write who worked when to RUN/profile, and show a table.")]

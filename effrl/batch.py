@@ -151,7 +151,7 @@ class Batch:
         self.replayed = [stored for stored in drawn if self._fate(stored.scored) is Fate.TRAINED]
 
     def _fate_of_old(self, scored: ScoredGroup, version: int) -> Fate:
-        age = version - min(rollout.version_min for rollout in scored.group.rollouts)
+        age = version - oldest(scored.group)
         has_label = scored.judged.decision is Decision.USE
         return Fate.STALE if has_label and age > self.max_age else self._fate(scored)
 
@@ -235,6 +235,11 @@ class Batch:
             for scored, advantages in zip(groups, self.advantage(rewards), strict=True)
         ]
         return _weighed(sequences) if self.weigh else sequences
+
+
+def oldest(group: Group) -> int:
+    """The oldest version that sampled a token of a group."""
+    return min(rollout.version_min for rollout in group.rollouts)
 
 
 def outcomes_of(scored: ScoredGroup) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from effrl.batch import oldest
 from effrl.types import Group
 
 WASTE = 0.125
@@ -108,8 +109,3 @@ class RunningAhead:
             else:
                 del self._under_way[task]
                 self._finished.append(task.result())
-
-
-def oldest(group: Group) -> int:
-    """The oldest version that sampled a token of a group."""
-    return min(rollout.version_min for rollout in group.rollouts)

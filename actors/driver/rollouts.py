@@ -125,12 +125,9 @@ class RolloutService:
         """Choose prompts for the step of the moment, to be sampled one by one."""
         step = self._step
         assert step is not None, "rollouts were taken"
-        scouted = await self.scout(step)
-        picks = await self._ask("select", count)
-        known = [pick for pick in picks if _known(pick, scouted)]
-        if scouted:
-            self.scout.reused(step.number, [scouted[pick.prompt.id] for pick in known])
-        return [self._start(step, pick, scouted[pick.prompt.id] if pick in known else None) for pick in picks]
+        picks, scouted = await self._choose(step, count)
+        known = [scouted[pick.prompt.id] if _known(pick, scouted) else None for pick in picks]
+        return [self._start(step, *entry) for entry in zip(picks, known, strict=True)]
 
     def _start(self, step: Step, pick: Pick, known: Sampled | None) -> Start:
         serves = self.sampler.serves
@@ -144,16 +141,21 @@ class RolloutService:
 
         return Start(nothing, serves, sampling())
 
-    async def _draw(self, step: Step, count: int) -> list[Group]:
+    async def _choose(self, step: Step, count: int) -> tuple[list[Pick], Mapping[str, Sampled]]:
+        """Prompts for a step, and what the scout has sampled on the way, by prompt id; what is reused counts so."""
         scouted = await self.scout(step)
         picks = await self._ask("select", count)
+        if scouted:
+            self.scout.reused(step.number, [scouted[pick.prompt.id] for pick in picks if _known(pick, scouted)])
+        return picks, scouted
+
+    async def _draw(self, step: Step, count: int) -> list[Group]:
+        picks, scouted = await self._choose(step, count)
         requests = [self._claimed(step, pick) for pick in picks if not _known(pick, scouted)]
         spare = [self._request(step, pick) for pick in await self._likely_refills() if not _known(pick, scouted)]
         self._draws.append(count)
         new = iter(await self._sample(step, requests, spare))
         sampled = [scouted[pick.prompt.id] if _known(pick, scouted) else next(new) for pick in picks]
-        if scouted:
-            self.scout.reused(step.number, [scouted[pick.prompt.id] for pick in picks if _known(pick, scouted)])
         return [self._group(step, *entry) for entry in zip(picks, sampled, strict=True)]
 
     async def _likely_refills(self) -> list[Pick]:

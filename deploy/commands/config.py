@@ -1,18 +1,15 @@
 """``effrl config``: a config looked at without running it."""
 
-from typing import Annotated
-
 import typer
 from rich.console import Console
+
+from deploy.commands.arguments import Overrides, Recipe
 
 config_app = typer.Typer(name="config", help="Look at a config without running it.", no_args_is_help=True)
 
 
 @config_app.command("show")
-def config_show(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Dotted overrides.")] = None,
-) -> None:
+def config_show(recipe: Recipe, overrides: Overrides = None) -> None:
     """Print the resolved config, every default spelled out."""
     from effrl.config import load
 
@@ -20,10 +17,7 @@ def config_show(
 
 
 @config_app.command("check")
-def config_check(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Dotted overrides.")] = None,
-) -> None:
+def config_check(recipe: Recipe, overrides: Overrides = None) -> None:
     """Check a config, its data and its model without starting anything."""
     from deploy.commands.notes import tell_notes
     from effrl.config import load

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.commands.arguments import Overrides, Recipe
 from deploy.jobs.server import ENDED, GRACE, RUN, JobServer, connect
 from effrl.errors import RunError, UserError
 
@@ -22,7 +23,6 @@ SAVED = "stopped after step "
 """How the line begins in which a run says how far it came (``deploy.commands.train``)."""
 
 job_app = typer.Typer(name="job", help="Look at runs that are Ray jobs, stop them, resume them.", no_args_is_help=True)
-Overrides = Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as learn.lr=1e-4 run.steps=100.")]
 JobRun = Annotated[str, typer.Argument(metavar="RUN", help="A job's run directory, or its id.")]
 Address = Annotated[
     str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard: http://HOST:8265.")
@@ -42,7 +42,7 @@ DriverResources = Annotated[list[str] | None, typer.Option(help="Ray resource to
 
 
 def submit(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")],
+    recipe: Recipe,
     overrides: Overrides = None,
     address: Address = "",
     follow: Follow = True,

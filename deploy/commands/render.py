@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from deploy.commands.arguments import Recipe
 from effrl.errors import UserError
 
 Kind = Literal["job", "cluster", "nightly-eval", "inbox"]
 
 
 def render(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")],
+    recipe: Recipe,
     words: Annotated[
         list[str] | None,
         typer.Argument(metavar="[OVERRIDES]...", help="Dotted overrides, and k8s.NAME=VALUE of k8s/README.md."),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from deploy.commands.arguments import Overrides, Recipe
 from effrl.errors import UserError
 
 EFFECTIVE, ROLLOUT_SHARE = 0.5, 0.7
@@ -14,8 +15,8 @@ EFFECTIVE, ROLLOUT_SHARE = 0.5, 0.7
 
 
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or a YAML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Dotted overrides.")] = None,
+    recipe: Recipe,
+    overrides: Overrides = None,
     selection: Annotated[bool, typer.Option("--selection", help="From where on each selector pays.")] = False,
     run: Annotated[Path | None, typer.Option(help="A run with uniform draws, to take the two shares from.")] = None,
     effective: Annotated[

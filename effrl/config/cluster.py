@@ -122,8 +122,7 @@ class ClusterConfig(Section):
     @property
     def one_more(self) -> NodePool:
         """The room of a rollout worker that joins."""
-        labels = self.labels if self.rollout.labels is None else self.rollout.labels
-        return NodePool(("rollout",), 1, self.rollout.cpus, self.rollout.gpus, labels)
+        return NodePool(("rollout",), 1, self.rollout.cpus, self.rollout.gpus, self._labels(self.rollout))
 
     @property
     def rollout_workers(self) -> int:
@@ -157,8 +156,11 @@ class ClusterConfig(Section):
             nodes=first.nodes or self.nodes,
             cpus=sum(kind.per_node * kind.cpus for kind in workers.values()),
             gpus=1 if self.colocate else sum(kind.per_node * kind.gpus for kind in workers.values()),
-            labels=self.labels if first.labels is None else first.labels,
+            labels=self._labels(first),
         )
+
+    def _labels(self, workers: WorkersConfig) -> Mapping[str, str]:
+        return self.labels if workers.labels is None else workers.labels
 
     def _on_all_nodes(self, workers: WorkersConfig) -> int:
         return workers.per_node * (workers.nodes or self.nodes)

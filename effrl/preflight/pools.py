@@ -53,8 +53,7 @@ def layout(config: Config, nodes: int, gpus: int) -> Layout:
     Raises:
         UserError: there are fewer GPUs than pools, and they may not share one.
     """
-    cluster, kinds = config.cluster, config.workers()
-    told = {"rollout": cluster.rollout_workers, "learner": cluster.ranks, "prm": cluster.prm_ranks}
+    cluster, kinds, told = config.cluster, config.workers(), _counts(config)
     if gpus == 0:
         counts = {kind: workers.per_node * nodes for kind, workers in kinds.items()}
     elif cluster.colocate:
@@ -65,12 +64,19 @@ def layout(config: Config, nodes: int, gpus: int) -> Layout:
             " turns on one with cluster.colocate=true rollout.gpu_memory=0.5 and cluster.KIND.gpus=1 for each"
         )
     elif gpus < len(kinds):
-        counts = shared_out(nodes * gpus, {kind: told[kind] for kind in kinds})
+        counts = shared_out(nodes * gpus, told)
     else:
-        each = shared_out(gpus, {kind: told[kind] for kind in kinds})
+        each = shared_out(gpus, told)
         counts = {kind: share * nodes for kind, share in each.items()}
     pools = {kind: WorkerPool(counts[kind], min(1, gpus), workers.cpus) for kind, workers in kinds.items()}
     return Layout(nodes, gpus, pools, cluster.colocate and gpus > 0)
+
+
+def _counts(config: Config) -> dict[str, int]:
+    """Workers of each kind that the cluster section asks for."""
+    cluster = config.cluster
+    counts = {"rollout": cluster.rollout_workers, "learner": cluster.ranks, "prm": cluster.prm_ranks}
+    return {kind: counts[kind] for kind in config.workers()}
 
 
 def shared_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
@@ -84,8 +90,7 @@ def shared_out(total: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 def misfits(config: Config, found: Layout) -> list[str]:
     """Where the config's own cluster section differs from these pools, a line each."""
-    cluster, kinds = config.cluster, config.workers()
-    wanted = {"rollout": cluster.rollout_workers, "learner": cluster.ranks, "prm": cluster.prm_ranks}
+    kinds, wanted = config.workers(), _counts(config)
     same = all(
         (wanted[kind], workers.gpus) == (found.workers(kind), found.pools[kind].gpus) for kind, workers in kinds.items()
     )
