@@ -62,9 +62,9 @@ class Host:
         own = " && ".join(f"mount -t tmpfs tmpfs {place}" for place in OWN)
         begin = f"hostname host-{number} && mount -o remount,bind,ro / && {own} && mkdir {HOME} && exec sleep infinity"
         above = psutil.Process(subprocess.Popen([*UNSHARE, begin]).pid)
-        host = cls(number, _soon(lambda: above.children()[0]))
+        host = cls(number, soon(lambda: above.children()[0]))
         home = Path(f"/proc/{host.first.pid}/root{HOME}")
-        _soon(home.stat)
+        soon(home.stat)
         if CACHE.exists():
             shutil.copytree(CACHE, home / ".cache" / "vllm")
         link, there = f"to-{number}", str(host.first.pid)
@@ -110,13 +110,13 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "HOME": HOME, "PYTHONPATH": str(ROOT)}
 
 
-def _soon(found: Callable[[], Any]) -> Any:
+def soon(found: Callable[[], Any]) -> Any:
     """What can be had in a moment."""
     deadline = time.monotonic() + START_S
     while True:
         try:
             return found()
-        except (OSError, IndexError):
+        except (OSError, IndexError, StopIteration):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
