@@ -53,7 +53,7 @@ def test_delimiters_that_never_close_cost_no_time(inbox: ServedInbox, sit: Sit) 
     start = time.monotonic()
     sign_in(page)
     on_screen(page, 0)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30, "looking for each one's end from each place takes minutes"
 
 
 def test_many_formulas_cost_no_more_than_some(inbox: ServedInbox, sit: Sit) -> None:

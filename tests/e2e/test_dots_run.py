@@ -28,6 +28,7 @@ def without_evaluation(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in deterministic(row).items() if not name.startswith("eval/")}
 
 
+@pytest.mark.slow  # test_poison.py has a shorter one, with its resume
 def test_a_run_that_predicts_and_its_resume(here: Here, tmp_path: Path) -> None:
     """Four steps in one go equal three and one; after a round of warm-up a network fitted in the run predicts."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
