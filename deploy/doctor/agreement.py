@@ -1,6 +1,7 @@
 """What the nodes of a cluster must have in common."""
 
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 
 from deploy.doctor.facts import ClusterSeen, NodeFacts, NodeSeen
 from deploy.doctor.finding import Finding, must, named, should
@@ -48,7 +49,7 @@ def check_versions(cluster: ClusterSeen) -> Iterator[Finding]:
     """Everything in one version: models, weights and actors are pickled from one node to another."""
     odd = []
     for name in DISTRIBUTIONS:
-        other = _odd(cluster, lambda facts, name=name: facts.version(name))
+        other = _odd(cluster, methodcaller("version", name))
         odd += [f"{name} {version or 'missing'} on {named(nodes)}" for version, nodes in other.items()]
     remedy = "make the environment of these nodes the one of this command: make setup, or one image for all"
     yield must("versions everywhere", not odd, "; ".join(odd) or "the same", "those of this command", remedy)

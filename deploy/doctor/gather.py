@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from actors.placement import Member, Node
 from deploy.doctor.facts import ClusterSeen, NodeFacts, NodeSeen, RunNeeds
-from deploy.doctor.probe import CONNECT_S, SAMPLE, Probe, soon
+from deploy.doctor.probe import CONNECT_S, SAMPLE, NodeProbe, soon
 from deploy.doctor.software import DISTRIBUTIONS, PACKAGES
 from effrl.errors import UserError, one_line
 
@@ -33,7 +33,7 @@ def this_machine(needs: RunNeeds | None) -> ClusterSeen:
         UserError: the folder of the run cannot be written.
     """
     with _meeting(needs) as meeting:
-        here = NodeFacts.model_validate(Probe().look(wanted(LOOPBACK, "here", needs, meeting, (str(Path.cwd()),))))
+        here = NodeFacts.model_validate(NodeProbe().look(wanted(LOOPBACK, "here", needs, meeting, (str(Path.cwd()),))))
         has = Node("this machine", os.cpu_count() or 1, len(here.gpus))
         seen = NodeSeen(Member("here", LOOPBACK, has.name, has, has), here)
         return ClusterSeen(here, _arrived((seen,), meeting), {}, needs)
@@ -48,9 +48,9 @@ def whole_cluster(needs: RunNeeds | None) -> ClusterSeen:
     from actors.node.survey import members, survey
 
     nodes = members()
-    here = NodeFacts.model_validate(Probe().look(wanted(LOOPBACK, "here", needs, None)))
+    here = NodeFacts.model_validate(NodeProbe().look(wanted(LOOPBACK, "here", needs, None)))
     with _meeting(needs) as meeting:
-        answers = asyncio.run(survey(nodes, Probe, lambda node: wanted(node.address, node.id, needs, meeting)))
+        answers = asyncio.run(survey(nodes, NodeProbe, lambda node: wanted(node.address, node.id, needs, meeting)))
         seen, silent = understood(answers)
         return ClusterSeen(here, _arrived(seen, meeting), silent, needs)
 
@@ -74,7 +74,7 @@ def understood(answers: "Sequence[Answered]") -> tuple[tuple[NodeSeen, ...], dic
 def wanted(
     address: str, name: str, needs: RunNeeds | None, meeting: Path | None, folders: tuple[str, ...] = ()
 ) -> Mapping[str, Any]:
-    """What a probe is asked; see :meth:`Probe.look`."""
+    """What a probe is asked; see :meth:`NodeProbe.look`."""
     return {
         "address": address,
         "id": name,

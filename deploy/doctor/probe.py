@@ -38,7 +38,7 @@ GPU_FIELDS = ("uuid", "name", "memory.total", "memory.used", "driver_version", "
 USER_FIELDS = ("gpu_uuid", "pid", "process_name", "used_memory")
 
 
-class Probe:
+class NodeProbe:
     """One look at a node, and the port at which it can be reached afterwards."""
 
     def __init__(self) -> None:

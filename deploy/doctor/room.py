@@ -1,9 +1,9 @@
 """Whether a cluster has what the workers of a config need: room, memory, the object store, models and code."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from actors.placement import fitting, misfit
-from deploy.doctor.facts import ClusterSeen, NodeFacts, NodeSeen, RunNeeds
+from deploy.doctor.facts import ClusterSeen, NodeSeen, RunNeeds
 from deploy.doctor.finding import Finding, gib, must, named, should
 from effrl.config.cluster import NodePool
 
@@ -73,21 +73,24 @@ def check_models(cluster: ClusterSeen) -> Iterator[Finding]:
     """The model is read from the disk of each node that may carry a worker."""
     remedy = "put it on a disk that every node shares, or at the same place on each"
     for model in cluster.needs.models if cluster.needs else ():
-        yield _everywhere(f"model {model}", cluster, lambda facts, model=model: model in facts.models, remedy)
+        yield _there(f"model {model}", [node for node in _carriers(cluster) if model not in node.facts.models], remedy)
 
 
 def check_modules(cluster: ClusterSeen) -> Iterator[Finding]:
     """Code of the user that workers import."""
     remedy = "install it there, or start the run in a folder that every node shares"
     for name in cluster.needs.modules if cluster.needs else ():
-        yield _everywhere(f"module {name}", cluster, lambda facts, name=name: name in facts.modules, remedy)
+        yield _there(f"module {name}", [node for node in _carriers(cluster) if name not in node.facts.modules], remedy)
 
 
-def _everywhere(what: str, cluster: ClusterSeen, has: Callable[[NodeFacts], bool], remedy: str) -> Finding:
-    carriers = {node.member.name: node for _, nodes, _ in _pools(cluster) for node in nodes}
-    without = [name for name, node in carriers.items() if not has(node.facts)]
-    found = f"not on {named(without)}" if without else "there"
+def _there(what: str, without: list[NodeSeen], remedy: str) -> Finding:
+    found = f"not on {named([node.member.name for node in without])}" if without else "there"
     return must(what, not without, found, "on every node that may carry workers", remedy)
+
+
+def _carriers(cluster: ClusterSeen) -> list[NodeSeen]:
+    """The nodes that may carry workers."""
+    return list({node.member.name: node for _, nodes, _ in _pools(cluster) for node in nodes}.values())
 
 
 def _pools(cluster: ClusterSeen) -> Iterator[tuple[NodePool, list[NodeSeen], RunNeeds]]:

@@ -18,7 +18,7 @@ from deploy.commands import doctor
 from deploy.doctor import checks, gather
 from deploy.doctor.finding import GIB, Finding
 from deploy.doctor.needs import needs_of
-from deploy.doctor.probe import Probe
+from deploy.doctor.probe import NodeProbe
 from effrl.errors import RunError, UserError
 
 CommandLine = Callable[..., tuple[object, str, str]]
@@ -151,7 +151,7 @@ def answers_of(*nodes: Answered) -> tuple[list[str], dict[str, str]]:
 def test_nodes_that_say_nothing_or_nonsense_are_silent() -> None:
     has = Node("a", 1.0, 0.0)
     member = Member("a", "10.0.0.1", "a", has, has)
-    report = Probe().look(gather.wanted("127.0.0.1", "a", None, None))
+    report = NodeProbe().look(gather.wanted("127.0.0.1", "a", None, None))
     good = Answered(member, report, offset_s=1.0)
     odd = Answered(replace(member, name="b"), {**report, "cores": "many"})
     gone = Answered(replace(member, name="c"), None, silence="node c died")
@@ -159,10 +159,12 @@ def test_nodes_that_say_nothing_or_nonsense_are_silent() -> None:
     assert names == ["a"] and silent["c"] == "node c died" and "nobody understands" in silent["b"]
 
 
-def test_what_a_config_needs(tmp_path: Path) -> None:
-    needs = needs_of("quickstart", [f"run.dir={tmp_path}/mine", "cluster.nodes=2", "loss.kind=my_losses:loss"])
+def test_what_a_config_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "doctors_losses.py").write_text("def loss(*_): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    needs = needs_of("quickstart", [f"run.dir={tmp_path}/mine", "cluster.nodes=2", "loss.kind=doctors_losses:loss"])
     [pool] = needs.pools
-    assert pool.nodes == 2 and needs.folder == f"{tmp_path}/mine" and needs.modules == ("my_losses",)
+    assert pool.nodes == 2 and needs.folder == f"{tmp_path}/mine" and needs.modules == ("doctors_losses",)
     assert needs.weights > 0 and needs.gpu_memory == {} and needs.gpu_share == 0
     assert needs.host_memory["rollout"] > GIB > needs.weights, "libraries and cache included"
     assert all((Path(model) / "config.json").is_file() for model in needs.models)

@@ -162,8 +162,8 @@ def test_a_port_is_open_as_long_as_the_probe_lives() -> None:
     assert listener is not None and refused == ""
     with listener:
         place = ("127.0.0.1", listener.getsockname()[1])
-        assert probe.Probe().reach([place]) == []
-    assert probe.Probe().reach([place]) == ["127.0.0.1"]
+        assert probe.NodeProbe().reach([place]) == []
+    assert probe.NodeProbe().reach([place]) == ["127.0.0.1"]
 
 
 def test_an_address_that_is_not_of_this_machine() -> None:
