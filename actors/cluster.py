@@ -20,7 +20,7 @@ from actors.environment import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIR
 from actors.learner.actor import LearnerOptions, LearnerRank
 from actors.learner.objective import rules_of
 from actors.machine import Usage
-from actors.node.actor import NodeNeeds
+from actors.node.actor import LEARNER_PLUGINS, NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import grading
@@ -37,8 +37,6 @@ from effrl.preflight.judge import Judge
 
 ROLLOUT = "rollout-"
 """What a rollout worker's name begins with; its place follows."""
-LEARNER_PLUGINS = ("loss.kind",)
-"""The user's own code that the learner runs; all other runs beside the driver."""
 
 
 @dataclass

@@ -19,6 +19,23 @@ class Node:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node that lives, by Ray's books."""
+
+    id: str
+    address: str
+    name: str
+    """For people: the address, with a part of the id where a host has several nodes."""
+    has: Node
+    left: Node
+    """The same with what is free."""
+    store: int = 0
+    """Bytes of its object store."""
+    draining: bool = False
+    """Whether it is about to go."""
+
+
 def bundle(pool: NodePool) -> dict[str, float]:
     """Resources of one node's workers, as one Ray bundle; control actors ask for none."""
     return {name: value for name, value in {"CPU": pool.cpus, "GPU": float(pool.gpus)}.items() if value}
@@ -31,16 +48,22 @@ def check_fit(config: Config, nodes: Sequence[Node], learning: bool = True) -> N
         UserError: one line that says which workers do not fit where, and what to change.
     """
     for pool in config.pools(learning):
-        fields = " and ".join(f"cluster.{role}" for role in pool.roles)
-        if not bundle(pool):
-            raise UserError(f"the workers of {fields} reserve nothing, and Ray places nothing: set cpus to 0.1 or more")
-        fitting = _fitting(pool, nodes)
-        if len(fitting) < pool.nodes:
-            labels = ", or labels" if pool.labels else ""
-            raise UserError(
-                f"{_needs(pool)}, but {len(fitting)} node(s) can hold them ({_told(nodes, pool)}): lower cluster.nodes,"
-                f" or nodes, per_node, gpus or cpus{labels} of {fields}"
-            )
+        if (found := misfit(pool, nodes)) is not None:
+            raise UserError(": ".join(found))
+
+
+def misfit(pool: NodePool, nodes: Sequence[Node]) -> tuple[str, str] | None:
+    """What of a pool does not fit, and what to change; None where it fits."""
+    fields = " and ".join(f"cluster.{role}" for role in pool.roles)
+    if not bundle(pool):
+        return f"the workers of {fields} reserve nothing, and Ray places nothing", "set cpus to 0.1 or more"
+    if (count := len(fitting(pool, nodes))) >= pool.nodes:
+        return None
+    labels = ", or labels" if pool.labels else ""
+    return (
+        f"{_needs(pool)}, but {count} node(s) can hold them ({_told(nodes, pool)})",
+        f"lower cluster.nodes, or nodes, per_node, gpus or cpus{labels} of {fields}",
+    )
 
 
 def taken(pool: NodePool, free: Sequence[Node], held: Sequence[str] = ()) -> str | None:
@@ -50,7 +73,7 @@ def taken(pool: NodePool, free: Sequence[Node], held: Sequence[str] = ()) -> str
         free: nodes with what they have left.
         held: roles of this run that have their room already.
     """
-    if len(_fitting(pool, free)) >= pool.nodes:
+    if len(fitting(pool, free)) >= pool.nodes:
         return None
     own = f", {' and '.join(held)} of this run has its room already" if held else ""
     return (
@@ -75,7 +98,8 @@ def _labels(node: Node, pool: NodePool) -> str:
     return "".join(f", {key}={node.labels[key]}" if key in node.labels else f", no {key}" for key in pool.labels)
 
 
-def _fitting(pool: NodePool, nodes: Sequence[Node]) -> list[Node]:
+def fitting(pool: NodePool, nodes: Sequence[Node]) -> list[Node]:
+    """Those that can hold the workers of one node of the pool."""
     return [
         node
         for node in nodes

@@ -12,6 +12,7 @@ from rich.console import Console
 import effrl
 from deploy.commands.arguments import Overrides, Recipe
 from deploy.commands.config import config_app
+from deploy.commands.doctor import doctor
 from deploy.commands.jobs import job_app, submit
 from deploy.commands.render import render
 from deploy.commands.selection import plan
@@ -70,7 +71,7 @@ def train(
     (training.train_or_resume if or_resume else training.train)(recipe, overrides or [], console, profile)
 
 
-for command in (plan, submit, stop, render):
+for command in (plan, submit, stop, render, doctor):
     app.command()(command)
 
 
@@ -179,17 +180,6 @@ def score(
         gpus, out, check, reward, max_tokens,
     )  # fmt: skip
     score.score(source, wish, console)
-
-
-@app.command()
-def doctor(
-    self_test: Annotated[bool, typer.Option(help="Also run one real step in a temporary directory.")] = True,
-) -> None:
-    """Check this installation and this machine."""
-    from deploy.commands.doctor import run_doctor
-    from deploy.commands.selftest import one_step
-
-    raise typer.Exit(run_doctor(console, one_step if self_test else None))
 
 
 @data_app.command("check")

@@ -86,12 +86,15 @@ class Fleet:
         return started
 
     def _place(self, lease: Lease) -> str | None:
-        """Who takes a lease: of those that may, the one that holds the fewest."""
+        """Who takes a lease: of those that may, the one that holds the fewest.
+
+        Who holds a lease that must be alone holds no other, so that the first one tells.
+        """
         room = 1 if lease.alone else self.room
         free = {
             name: len(held)
             for name, held in self._held.items()
-            if self._serves[name] == self.version and len(held) < room and not any(other.alone for other in held)
+            if self._serves[name] == self.version and len(held) < room and not (held and held[0].alone)
         }
         return min(free, key=free.__getitem__, default=None)
 

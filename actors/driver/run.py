@@ -33,6 +33,7 @@ from actors.prm.service import PrmService
 from actors.prm.turns import PrmInTurns
 from actors.ranks.group import RankGroup
 from actors.reward.service import RewardService
+from actors.session import is_own
 from actors.wait import TIMELINE, answer
 from effrl.config.schema import Config
 from effrl.data.reader import pools as data_pools
@@ -117,7 +118,7 @@ class Driver:
             await self.sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(self.sync)
         await self.journal.usage.metrics()  # what the start-up used is in no row
-        if not self.config.cluster.colocate:
+        if not self.config.cluster.colocate and (self.config.cluster.rollout.max or not is_own()):
             recruits = Recruits(
                 self.cluster,
                 self.rollouts.sampler,

@@ -16,6 +16,8 @@ from effrl.errors import UserError
 
 VISIBLE_S = 10.0
 """How long a file that the driver wrote may take to be seen here: a network's file system may be late."""
+LEARNER_PLUGINS = ("loss.kind",)
+"""The user's own code that the learner runs; all other runs beside the driver."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from effrl.preflight.calibration import MeasuredRun, calibrate
 from effrl.preflight.devices import CPU, Device, gpu_called
 from effrl.preflight.forecast import Forecast, Scene, forecast
 from effrl.preflight.memory import GIB, LIBRARIES, RankMemory
-from effrl.preflight.pools import layout
+from effrl.preflight.pools import layout, nodes_of
 from effrl.preflight.remedies import better, notes, too_large
 from effrl.preflight.seconds import STAGES, work_of
 from effrl.preflight.shape import shape_of, shape_with
@@ -78,7 +78,7 @@ def scene_of(config: Config, wish: ClusterWish) -> Scene:
     """
     if wish.gpus_per_node is not None and wish.nodes is None:
         raise UserError("--gpus-per-node says what each node has: say how many there are, such as --nodes 1")
-    nodes = wish.nodes or config.cluster.nodes
+    nodes = wish.nodes or nodes_of(config)
     gpus = wish.gpus_per_node or 0 if wish.nodes else _gpus_of_a_node(config)
     if wish.gpu and not gpus:
         raise UserError(f"--gpu {wish.gpu} is for nodes with GPUs: say --nodes and --gpus-per-node")
@@ -114,7 +114,7 @@ def _calibration(run: Path, device: Device, prompt_tokens: int) -> MeasuredRun:
         )
     shape = shape_of(find_model(config.model.path))
     work = work_of(config, prompt_tokens, config.rollout.max_tokens, device.is_gpu)
-    own = layout(config, config.cluster.nodes, on_gpus)
+    own = layout(config, nodes_of(config), on_gpus)
     return calibrate(Scene(config, shape, own, device, work, {}), read(directory.metrics))
 
 

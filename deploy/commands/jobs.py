@@ -1,6 +1,9 @@
 """``effrl submit`` and ``effrl job``: runs that are Ray jobs, from their start to their end."""
 
 import time
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,39 +31,55 @@ Address = Annotated[
     str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard: http://HOST:8265.")
 ]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show the log until the job ends.")]
-WorkingDir = Annotated[
-    Path | None, typer.Option("--working-dir", help="Folder to ship; by default this one, if the config needs it.")
-]
-Exclude = Annotated[list[str] | None, typer.Option(help="Pattern of what not to ship, as in a .gitignore.")]
-RuntimeEnv = Annotated[Path | None, typer.Option(help="YAML file of Ray's runtime_env, for env_vars, pip and others.")]
-Grace = Annotated[int, typer.Option(min=1, help="Seconds that a stop may take before the job is killed.")]
-DriverCpus = Annotated[
-    float, typer.Option(min=0, help="CPUs to reserve for the driver; with any it may leave the head.")
-]
-DriverMemory = Annotated[float, typer.Option(min=0, help="GiB to reserve for the driver.")]
-DriverResources = Annotated[list[str] | None, typer.Option(help="Ray resource to reserve for the driver: NAME=AMOUNT.")]
 
 
-def submit(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    address: Address = "",
-    follow: Follow = True,
-    working_dir: WorkingDir = None,
-    exclude: Exclude = None,
-    runtime_env: RuntimeEnv = None,
-    grace: Grace = 300,
-    driver_cpus: DriverCpus = 0,
-    driver_memory: DriverMemory = 0,
-    driver_resource: DriverResources = None,
-) -> None:
+def wish_of(
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Show the log until the job ends.")] = True,
+    working_dir: Annotated[
+        Path | None, typer.Option("--working-dir", help="Folder to ship; by default this one, if the config needs it.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Pattern of what not to ship, as in a .gitignore.")] = None,
+    runtime_env: Annotated[
+        Path | None, typer.Option(help="YAML file of Ray's runtime_env, for env_vars, pip and others.")
+    ] = None,
+    grace: Annotated[int, typer.Option(min=1, help="Seconds that a stop may take before the job is killed.")] = 300,
+    driver_cpus: Annotated[
+        float, typer.Option(min=0, help="CPUs to reserve for the driver; with any it may leave the head.")
+    ] = 0,
+    driver_memory: Annotated[float, typer.Option(min=0, help="GiB to reserve for the driver.")] = 0,
+    driver_resource: Annotated[
+        list[str] | None, typer.Option(help="Ray resource to reserve for the driver: NAME=AMOUNT.")
+    ] = None,
+) -> "JobWish":
+    """The options of every command that starts a job."""
+    from deploy.commands.submit import JobWish
+
+    resources = tuple(driver_resource or ())
+    return JobWish(working_dir, tuple(exclude or ()), runtime_env, grace, driver_cpus, driver_memory, resources, follow)
+
+
+def starts_a_job(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose ``wish`` is made of the options of :func:`wish_of`: declared by each, they would drift apart."""
+    own, options = signature(command), signature(wish_of).parameters
+
+    @wraps(command, assigned=("__module__", "__name__", "__doc__"))
+    def run(**given: Any) -> None:
+        wish = wish_of(**{name: given.pop(name) for name in options})
+        command(**given, wish=wish)
+
+    kept = (parameter for parameter in own.parameters.values() if parameter.name != "wish")
+    run.__dict__["__signature__"] = own.replace(parameters=[*kept, *options.values()])
+    return run
+
+
+@starts_a_job
+def submit(recipe: Recipe, overrides: Overrides = None, address: Address = "", *, wish: "JobWish") -> None:
     """Train on a Ray cluster: effrl submit my.yaml run.dir=/shared/runs/my --address http://HOST:8265.
 
     The same command again attaches to the job while it runs, and goes on with the run where it was stopped or failed.
     """
     from deploy.commands import submit as submitting
 
-    wish = _wish(working_dir, exclude, runtime_env, grace, driver_cpus, driver_memory, driver_resource, follow)
     submitting.submit(recipe, overrides or [], address, wish, Console())
 
 
@@ -122,39 +141,18 @@ def stop(run: JobRun, address: Address = "") -> None:
 
 
 @job_app.command()
+@starts_a_job
 def resume(
     run: Annotated[Path, typer.Argument(help="Run directory, as the cluster sees it.")],
     overrides: Overrides = None,
     address: Address = "",
-    follow: Follow = True,
-    working_dir: WorkingDir = None,
-    exclude: Exclude = None,
-    runtime_env: RuntimeEnv = None,
-    grace: Grace = 300,
-    driver_cpus: DriverCpus = 0,
-    driver_memory: DriverMemory = 0,
-    driver_resource: DriverResources = None,
+    *,
+    wish: "JobWish",
 ) -> None:
     """Go on with a run on the cluster, as `effrl resume` does; ships nothing but what --working-dir names."""
     from deploy.commands import submit as submitting
 
-    wish = _wish(working_dir, exclude, runtime_env, grace, driver_cpus, driver_memory, driver_resource, follow)
     submitting.resume(run, overrides or [], address, wish, Console())
-
-
-def _wish(
-    working_dir: Path | None,
-    exclude: list[str] | None,
-    runtime_env: Path | None,
-    grace: int,
-    cpus: float,
-    memory: float,
-    resources: list[str] | None,
-    follow: bool,
-) -> "JobWish":
-    from deploy.commands.submit import JobWish
-
-    return JobWish(working_dir, tuple(exclude or ()), runtime_env, grace, cpus, memory, tuple(resources or ()), follow)
 
 
 def _found(server: JobServer, run: str) -> Any:

@@ -124,5 +124,5 @@ def _process_s(scene: Scene) -> float:
 
 
 def _team(scene: Scene, kind: str, learn: LearnConfig, updates: int, passes: Passes, pass_tokens: int) -> Team:
-    ranks, trained = scene.layout.workers(kind), scene.shape.trained(learn.lora)
-    return Team(ranks, min(scene.layout.nodes, ranks), learn.zero, updates, trained, passes, pass_tokens)
+    pool, trained = scene.layout.pools[kind], scene.shape.trained(learn.lora)
+    return Team(pool.workers, min(pool.nodes, pool.workers), learn.zero, updates, trained, passes, pass_tokens)

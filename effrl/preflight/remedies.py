@@ -77,6 +77,8 @@ def _changes(scene: Scene) -> Iterator[tuple[str, Scene]]:
     if not scene.work.ahead:
         yield "rollout.max_staleness=1", replace(scene, work=replace(scene.work, ahead=True))
     engines, ranks = found.pools["rollout"], found.pools["learner"]
+    if engines.apart or ranks.apart:
+        return  # whole nodes would have to move, which labels may forbid
     both = engines.workers + ranks.workers
     unit = found.nodes if both % found.nodes == 0 else 1
     for count in range(unit, both, unit):

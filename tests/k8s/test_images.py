@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.commands import doctor
+from deploy.doctor import software
 from deploy.render import objects, pod
 from tests.unit.sources import PACKAGES, ROOT
 
@@ -48,7 +48,7 @@ def test_an_image_runs_as_the_user_of_the_pods(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_an_image_has_a_python_that_was_tested(file: Path) -> None:
     [base] = of(file, "FROM")
-    tested, *_ = [f"{major}.{minor}" for major, minor in doctor.PYTHONS]
+    tested, *_ = [f"{major}.{minor}" for major, minor in software.PYTHONS]
     assert base == f"python:{tested}-slim-bookworm"
 
 
@@ -67,7 +67,7 @@ def test_an_image_gets_all_that_it_is_made_from(file: Path) -> None:
 def test_an_image_installs_from_the_lock(file: Path) -> None:
     text = " ".join(of(file, "RUN"))
     assert "deploy/lock-cpu.txt" in text
-    locked = doctor.locked_versions(doctor.LOCK.read_text(encoding="utf-8"))
+    locked = software.locked_versions(software.LOCK.read_text(encoding="utf-8"))
     for name in re.findall(r"\^\(?([\w|]+)\)?==", text):
         assert all(part in locked for part in name.split("|") if part != "#"), name
     assert "DS_BUILD_OPS=0" in text

@@ -56,7 +56,7 @@ FLOORS = (
     ("actors.data", "actors.learner", "actors.node", "actors.oracle", "actors.prm", "actors.reward", "actors.rollout"),
     ("actors.cluster",),
     ("actors.driver",),
-    ("deploy", "deploy.jobs", "deploy.render", "deploy.serve"),
+    ("deploy", "deploy.doctor", "deploy.jobs", "deploy.render", "deploy.serve"),
     ("deploy.commands",),
     ("deploy.cli",),
     ("effrl.__main__",),

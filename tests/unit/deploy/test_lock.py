@@ -8,20 +8,20 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from deploy.commands import doctor
+from deploy.doctor import software
 from tests.unit.sources import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIREMENTS = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["cpu"], *EXTRAS["dev"])]
-LOCK = [line for line in doctor.LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-PINS = doctor.locked_versions("\n".join(LOCK))
+LOCK = [line for line in software.LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+PINS = software.locked_versions("\n".join(LOCK))
 LEFT_OUT = [
     line
-    for line in doctor.LOCK.with_name("lock-left-out.txt").read_text(encoding="utf-8").splitlines()
+    for line in software.LOCK.with_name("lock-left-out.txt").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
-PYTHONS = [f"{major}.{minor}" for major, minor in doctor.PYTHONS]
+PYTHONS = [f"{major}.{minor}" for major, minor in software.PYTHONS]
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
@@ -34,7 +34,7 @@ def test_the_lock_has_nothing_that_is_left_out() -> None:
     assert not set(LEFT_OUT) & set(PINS)
 
 
-@pytest.mark.parametrize("name", doctor.NO_COMPANIONS)
+@pytest.mark.parametrize("name", software.NO_COMPANIONS)
 def test_what_the_doctor_refuses_is_left_out(name: str) -> None:
     assert name in LEFT_OUT
 

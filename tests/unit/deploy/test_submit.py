@@ -10,7 +10,9 @@ import yaml
 from fake_jobs import FakeClient, FakeJob
 from ray.exceptions import AuthenticationError
 from requests.exceptions import ConnectionError as LostConnection
+from typer.main import get_command
 
+from deploy import cli
 from deploy.jobs import server
 from deploy.jobs.server import name_of
 
@@ -263,3 +265,17 @@ def test_resume_is_that_of_the_command_line(command_line: Effrl, client: FakeCli
     assert client.jobs[-1].submission_id == f"{name_of(RUN)}.2"
     code, _, error = command_line("job", "resume", "runs/quickstart", *ADDRESS)
     assert code == 2 and "a path of this machine" in one_line(error)
+
+
+def test_whatever_starts_a_job_has_the_same_options_once() -> None:
+    """An option that one of them lacked, or had otherwise, would be found out on a cluster."""
+    group: Any = get_command(cli.app)
+    commands = (group.commands["submit"], group.commands["job"].commands["resume"])
+    first, second = [
+        {param.opts[0]: param.help for param in command.params if param.opts[0].startswith("--")}
+        for command in commands
+    ]
+    assert first == second and "--driver-resource" in first
+    for command in commands:
+        names = [name for param in command.params for name in param.opts]
+        assert sorted(names) == sorted(set(names))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from effrl.config.learn import LearnConfig, LoraConfig
+from effrl.config.overrides import override
 from effrl.config.schema import Config
 from effrl.errors import UserError
 from effrl.models import find_model
@@ -15,7 +16,7 @@ from effrl.preflight.calibration import calibrate
 from effrl.preflight.devices import CPU, GPUS, Device, gpu_called
 from effrl.preflight.forecast import Scene, forecast
 from effrl.preflight.memory import CONTEXT, activations, engine_memory, rank_memory
-from effrl.preflight.pools import layout, misfits, shared_out
+from effrl.preflight.pools import layout, misfits, nodes_of, shared_out
 from effrl.preflight.remedies import better, notes, too_large
 from effrl.preflight.seconds import Passes, StepWork, Team, learn_s, learner_passes, publish_s, rollout_s, work_of
 from effrl.preflight.shape import SMALLEST, Shape, shape_of, shape_with
@@ -103,6 +104,50 @@ def test_workers_that_take_turns_use_one_gpu_of_each_node() -> None:
     found = layout(turns, 2, 8)
     assert (found.workers("rollout"), found.workers("learner"), found.colocated) == (2, 2, True)
     assert misfits(turns, found)[-1] == "cluster.colocate uses one of the 8 GPUs of each node"
+
+
+def test_roles_apart_get_whole_nodes_and_all_of_their_gpus() -> None:
+    apart = config(
+        cluster={"rollout": {"nodes": 3, "labels": {"pool": "spot"}}, "learner": {"labels": {"pool": "keep"}}}
+    )
+    found = layout(apart, 8, 8)
+    assert {kind: (pool.workers, pool.nodes) for kind, pool in found.pools.items()} == {
+        "rollout": (48, 6),
+        "learner": (16, 2),
+    }
+    wanted = "cluster.rollout.nodes=6 cluster.rollout.per_node=8 cluster.rollout.gpus=1"
+    assert found.overrides == f"{wanted} cluster.learner.nodes=2 cluster.learner.per_node=8 cluster.learner.gpus=1"
+    assert (nodes_of(apart), layout(apart, 4, 1).workers("rollout")) == (4, 3)
+    with pytest.raises(UserError, match=r"^1 node\(s\) for rollout and learner, which .* give --nodes 2"):
+        layout(apart, 1, 8)
+
+
+def test_one_role_apart_leaves_the_others_together() -> None:
+    apart = config(cluster={"nodes": 2, "rollout": {"nodes": 2}}, process={"kind": "implicit_prm"})
+    found = layout(apart, 4, 8)
+    assert {kind: pool.workers for kind, pool in found.pools.items()} == {"rollout": 16, "learner": 8, "prm": 8}
+    assert found.overrides is not None and found.overrides.startswith("cluster.nodes=2 cluster.rollout.nodes=2 ")
+
+
+def test_engines_count_as_many_as_may_join() -> None:
+    grows = config(cluster={"rollout": {"max": 6, "labels": {"pool": "spot"}}, "learner": {"nodes": 2}})
+    assert nodes_of(grows) == 8
+    found = layout(grows, 8, 8)
+    assert (found.pools["rollout"].nodes, found.workers("rollout"), found.workers("learner")) == (6, 48, 16)
+    assert (
+        found.overrides is not None
+        and "cluster.rollout.per_node=8 cluster.rollout.gpus=1 cluster.rollout.max=48" in found.overrides
+    )
+    assert misfits(grows, found)[0].startswith("the cluster section does not fit this cluster (it has 6 rollout")
+
+
+def test_what_a_plan_says_to_set_makes_a_config_that_fits_it() -> None:
+    grows = config(cluster={"rollout": {"max": 6, "labels": {"pool": "spot"}}, "learner": {"nodes": 2}})
+    found = layout(grows, 8, 8)
+    assert found.overrides is not None
+    settings = override(grows.model_dump(mode="json"), found.overrides.split())
+    own = Config.model_validate(settings)
+    assert misfits(own, layout(own, 8, 8)) == [] and nodes_of(own) == 8
 
 
 def test_without_gpus_a_node_has_what_the_config_gives_it() -> None:
