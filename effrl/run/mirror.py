@@ -25,7 +25,7 @@ from typing import Any
 from effrl.errors import RunError, UserError
 from effrl.run.contents import Content, Staging
 from effrl.run.directory import RunDirectory
-from effrl.run.files import damaged, sync
+from effrl.run.files import damaged, sync, whole
 from effrl.run.storage import Storage
 from effrl.saved import SavedFile
 
@@ -149,7 +149,9 @@ class Membership:
         return cls(told["run"], StorageAttempt(**told["attempt"]))
 
     def write(self, directory: RunDirectory) -> None:
-        directory.storage_note.write_text(json.dumps(asdict(self)))
+        """Note it, whole or not at all: without it the run is nobody's."""
+        with whole(directory.storage_note) as draft:
+            draft.write_text(json.dumps(asdict(self)))
 
 
 @dataclass
@@ -287,10 +289,10 @@ def _read(storage: Storage, name: str) -> StoredRun | None:
     """A manifest; None where it is gone, or was not written to its end."""
     try:
         content: dict[str, Any] = json.loads(storage.read(name))
-        whole = content.pop("digest") == _digest_of(content)
+        is_whole = content.pop("digest") == _digest_of(content)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not whole:
+    if not is_whole:
         return None
     if (found := content.pop("format")) != FORMAT:
         raise UserError(

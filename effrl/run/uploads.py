@@ -84,6 +84,7 @@ class _Upload:
     began: float
     given_up: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
+    stored: bool = False
     failure: Exception | None = None
     remark: str = ""
     """What went wrong when it was stored."""
@@ -160,11 +161,14 @@ class BackgroundUploads:
 
     def _begin(self, step: int) -> None:
         self._current = upload = _Upload(step, {}, time.monotonic())
-        if self._thread is not None and self._thread.is_alive():
-            upload.failure = RunError("the upload before it still hangs")
+        try:
+            if self._thread is not None and self._thread.is_alive():
+                raise RunError("the upload before it still hangs")
+            upload.files = contents(self._run)
+        except (RunError, UserError, OSError) as error:  # told and counted as any other failure
+            upload.failure = error
             upload.done.set()
             return
-        upload.files = contents(self._run)
         self._thread = threading.Thread(target=self._work, args=(upload,), name=f"store-{step}", daemon=True)
         self._thread.start()
 
@@ -175,6 +179,7 @@ class BackgroundUploads:
         except Exception as error:  # whatever it was, `_end` tells it in the run's own thread
             upload.failure = error
         else:
+            upload.stored = True
             upload.remark = self._pruned()
         finally:
             self._staging.clear()
@@ -192,7 +197,7 @@ class BackgroundUploads:
         """Take note of how an upload ended, or that its time is over."""
         self._current = None
         upload.given_up.set()
-        if not upload.done.is_set():
+        if not upload.done.is_set() and not upload.stored:
             upload.failure = DeadlineError(f"it took longer than run.storage_wait_s, {self._wait_s:g} s")
         self._seconds += upload.seconds
         if upload.remark:
