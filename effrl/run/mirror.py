@@ -178,7 +178,8 @@ class MirrorWriter:
         if there is not None and (noted is None or noted.run != there.run):
             raise another_run(storage, directory)
         names = (*storage.names("attempts"), *storage.names("manifests"))
-        last = max((StorageAttempt.parse(name).number for name in names), default=0)
+        known = [StorageAttempt.parse(name).number for name in names]
+        last = max([*known, noted.attempt.number if noted else 0])  # a listing may be late
         run = noted.run if noted else token_hex(8)
         membership = Membership(run, StorageAttempt(last + 1, token_hex(4)))
         membership.write(directory)  # first: who has worked here must never look like an earlier attempt

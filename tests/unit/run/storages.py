@@ -41,6 +41,10 @@ class Unreliable(MemoryFileSystem):
         cls.store, cls.pseudo_dirs, cls.history = {}, [""], []
         cls.calls, cls.dies_at, cls.torn, cls.late, cls.before = 0, None, False, 0, staticmethod(lambda path: None)
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("unreliable://", "memory://")))
+
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
         path = self._strip_protocol(path)
         type(self).before(path)

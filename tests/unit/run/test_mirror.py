@@ -191,7 +191,9 @@ def test_a_stale_writer_never_hides_what_the_later_one_stored(
             later.append(Machine(_fetched(tmp_path)))
 
     old.learn(3)
-    start, Unreliable.late, Unreliable.before = Unreliable.calls, late, staticmethod(begin)
+    Unreliable.late = late
+    Unreliable.calls += late  # time passes between checkpoints
+    start, Unreliable.before = Unreliable.calls, staticmethod(begin)
     step = {"old": 3, "new": 100}
     _try(old, 3)
     Unreliable.before = staticmethod(lambda path: None)
