@@ -27,7 +27,7 @@ STAGED = ".staged"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class RunFile:
     """A file of a run, as it was when it was looked at."""
 
     path: Path
@@ -38,7 +38,7 @@ class Content:
     """Of a checkpoint's file, what its manifest says."""
 
 
-def contents(run: RunDirectory, keep: int = 1) -> dict[str, Content]:
+def contents(run: RunDirectory, keep: int = 1) -> dict[str, RunFile]:
     """Every file that is worth keeping but the ledger, by its name in the run directory.
 
     Raises:
@@ -57,7 +57,7 @@ def contents(run: RunDirectory, keep: int = 1) -> dict[str, Content]:
     for path in _files(run.path, others | {run.path / _SENDS_ITSELF}):
         name, status = str(path.relative_to(run.path)), path.stat()
         if not name.startswith(run.ledger.name):
-            found[name] = Content(path, status.st_size, status.st_mtime_ns, known.get(name))
+            found[name] = RunFile(path, status.st_size, status.st_mtime_ns, known.get(name))
     return found
 
 
@@ -78,7 +78,7 @@ class Staging:
     _known: dict[tuple[Path, int, int], SavedFile] = field(default_factory=dict)
     _copies: int = 0
 
-    def of(self, content: Content, stored: Set[str]) -> tuple[Path | None, SavedFile]:
+    def of(self, content: RunFile, stored: Set[str]) -> tuple[Path | None, SavedFile]:
         """Where to read a file from, and what it is; no place where its digest is among the stored ones.
 
         Raises:

@@ -23,7 +23,7 @@ from secrets import token_hex
 from typing import Any
 
 from effrl.errors import RunError, UserError
-from effrl.run.contents import Content, Staging
+from effrl.run.contents import RunFile, Staging
 from effrl.run.directory import RunDirectory
 from effrl.run.files import damaged, sync, whole
 from effrl.run.storage import Storage
@@ -190,7 +190,7 @@ class MirrorWriter:
     def store(
         self,
         step: int,
-        found: Mapping[str, Content],
+        found: Mapping[str, RunFile],
         ledger: tuple[str, Path] | None,
         staging: Staging,
         given_up: Callable[[], bool] = lambda: False,

@@ -16,10 +16,9 @@ from effrl.run.uploads import BackgroundUploads, NoUploads
 
 _LEFT_BEHIND = (RunDirectory(Path()).lock.name, RunDirectory(Path()).storage_note.name)
 """What a start that failed leaves in a directory: no run."""
-Tell = Callable[[str], None]
 
 
-def bring(directory: RunDirectory, config: Config, tell: Tell) -> None:
+def bring(directory: RunDirectory, config: Config, tell: Callable[[str], None]) -> None:
     """See that the run directory has the newest that is known of a run: fetch it, where the storage is ahead of it.
 
     The storage is ahead where there is no run in the directory, or where somebody has gone on with it elsewhere, and
@@ -40,14 +39,21 @@ def bring(directory: RunDirectory, config: Config, tell: Tell) -> None:
             raise another_run(storage, directory)
         if noted.attempt >= there.attempt:
             return
-        tell(f"{directory.path} was gone on with elsewhere: what is there is set aside as {_set_aside(directory)}")
-    found = fetch_run(storage, directory.path)
+
+    def make_room() -> None:
+        if directory.config.is_file():
+            tell(f"{directory.path} was gone on with elsewhere: what is there is set aside as {_set_aside(directory)}")
+
+    found = fetch_run(storage, directory.path, make_room)
     tell(f"fetched step {found.step} from {storage.url} ({found.size / 1e9:.2f} GB)")
     _place_ledger(directory, config, tell)
 
 
-def fetch_run(storage: Storage, path: Path) -> StoredRun:
+def fetch_run(storage: Storage, path: Path, make_room: Callable[[], None] = lambda: None) -> StoredRun:
     """Fetch the newest checkpoint of a run to ``path``, whole or not at all.
+
+    Args:
+        make_room: takes away what is at ``path``, once all is fetched and found whole.
 
     Raises:
         UserError: there is none, it is damaged, or there is something at ``path``.
@@ -63,6 +69,7 @@ def fetch_run(storage: Storage, path: Path) -> StoredRun:
         if found is None:
             raise UserError(f"{storage.url} holds no run: nothing was stored there yet, or its address is another")
         Membership(found.run, found.attempt).write(whole)
+        make_room()
         try:
             if path.is_dir() and all(entry.name in _LEFT_BEHIND for entry in path.iterdir()):
                 shutil.rmtree(path)
@@ -74,7 +81,9 @@ def fetch_run(storage: Storage, path: Path) -> StoredRun:
     return found
 
 
-def begin_uploads(config: Config, directory: RunDirectory, tell: Tell) -> NoUploads | BackgroundUploads:
+def begin_uploads(
+    config: Config, directory: RunDirectory, tell: Callable[[str], None]
+) -> NoUploads | BackgroundUploads:
     """Take over the storage of a run; whoever has worked on it before finds so at its next checkpoint, and ends.
 
     Raises:
@@ -91,7 +100,7 @@ def begin_uploads(config: Config, directory: RunDirectory, tell: Tell) -> NoUplo
     return BackgroundUploads(writer, directory, ledger, run.storage_wait_s, run.storage_failures, tell)
 
 
-def store_the_rest(config: Config, directory: RunDirectory, tell: Tell) -> None:
+def store_the_rest(config: Config, directory: RunDirectory, tell: Callable[[str], None]) -> None:
     """Of a run that is finished, store what its storage lacks, as where it could not be reached at the end.
 
     Raises:
@@ -133,7 +142,7 @@ def _set_aside(directory: RunDirectory) -> Path:
     return aside
 
 
-def _place_ledger(directory: RunDirectory, config: Config, tell: Tell) -> None:
+def _place_ledger(directory: RunDirectory, config: Config, tell: Callable[[str], None]) -> None:
     """Put the stored ledger to where the config has it, unless it is there: that one knows more."""
     place = config.label.ledger_file
     if place is None or place.exists() or not directory.ledger.exists():

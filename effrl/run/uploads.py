@@ -18,7 +18,7 @@ from typing import Protocol
 
 from effrl.errors import DeadlineError, RunError, UserError, one_line
 from effrl.run.checkpoint import Checkpoints
-from effrl.run.contents import STAGED, Content, Staging, contents
+from effrl.run.contents import STAGED, RunFile, Staging, contents
 from effrl.run.directory import RunDirectory
 from effrl.run.mirror import MirrorWriter, SupersededError
 
@@ -80,7 +80,7 @@ class NoUploads:
 @dataclass
 class _Upload:
     step: int
-    files: dict[str, Content]
+    files: dict[str, RunFile]
     began: float
     given_up: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)

@@ -45,7 +45,7 @@ class Machine:
         (self.run.groups / f"step_{step:06}.jsonl").write_text(f"groups of step {step}\n")
         for log in (self.run.metrics, self.run.groups / "rolled.jsonl"):
             with log.open("a") as file:
-                file.write(f"step {step} of {self.run.path.name}\n")
+                file.write(f"{log.stem}: step {step} of {self.run.path.name}\n")
         with closing(sqlite3.connect(self.run.ledger)) as ledger:
             ledger.execute("CREATE TABLE IF NOT EXISTS bought (step INTEGER)")
             ledger.execute("INSERT INTO bought VALUES (?)", (step,))
@@ -171,7 +171,7 @@ def test_a_writer_that_was_taken_for_dead_ends(tmp_path: Path) -> None:
     assert read(tmp_path)[1] == whole
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from(["old", "new"]), min_size=1, max_size=8), st.integers(0, 40), st.integers(0, 40))
 def test_a_stale_writer_never_hides_what_the_later_one_stored(
     tmp_path_factory: pytest.TempPathFactory, turns: list[str], begins: int, late: int
