@@ -204,7 +204,7 @@ def test_a_ledger_that_cannot_be_written_is_found_before(
 def test_an_inbox_that_does_not_answer_is_found_before(
     command_line: Effrl, attempts: list[int], settings: tuple[str, ...]
 ) -> None:
-    inbox = ("label.kind=care", "label.oracle.kind=human", "label.ledger=http://127.0.0.1:9")
+    inbox = ("label.kind=care", "label.oracle.kind=human", "rollout.refill=0", "label.ledger=http://127.0.0.1:9")
     code, _, error = train(command_line, *settings, *inbox)
     assert code == 2 and "no inbox answers at http://127.0.0.1:9" in error and attempts == []
 
@@ -213,7 +213,7 @@ def test_labels_that_cost_money_get_a_note(settings: tuple[str, ...]) -> None:
     def noted(*overrides: str) -> list[str]:
         return note_on_labels(load.load("quickstart", (*settings, *overrides)))
 
-    people = ("label.kind=care", "label.oracle.kind=human")
+    people = ("label.kind=care", "label.oracle.kind=human", "rollout.refill=0")
     assert noted() == [] and noted(*people, "run.storage=null") == []
     assert len(noted(*people)) == 1 and "bought again" in noted(*people)[0]
     assert noted(*people, "label.ledger=http://inbox:8000") == []
