@@ -13,6 +13,7 @@ import effrl
 from deploy.commands.arguments import Overrides, Recipe
 from deploy.commands.config import config_app
 from deploy.commands.doctor import doctor
+from deploy.commands.fetch import fetch
 from deploy.commands.jobs import job_app, submit
 from deploy.commands.render import render
 from deploy.commands.selection import plan
@@ -71,7 +72,7 @@ def train(
     (training.train_or_resume if or_resume else training.train)(recipe, overrides or [], console, profile)
 
 
-for command in (plan, submit, stop, render, doctor):
+for command in (plan, submit, stop, fetch, render, doctor):
     app.command()(command)
 
 

@@ -13,6 +13,7 @@ from effrl.report.progress import Progress
 from effrl.run import metrics
 from effrl.run.directory import RunDirectory
 from effrl.run.resume import StartPoint, resume_point
+from effrl.run.uploads import Uploads
 
 RETRIES = 3
 """Attempts in a row that may end by the loss of a worker without a new checkpoint."""
@@ -26,11 +27,13 @@ def attempts(
     progress: Progress,
     cluster: Cluster,
     log: Callable[[Exception], None],
+    uploads: Uploads,
 ) -> bool:
     """Run the driver, again and again where that is worth it.
 
     Args:
         log: keeps what ended an attempt.
+        uploads: where checkpoints go besides the run directory.
 
     Returns:
         Whether the run is finished.
@@ -41,7 +44,7 @@ def attempts(
     """
     left, begun = RETRIES, False
     while True:
-        driver = Driver(config, directory, found, start, progress, cluster)
+        driver = Driver(config, directory, found, start, progress, cluster, uploads)
         try:
             return asyncio.run(driver.run())
         except UserError as error:

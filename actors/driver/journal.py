@@ -22,6 +22,7 @@ from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.groups import GroupStore
 from effrl.run.metrics import Metrics, MetricsRow, Stopwatch
 from effrl.run.timeline import Timeline
+from effrl.run.uploads import Uploads
 from effrl.select.advice import NO_GAIN, no_gain
 from effrl.types import Group, Publication, Step, Update
 
@@ -39,6 +40,7 @@ class RunJournal:
     groups: GroupStore
     metrics: Metrics
     checkpoints: Checkpoints
+    uploads: Uploads
     progress: Progress
     clock: Stopwatch
     parts: Sequence[Part]
@@ -108,10 +110,12 @@ class RunJournal:
         if self._unsaved is None:
             return
         step = self._unsaved.step
+        await self.uploads.settled()  # a new checkpoint deletes old ones, which must not be on their way
         draft = await asyncio.to_thread(self.checkpoints.begin, step)
         saved = {part.name: await part.save(draft.absolute()) for part in self.parts}  # a worker's folder is another
         await asyncio.to_thread(self.checkpoints.seal, draft, Checkpoint(step, saved, self._accuracy))
         self._unsaved = None
+        await self.uploads.begin(step)
 
     def _alarms(self, row: MetricsRow, evaluated: bool) -> dict[str, float]:
         """A metric of the step at which an alarm was raised for the first time, and a line for people."""
@@ -139,7 +143,7 @@ class RunJournal:
         return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
 
     async def _write(self, row: dict[str, Any]) -> None:
-        row = {**row, **await self.usage.metrics(), **self._times(row)}
+        row = {**row, **await self.usage.metrics(), **self._times(row), **self.uploads.metrics()}
         self.metrics.write(row)
         self.progress.step_done(row)
 

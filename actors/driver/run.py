@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from actors.cluster import Cluster
@@ -56,6 +56,7 @@ from effrl.run.recording import spans_of
 from effrl.run.resume import StartPoint
 from effrl.run.sinks import sinks
 from effrl.run.timeline import DRIVER, Timeline
+from effrl.run.uploads import NoUploads, Uploads
 from effrl.select.build import form_of
 from effrl.select.ufo.records import ScoreRecords
 from effrl.stages import BASE, OneStage, TrainingStage
@@ -77,6 +78,7 @@ class Driver:
     start: StartPoint
     progress: Progress
     cluster: Cluster
+    uploads: Uploads = field(default_factory=NoUploads)
 
     def __post_init__(self) -> None:
         spans = spans_of(self.directory.profile, DRIVER)
@@ -131,6 +133,7 @@ class Driver:
                 await self.journal.base(self.start.version, await services.evaluate(BASE))
             await self.go_through(services)
             if not self.stopping:
+                await self.uploads.settled()  # parked groups are files that may be on their way
                 await self.parked.close()
         finally:
             for task in beat:
@@ -284,6 +287,7 @@ class Driver:
                 self.progress.note,
             ),
             checkpoints=Checkpoints(directory.checkpoints, self.config.run.keep),
+            uploads=self.uploads,
             progress=self.progress,
             clock=self.clock,
             parts=self.parts,

@@ -58,7 +58,7 @@ class NodeActor:
             if not (model / "config.json").is_file():
                 raise UserError(
                     f"node {self.host} has no model at {model}: put it on a disk that every node shares, or at the same"
-                    " place on each"
+                    " place on each (HF_HOME says where models of the hub are put)"
                 )
         plugins.search(needs.search_path)
         for name, path in needs.plugins.items():

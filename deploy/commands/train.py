@@ -17,12 +17,14 @@ from effrl.config import load
 from effrl.config.schema import Config
 from effrl.errors import RunError, UserError
 from effrl.preflight.check import Preflight, check
+from effrl.preflight.places import check_places
 from effrl.report.page import write_report
 from effrl.report.progress import Progress, duration
 from effrl.run import metrics
 from effrl.run.checkpoint import MODEL, Checkpoints
 from effrl.run.directory import RunDirectory, claim_existing, claim_new, free_within
 from effrl.run.resume import FinishedError, StartPoint, check_changes, is_finished, resume_point
+from effrl.run.stored import begin_uploads, bring, note_on_labels, store_the_rest
 
 RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Environment variable that Ray sets for the entrypoint of a job."""
@@ -56,13 +58,16 @@ def train_or_resume(recipe_or_file: str, overrides: Sequence[str], console: Cons
     directory = RunDirectory(_place(recipe_or_file, config))
     if not free_within(directory, FREE_S):
         raise UserError(f"{directory.path} is still in use after {FREE_S:g} s: stop what uses it, or wait for it")
+    tell = partial(console.print, highlight=False, soft_wrap=True, markup=False)
+    bring(directory, config, tell)
     try:
         if directory.config.is_file():
             _go_on(directory.path, lambda _: config, console, profile)
         else:
             _begin(Path(recipe_or_file).stem, config, directory.path, console, profile)
     except FinishedError as error:
-        console.print(error, highlight=False, soft_wrap=True, markup=False)
+        tell(str(error))
+        store_the_rest(config, directory, tell)
     if not is_finished(directory, config):
         raise RunError(f"{directory.path} was stopped before its end: the same command goes on with it")
 
@@ -84,11 +89,12 @@ def _place(recipe_or_file: str, config: Config) -> Path:
 
 def _begin(name: str, config: Config, path: Path, console: Console, profile: bool) -> RunDirectory:
     found = check(config)
+    check_places(config)
     directory, claim = claim_new(path)
     try:
         directory.write_config(load.dump(config))
         console.print(_headline(name, config, found), highlight=False, soft_wrap=True)
-        tell_notes(found.notes, console)
+        tell_notes((*found.notes, *note_on_labels(config)), console)
         with profiled(directory, profile, console):
             _attempt(config, directory, found, StartPoint(found.model.path), console)
     except UserError:
@@ -102,6 +108,10 @@ def _begin(name: str, config: Config, path: Path, console: Console, profile: boo
 
 def resume(path: Path, overrides: Sequence[str], console: Console, profile: bool = False) -> RunDirectory:
     """Go on with a run from its newest checkpoint; raises as :func:`train` does."""
+    directory = RunDirectory(path)
+    if directory.config.is_file():
+        tell = partial(console.print, highlight=False, soft_wrap=True, markup=False)
+        bring(directory, load.load(str(directory.config), overrides), tell)
     return _go_on(path, lambda directory: load.load(str(directory.config), overrides), console, profile)
 
 
@@ -111,6 +121,7 @@ def _go_on(path: Path, wanted: Callable[[RunDirectory], Config], console: Consol
         before, config = load.load(str(directory.config)), wanted(directory)
         check_changes(directory, before, config)
         found = check(config)
+        check_places(config)
         start = resume_point(directory, config, found.model.path)
         directory.write_config(load.dump(config))
         console.print(_headline(path.name, config, found), highlight=False, soft_wrap=True)
@@ -140,20 +151,23 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
     began = time.monotonic()
     finished = False
     with Progress(None if config.stages else config.run.steps, console) as progress:
+        uploads = begin_uploads(config, directory, progress.note)
         progress.resume(metrics.read(directory.metrics))
         try:
             with ray_session(), Cluster(config, directory.path.resolve()) as cluster:
                 keep = partial(log, directory)
-                finished = attempts(config, directory, found, start, progress, cluster, keep)
+                finished = attempts(config, directory, found, start, progress, cluster, keep, uploads)
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
         except UserError:
             raise
         except Exception as error:  # whatever it was: the terminal gets one block, the log the traceback
             log(directory, error)
+            uploads.abandon()
             lines = (*failure(directory, error), f"go on: effrl resume {directory.path}")
             raise RunError("\n".join(lines)) from error
     write_report([directory.path], directory.report)
+    uploads.close()
     console.print(_summary(config, directory, time.monotonic() - began, finished), highlight=False, soft_wrap=True)
 
 

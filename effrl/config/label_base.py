@@ -108,6 +108,11 @@ class LabelConfig(Section):
         return self.ledger is not None and self.ledger.startswith("http")
 
     @property
+    def ledger_file(self) -> Path | None:
+        """The file that ``ledger`` names; None where it is in the run directory, or behind an inbox."""
+        return None if self.ledger is None or self.is_remote else Path(self.ledger.removeprefix("sqlite:///"))
+
+    @property
     def share_per_step(self) -> float | None:
         """Labels that a step may buy, as a share of its prompts; None where only the total is limited."""
         return self.budget.per_step if isinstance(self.budget, StepBudget) else None

@@ -66,6 +66,11 @@ class RunDirectory:
         return self.path / ".lock"
 
     @property
+    def storage_note(self) -> Path:
+        """Which run of ``run.storage`` this is; hidden, as it is no part of what is stored there."""
+        return self.path / ".storage.json"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 
@@ -164,5 +169,7 @@ def claim_existing(path: Path) -> tuple[RunDirectory, Claim]:
     """
     directory = RunDirectory(path)
     if not directory.config.is_file():
-        raise UserError(f"{path} holds no run (it has no config.yaml); `effrl train` starts one")
+        raise UserError(
+            f"{path} holds no run (it has no config.yaml); `effrl train` starts one, `effrl fetch` gets one"
+        )
     return directory, Claim(directory)

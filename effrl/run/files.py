@@ -69,6 +69,23 @@ def whole(path: Path) -> Iterator[Path]:
     sync(path.parent)
 
 
+def copied(path: Path, to: Path, size: int) -> SavedFile:
+    """Copy the first ``size`` bytes of a file that may grow meanwhile, and say what they are.
+
+    Raises:
+        OSError: there are fewer.
+    """
+    digest, left = blake2b(digest_size=16), size
+    with path.open("rb") as source, to.open("wb") as target:
+        while left:
+            if not (chunk := source.read(min(left, CHUNK))):
+                raise OSError(f"{path} has become shorter than {size} bytes")
+            digest.update(chunk)
+            target.write(chunk)
+            left -= len(chunk)
+    return SavedFile(size, digest.hexdigest())
+
+
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write JSON-serialisable state that may be large; the same state gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,7 @@ from effrl.reward.sandbox.messages import ScoringTask
 from effrl.run.directory import RunDirectory
 from effrl.run.files import written
 from effrl.run.resume import StartPoint
+from effrl.run.uploads import NoUploads, Uploads
 from effrl.saved import SavedFile
 from effrl.types import Int32, Judged, Prompt, Publication, ReadGroup, Rollout, Score, Status, Step, Update, View
 from tests.unit.actors.fake_actor import Handle
@@ -172,6 +173,7 @@ async def attempt(
     lives: float = math.inf,
     context: int = 64,
     notice: Notice | None = None,
+    uploads: Uploads | None = None,
 ) -> str:
     """What :meth:`Driver.run` does, but for weights: engines here have none.
 
@@ -180,6 +182,7 @@ async def attempt(
         lives: batches that the engine samples before the driver dies with it.
         context: longest prompt plus completion, in tokens.
         notice: when the driver is told to end, if it is.
+        uploads: where checkpoints go besides the run directory.
 
     Returns:
         The learner's weights at the end.
@@ -194,7 +197,7 @@ async def attempt(
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, usage=no_usage)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))
     found = SimpleNamespace(context=context, model=SimpleNamespace(path=start.model), train=None)
-    driver = Driver(config, directory, found, start, progress, actors)  # type: ignore[arg-type]
+    driver = Driver(config, directory, found, start, progress, actors, uploads or NoUploads())  # type: ignore[arg-type]
     services = driver._build()
     make_mortal(driver.labeller, dies_at)
     if notice is not None:

@@ -12,6 +12,7 @@ from actors.wait import LostError
 from effrl.errors import RunError, UserError
 from effrl.run.directory import RunDirectory
 from effrl.run.resume import StartPoint
+from effrl.run.uploads import NoUploads
 
 
 class Play:
@@ -46,7 +47,7 @@ class Play:
         def log(error: Exception) -> None:
             self.kept += 1
 
-        return attempts(None, self.directory, found, start, progress, cluster, log)  # type: ignore[arg-type]
+        return attempts(None, self.directory, found, start, progress, cluster, log, NoUploads())  # type: ignore[arg-type]
 
 
 def test_it_goes_on_from_each_new_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from effrl.run import checkpoint
 from effrl.run.checkpoint import Checkpoints, verify
 from effrl.run.metrics import Stopwatch
 from effrl.run.resume import StartPoint
+from effrl.run.uploads import NoUploads, Uploads
 from effrl.saved import Saved, SavedFile
 from effrl.types import Update
 
@@ -40,9 +41,10 @@ class Written:
         self.loaded.append((path, state))
 
 
-def journal(checkpoints: Checkpoints, *chosen: Written) -> RunJournal:
+def journal(checkpoints: Checkpoints, *chosen: Written, uploads: Uploads | None = None) -> RunJournal:
     given: dict[str, Any] = {field.name: None for field in fields(RunJournal) if not field.name.startswith("_")}
-    made = RunJournal(**{**given, "checkpoints": checkpoints, "parts": chosen, "progress": SimpleNamespace(note=print)})
+    chosen_parts = {"checkpoints": checkpoints, "parts": chosen, "uploads": uploads or NoUploads()}
+    made = RunJournal(**{**given, **chosen_parts, "progress": SimpleNamespace(note=print)})
     made._unsaved, made._accuracy = Update(7, 7, learned=True), 0.5
     return made
 
@@ -56,6 +58,22 @@ async def test_a_checkpoint_is_what_its_parts_say(tmp_path: Path) -> None:
     checkpoints.begin(8)
     await written.save()
     assert (checkpoints.directory / ".step_8.draft").exists(), "what is saved is not saved again"
+
+
+async def test_a_checkpoint_is_stored_once_it_is_sealed_and_none_is_deleted_on_its_way(tmp_path: Path) -> None:
+    checkpoints, calls = Checkpoints(tmp_path / "checkpoints", keep=1), list[tuple[str, list[int]]]()
+
+    class Watched(NoUploads):
+        async def settled(self) -> None:
+            calls.append(("settled", checkpoints.steps()))
+
+        async def begin(self, step: int) -> None:
+            calls.append((f"begin {step}", checkpoints.steps()))
+
+    write(checkpoints, 5)
+    written = journal(checkpoints, Written("learner"), Written("data"), uploads=Watched())
+    await written.save()
+    assert calls == [("settled", [5]), ("begin 7", [7])]
 
 
 async def test_a_part_that_writes_to_another_disk_costs_no_checkpoint(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from actors.driver.journal import SILENT_STEPS, RunJournal
 from effrl.label.collapse import COLLAPSE
 from effrl.process.hacking import HACKING
 from effrl.run.metrics import Metrics, MetricsLog, read
+from effrl.run.uploads import NoUploads
 from effrl.types import Update
 
 
@@ -21,7 +22,7 @@ class Notes:
 
 def journal(notes: Notes, metrics: Metrics | None = None) -> RunJournal:
     given: dict[str, Any] = {field.name: None for field in fields(RunJournal) if not field.name.startswith("_")}
-    return RunJournal(**{**given, "progress": notes, "metrics": metrics})
+    return RunJournal(**{**given, "progress": notes, "metrics": metrics, "uploads": NoUploads()})
 
 
 @pytest.mark.parametrize(
