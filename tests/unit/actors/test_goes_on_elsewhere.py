@@ -77,7 +77,7 @@ async def on_machine(
     run = RunDirectory(path)
     bring(run, settings, print)
     start = resume_point(run, settings, base) if run.config.exists() else StartPoint(base)
-    run.path.mkdir(exist_ok=True)
+    run.path.mkdir(parents=True, exist_ok=True)
     run.write_config("run: {}\n")
     uploads = begin_uploads(settings, run, print)
     try:
