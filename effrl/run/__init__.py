@@ -1,4 +1,5 @@
 """A run on disk: its ``directory``, ``groups`` (as records, and whole in an ``archive``), ``metrics`` and
 ``checkpoint``s with their ``files``, the ``sinks`` that get copies, what a ``resume`` finds, and the model that was
-``trained``; ``lines`` reads logs from their end, and ``timeline`` says who worked when, and ``recording`` keeps it.
+``trained``; ``lines`` reads logs from their end, ``timeline`` says who worked when, ``recording`` keeps it, and the
+``diary`` keeps what the terminal was told.
 """

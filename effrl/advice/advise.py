@@ -1,0 +1,102 @@
+"""All rules, and what they say of a run: while it goes on, and when its rows are read again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from effrl.advice import failures, groups, policy
+from effrl.advice.rule import PREFIX, Rows, Rule
+from effrl.label import collapse
+from effrl.process import hacking
+from effrl.run.metrics import MetricsRow
+from effrl.select import advice
+
+QUIET = 100
+"""Rows for which a rule that has spoken says nothing again, in which its sign may go and come back."""
+
+
+def _told(look: Callable[[Rows], object | None]) -> Callable[[Rows], str | None]:
+    return lambda rows: None if (found := look(rows)) is None else str(found)
+
+
+RULES: tuple[Rule, ...] = (
+    *groups.RULES,
+    *failures.RULES,
+    *policy.RULES,
+    Rule("collapse", "Votes feed on themselves", collapse.REMEDY, _told(collapse.collapsing), None),
+    Rule("hacking", "Process rewards are hacked", hacking.REMEDY, _told(hacking.hacked), 2 * hacking.REACH),
+    Rule("no_gain", "Selection does not pay", advice.REMEDY, _told(advice.no_gain), 1),
+)
+
+
+class History(Protocol):
+    """The rows before the one that is looked at (:class:`effrl.run.metrics.Metrics` is one)."""
+
+    def rows(self) -> Sequence[MetricsRow]:
+        """All, in order."""
+        ...
+
+    def newest(self, count: int) -> Sequence[MetricsRow]:
+        """The last ``count``, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a rule says of a step."""
+
+    rule: Rule
+    step: int
+    seen: str
+    new: bool
+    """Whether nothing was said of it in the rows before."""
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.seen}. {self.rule.remedy}"
+
+
+def advise(history: History, row: MetricsRow, rules: Sequence[Rule] = RULES) -> list[Advice]:
+    """What the rules say of the newest row, whose ``advice/*`` are to be 1."""
+    rows = [*history.newest(QUIET), row]
+    return [found for rule in rules if (found := _asked(rule, history, rows)) is not None]
+
+
+def _asked(rule: Rule, history: History, rows: Rows) -> Advice | None:
+    row = rows[-1]
+    if rule.reach is not None:
+        seen = rule.look(rows[-rule.reach :])
+    elif any(name.startswith("eval/") for name in row):
+        rows = [*history.rows(), row]
+        seen = rule.look(rows)
+    else:
+        return None
+    new = not any(earlier.get(rule.metric) for earlier in rows[:-1])
+    return Advice(rule, int(row["step"]), seen, new) if seen is not None else None
+
+
+@dataclass
+class _Recorded:
+    """The rows of a run so far, when it is read again."""
+
+    kept: list[MetricsRow]
+
+    def rows(self) -> Sequence[MetricsRow]:
+        return self.kept
+
+    def newest(self, count: int) -> Sequence[MetricsRow]:
+        return self.kept[-count:]
+
+
+def told(rows: Rows) -> Iterator[Advice]:
+    """What was new in a run, from its rows; of a run that is older than a rule, too."""
+    history = _Recorded([])
+    for row in rows:
+        bare = {name: value for name, value in row.items() if not name.startswith(PREFIX)}
+        found = advise(history, bare)
+        history.kept.append(bare | marks(found))
+        yield from (entry for entry in found if entry.new)
+
+
+def marks(found: Sequence[Advice]) -> dict[str, float]:
+    """Metrics of the row that the advice is about."""
+    return {entry.rule.metric: 1.0 for entry in found}

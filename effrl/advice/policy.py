@@ -1,0 +1,92 @@
+"""Rules about the policy: whether it still explores, whether engine and learner agree, whether it gets better."""
+
+from effrl.advice.rule import Rows, Rule, mean
+from effrl.process.hacking import OUTCOME, REACH, REWARD, hacked
+from effrl.run.metrics import MetricsRow
+
+MANY = 10
+"""Steps in a mean."""
+MISMATCH = 0.05
+"""KL of a token from engine to learner, in nats. It is 1e-12 in float32 and about 1e-3 in bfloat16."""
+NARROW, SOLVED = 0.02, 0.7
+"""Entropy of a token in nats below which rollouts of a prompt are alike, and the outcome from which they may be."""
+KEPT, FALLEN = 0.85, 0.05
+"""Share of the best held-out accuracy that a run keeps, and the fall that no small set makes by chance."""
+
+
+def mismatch(rows: Rows) -> str | None:
+    found = mean(rows, "mismatch/kl", least=MANY)
+    if found is None or found < MISMATCH:
+        return None
+    return f"engine and learner disagree by {found:.2g} nats a token (mismatch/kl) in the last {MANY} steps"
+
+
+def narrow(rows: Rows) -> str | None:
+    entropy, outcome = mean(rows, "policy/entropy", least=MANY), mean(rows, "reward/outcome_mean", least=MANY)
+    if entropy is None or outcome is None or entropy >= NARROW or outcome >= SOLVED:
+        return None
+    return f"the policy hardly explores ({entropy:.1g} nats a token) while its mean outcome is {outcome:.2f}"
+
+
+def fallen(rows: Rows) -> str | None:
+    """Two evaluations in a row, so that one that wavers says nothing."""
+    known = [(float(row["eval/accuracy"]), int(row["step"])) for row in rows if row.get("eval/accuracy") is not None]
+    if len(known) < 3 or rows[-1].get("eval/accuracy") is None:
+        return None
+    (best, step), now = max(known, key=lambda entry: entry[0]), max(known[-2:])[0]
+    if now >= KEPT * best or now > best - FALLEN:
+        return None
+    return f"held-out accuracy fell from {best:.2f} (step {step}) to {known[-1][0]:.2f}"
+
+
+def terms(rows: Rows) -> str | None:
+    """Read as process rewards that are hacked: they rise clearly while the outcome falls clearly, some steps long."""
+    sums = [
+        {"step": row["step"], REWARD: sum(found) if (found := _terms(row)) else None, OUTCOME: row.get(OUTCOME)}
+        for row in rows
+    ]
+    if (shown := hacked(sums)) is None:
+        return None
+    return (
+        f"terms of the reward rose from {shown.reward[0]:.2f} to {shown.reward[1]:.2f} while the mean outcome fell from"
+        f" {shown.outcome[0]:.2f} to {shown.outcome[1]:.2f}"
+    )
+
+
+def _terms(row: MetricsRow) -> list[float]:
+    return [float(value) for name, value in row.items() if name.startswith("reward/terms/") and value is not None]
+
+
+RULES = (
+    Rule(
+        "mismatch",
+        "Engine and learner disagree",
+        "Sample fewer versions ahead (rollout.max_staleness), make fewer updates of a step (learn.updates), or use"
+        " float32 (model.dtype)",
+        mismatch,
+        MANY,
+    ),
+    Rule(
+        "narrow",
+        "The policy hardly explores",
+        "Go back to an earlier checkpoint with a lower learn.lr or a higher rollout.temperature, or keep it near the"
+        " start (loss.kl)",
+        narrow,
+        MANY,
+    ),
+    Rule(
+        "fallen",
+        "Held-out accuracy fell",
+        "The best checkpoint is kept: stop, and go on from it with a lower learn.lr, more labels (label.budget), or"
+        " loss.kl",
+        fallen,
+        None,
+    ),
+    Rule(
+        "terms",
+        "Terms of the reward pay more than answers",
+        "Make them smaller than what an answer is worth (reward.terms)",
+        terms,
+        REACH,
+    ),
+)
