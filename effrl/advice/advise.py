@@ -57,21 +57,18 @@ class Advice:
 
 def advise(history: History, row: MetricsRow, rules: Sequence[Rule] = RULES) -> list[Advice]:
     """What the rules say of the newest row, whose ``advice/*`` are to be 1."""
-    rows = [*history.newest(QUIET), row]
-    return [found for rule in rules if (found := _asked(rule, history, rows)) is not None]
+    recent = [*history.newest(QUIET), row]
+    whole = [*history.rows(), row] if any(name.startswith("eval/") for name in row) else []
+    asked = (_asked(rule, whole if rule.reach is None else recent) for rule in rules)
+    return [found for found in asked if found is not None]
 
 
-def _asked(rule: Rule, history: History, rows: Rows) -> Advice | None:
-    row = rows[-1]
-    if rule.reach is not None:
-        seen = rule.look(rows[-rule.reach :])
-    elif any(name.startswith("eval/") for name in row):
-        rows = [*history.rows(), row]
-        seen = rule.look(rows)
-    else:
+def _asked(rule: Rule, rows: Rows) -> Advice | None:
+    seen = rule.look(rows[-(rule.reach or len(rows)) :]) if rows else None
+    if seen is None:
         return None
-    new = not any(earlier.get(rule.metric) for earlier in rows[:-1])
-    return Advice(rule, int(row["step"]), seen, new) if seen is not None else None
+    told_before = any(row.get(rule.metric) for row in rows[:-1])
+    return Advice(rule, int(rows[-1]["step"]), seen, new=not told_before)
 
 
 @dataclass

@@ -8,10 +8,11 @@ MANY = 10
 """Steps in a mean."""
 MISMATCH = 0.05
 """KL of a token from engine to learner, in nats. It is 1e-12 in float32 and about 1e-3 in bfloat16."""
-NARROW, SOLVED = 0.02, 0.7
+NARROW, SOLVED = 0.01, 0.7
 """Entropy of a token in nats below which rollouts of a prompt are alike, and the outcome from which they may be."""
-KEPT, FALLEN = 0.85, 0.05
-"""Share of the best held-out accuracy that a run keeps, and the fall that no small set makes by chance."""
+KEPT, FALLEN = 2 / 3, 0.05
+"""Share of the best held-out accuracy that a run keeps, and the fall that no small set makes by chance. Of the bench's
+runs, six fell to 0.69 to 0.85 of their best for two evaluations and came back; none did that fell below."""
 
 
 def mismatch(rows: Rows) -> str | None:
