@@ -3,9 +3,12 @@
 from typing import ClassVar
 
 import pytest
+from prometheus_client import REGISTRY, generate_latest
+from ray._private.telemetry.open_telemetry_metric_recorder import OpenTelemetryMetricRecorder
 
 from actors.driver import exporter
 from actors.driver.exporter import RayExporter
+from effrl.report.exported import TABLE
 
 
 class Instrument:
@@ -55,3 +58,17 @@ def test_each_is_made_once_and_only_what_was_measured(exported: RayExporter) -> 
     exported.write({"step": 1})
     exported.write({"step": 2})
     assert sorted(Instrument.made) == ["effrl_advice", "effrl_commit_timestamp_seconds", "effrl_step"]
+
+
+def test_ray_shows_all_under_the_names_that_queries_use() -> None:
+    """By the part of Ray's agent that Prometheus talks to: it puts ``ray_`` before a name, and nothing behind it."""
+    shown = OpenTelemetryMetricRecorder()
+    for entry in TABLE:
+        register = shown.register_gauge_metric if entry.kind == "gauge" else shown.register_counter_metric
+        register(entry.name, entry.help)
+        shown.set_metric_value(entry.name, dict.fromkeys(entry.labels, "x"), 1.0)
+    text = generate_latest(REGISTRY).decode()
+    assert [entry.series for entry in TABLE if f"\n{entry.series}{{" not in text] == []
+    assert [entry.series for entry in TABLE if f" {entry.series} {entry.help}\n" not in text] == []
+    kinds = [f"# TYPE {entry.series} {entry.kind}" for entry in TABLE]
+    assert [kind for kind in kinds if f"{kind}\n" not in text] == []

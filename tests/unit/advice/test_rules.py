@@ -1,6 +1,7 @@
 """Advice: nothing on runs that go well, and on each planted fault its own line, once, with what to do."""
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,11 +9,25 @@ import pytest
 from fake_run import base_row, step_row
 
 from effrl.advice.advise import QUIET, RULES, advise, marks, told
-from effrl.advice.rule import PREFIX
+from effrl.advice.rule import PREFIX, Rule
+from effrl.config import load
 from effrl.run.metrics import Metrics, MetricsLog, read
 
 STEPS, FAULT = 90, 41
 Row = dict[str, Any]
+
+
+def sections(part: Mapping[str, Any], path: str = "") -> dict[str, set[str]]:
+    """Every section of the configs of some recipes, and the fields of each."""
+    inner = {f"{path}{name}": value for name, value in part.items() if isinstance(value, dict)}
+    found = {key: set(value) for key, value in inner.items()}
+    return found | {key: names for where, value in inner.items() for key, names in sections(value, f"{where}.").items()}
+
+
+SECTIONS: dict[str, set[str]] = {}
+for recipe in ("quickstart", "prime", "care"):
+    for where, names in sections(load.load(recipe).model_dump()).items():
+        SECTIONS.setdefault(where, set()).update(names)
 
 
 def healthy(seed: int = 1, steps: int = STEPS) -> list[Row]:
@@ -100,6 +115,13 @@ def test_each_fault_gets_its_own_line_once(name: str) -> None:
     assert found.rule.name == name and FAULT <= found.step <= STEPS
     assert str(found) == f"step {found.step}: {found.seen}. {found.rule.remedy}"
     assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_remedy_names_fields_of_the_config(rule: Rule) -> None:
+    fields = {*SECTIONS, *(f"{path}.{name}" for path, part in SECTIONS.items() for name in part)}
+    named = re.findall(r"\b[a-z_]+(?:\.[a-z_]+)+\b", re.sub(r"(docs|logs)/\S+", "", rule.remedy))
+    assert [name for name in named if name not in fields] == []
 
 
 SEEN = {
