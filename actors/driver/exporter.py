@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ray.util.metrics import Counter, Gauge
 
-from effrl.report.exported import Exported, Sample, samples
+from effrl.report.exported import Exported, ExportedValue, samples
 from effrl.run.metrics import MetricsRow
 
 
@@ -38,6 +38,6 @@ class RayExporter:
             self._made[exported.name] = kind(exported.name, exported.help, exported.labels)
         return self._made[exported.name]
 
-    def _tags(self, sample: Sample) -> dict[str, str]:
+    def _tags(self, sample: ExportedValue) -> dict[str, str]:
         label = sample.exported.label
         return {"run": self.run} if label is None else {"run": self.run, label: sample.label}

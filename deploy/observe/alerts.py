@@ -3,7 +3,7 @@
 from typing import Any
 
 from effrl.advice.advise import RULES
-from effrl.advice.rule import Rule
+from effrl.advice.rule import AdviceRule
 from effrl.report.exported import ADVICE, COMMITTED, TABLE
 
 STALLED_S, STALLED_STEPS = 600, 10
@@ -16,12 +16,12 @@ def alerts() -> dict[str, Any]:
     return {"groups": [{"name": "effrl", "rules": [_stalled(), _spent(), *map(_advised, RULES)]}]}
 
 
-def alert_name(rule: Rule) -> str:
+def alert_name(rule: AdviceRule) -> str:
     """``EffrlNoSignal`` for ``no_signal``."""
     return "Effrl" + "".join(word.capitalize() for word in rule.name.split("_"))
 
 
-def _advised(rule: Rule) -> dict[str, Any]:
+def _advised(rule: AdviceRule) -> dict[str, Any]:
     """The threshold is the rule's own: the driver has looked, and Prometheus passes it on."""
     expression = f'max by (run) ({ADVICE.series}{{rule="{rule.name}"}}) == 1'
     return _alert(alert_name(rule), expression, rule.means, f"{rule.remedy}.")

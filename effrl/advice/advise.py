@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from effrl.advice import failures, groups, policy
-from effrl.advice.rule import PREFIX, Rows, Rule
+from effrl.advice.rule import PREFIX, AdviceRule, RunRows
 from effrl.label import collapse
 from effrl.process import hacking
 from effrl.run.metrics import MetricsRow
 from effrl.select import advice
 
 QUIET = 100
-"""Rows for which a rule that has spoken says nothing again, in which its sign may go and come back."""
+"""RunRows for which a rule that has spoken says nothing again, in which its sign may go and come back."""
 
 
-def _told(look: Callable[[Rows], object | None]) -> Callable[[Rows], str | None]:
+def _told(look: Callable[[RunRows], object | None]) -> Callable[[RunRows], str | None]:
     return lambda rows: None if (found := look(rows)) is None else str(found)
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[AdviceRule, ...] = (
     *groups.RULES,
     *failures.RULES,
     *policy.RULES,
-    Rule("collapse", "Votes feed on themselves", collapse.REMEDY, _told(collapse.collapsing), None),
-    Rule("hacking", "Process rewards are hacked", hacking.REMEDY, _told(hacking.hacked), 2 * hacking.REACH),
-    Rule("no_gain", "Selection does not pay", advice.REMEDY, _told(advice.no_gain), 1),
+    AdviceRule("collapse", "Votes feed on themselves", collapse.REMEDY, _told(collapse.collapsing), None),
+    AdviceRule("hacking", "Process rewards are hacked", hacking.REMEDY, _told(hacking.hacked), 2 * hacking.REACH),
+    AdviceRule("no_gain", "Selection does not pay", advice.REMEDY, _told(advice.no_gain), 1),
 )
 
 
@@ -45,7 +45,7 @@ class History(Protocol):
 class Advice:
     """What a rule says of a step."""
 
-    rule: Rule
+    rule: AdviceRule
     step: int
     seen: str
     new: bool
@@ -55,7 +55,7 @@ class Advice:
         return f"step {self.step}: {self.seen}. {self.rule.remedy}"
 
 
-def advise(history: History, row: MetricsRow, rules: Sequence[Rule] = RULES) -> list[Advice]:
+def advise(history: History, row: MetricsRow, rules: Sequence[AdviceRule] = RULES) -> list[Advice]:
     """What the rules say of the newest row, whose ``advice/*`` are to be 1."""
     recent = [*history.newest(QUIET), row]
     whole = [*history.rows(), row] if any(name.startswith("eval/") for name in row) else []
@@ -63,7 +63,7 @@ def advise(history: History, row: MetricsRow, rules: Sequence[Rule] = RULES) -> 
     return [found for found in asked if found is not None]
 
 
-def _asked(rule: Rule, rows: Rows) -> Advice | None:
+def _asked(rule: AdviceRule, rows: RunRows) -> Advice | None:
     seen = rule.look(rows[-(rule.reach or len(rows)) :]) if rows else None
     if seen is None:
         return None
@@ -84,7 +84,7 @@ class _Recorded:
         return self.kept[-count:]
 
 
-def told(rows: Rows) -> Iterator[Advice]:
+def told(rows: RunRows) -> Iterator[Advice]:
     """What was new in a run, from its rows; of a run that is older than a rule, too."""
     history = _Recorded([])
     for row in rows:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from effrl.advice.rule import Rows, Rule, mean, median, share, total, values
+from effrl.advice.rule import AdviceRule, RunRows, mean, median, share, total, values
 from effrl.run.metrics import PHASES, MetricsRow
 
 FEW, MANY = 5, 10
@@ -13,7 +13,7 @@ LOST = 3
 FAILED, LEAST = 0.05, 8
 """Share, and number, of rollouts within ``FEW`` steps that a verifier could not judge."""
 QUARTER = 10
-"""Rows in each of four parts whose means are compared."""
+"""RunRows in each of four parts whose means are compared."""
 GROWTH, MEBIBYTES = 0.02, 16.0
 """What a process must have gained from each part to the next. A process that warms up gains less each time."""
 SLOW, SPARE_S = 5.0, 60.0
@@ -27,19 +27,19 @@ _SCORED = tuple(f"reward/status/{status}" for status in ("ok", "unparseable", "t
 _MEMORY = "memory/rss_mb/"
 
 
-def aborted(rows: Rows) -> str | None:
+def aborted(rows: RunRows) -> str | None:
     gone, count = total(rows, "rollout/failed"), total(rows, "rollout/count")
     if len(values(rows, "rollout/count")) < FEW or share(gone, count) < ABORTED:
         return None
     return f"engines aborted {gone:.0f} of the {count:.0f} rollouts of the last {FEW} steps"
 
 
-def lost_workers(rows: Rows) -> str | None:
+def lost_workers(rows: RunRows) -> str | None:
     lost = total(rows, "rollout/workers_lost")
     return f"{lost:.0f} rollout workers were lost in the last {MANY} steps" if lost >= LOST else None
 
 
-def verifier(rows: Rows) -> str | None:
+def verifier(rows: RunRows) -> str | None:
     found = {told: total(rows, name) for name, told in _VERIFIER.items()}
     failed = sum(found.values())
     judged = failed + total(rows, *_SCORED)
@@ -49,7 +49,7 @@ def verifier(rows: Rows) -> str | None:
     return f"the verifier {worst} for {found[worst]:.0f} of {judged:.0f} rollouts of the last {FEW} steps"
 
 
-def memory(rows: Rows) -> str | None:
+def memory(rows: RunRows) -> str | None:
     """Of the process that grows most, where it has grown steadily."""
     roles = [name for name in rows[-1] if name.startswith(_MEMORY)]
     grown = [(found[-1] - found[0], name, found) for name in roles if (found := _quarters(rows, name)) is not None]
@@ -62,7 +62,7 @@ def memory(rows: Rows) -> str | None:
     )
 
 
-def _quarters(rows: Rows, name: str) -> list[float] | None:
+def _quarters(rows: RunRows, name: str) -> list[float] | None:
     """Means of four parts, where each is clearly above the one before."""
     known = values(rows, name)
     if len(known) < 4 * QUARTER:
@@ -72,7 +72,7 @@ def _quarters(rows: Rows, name: str) -> list[float] | None:
     return parts if all(gain >= max(MEBIBYTES, GROWTH * before) for gain, before in gains) else None
 
 
-def slow(rows: Rows) -> str | None:
+def slow(rows: RunRows) -> str | None:
     seconds = [_work(row) for row in rows if row.get("time/step_s") and row["step"] > 0]
     if len(seconds) <= MANY or not rows[-1].get("time/step_s"):
         return None
@@ -96,7 +96,7 @@ def _phase(row: MetricsRow, phase: str) -> float:
 
 
 RULES = (
-    Rule(
+    AdviceRule(
         "aborted",
         "Engines abort rollouts",
         "logs/rollout-*.log say why; give the engine more cache (rollout.kv_cache_gb, rollout.gpu_memory) or shorter"
@@ -104,14 +104,14 @@ RULES = (
         aborted,
         FEW,
     ),
-    Rule(
+    AdviceRule(
         "lost_workers",
         "Rollout workers die again and again",
         "The ends of logs/rollout-*.log say why; where it is memory, lower rollout.kv_cache_gb or rollout.gpu_memory",
         lost_workers,
         MANY,
     ),
-    Rule(
+    AdviceRule(
         "verifier",
         "The verifier fails",
         "Such rollouts are left out: mend it (effrl reward check, logs/reward.log), or raise reward.timeout_s,"
@@ -119,14 +119,14 @@ RULES = (
         verifier,
         FEW,
     ),
-    Rule(
+    AdviceRule(
         "memory",
         "A process holds ever more memory",
         "Save often (run.save_every) and resume before the machine ends it, since a resume starts every process anew",
         memory,
         4 * QUARTER,
     ),
-    Rule(
+    AdviceRule(
         "slow",
         "A step took far longer than others",
         "Look at logs/ROLE.log of who worked in it, and at what else runs there; --profile says who worked when",

@@ -1,6 +1,6 @@
 """Rules about the groups of some steps: what they taught, and how their rollouts ended."""
 
-from effrl.advice.rule import Rows, Rule, mean, share, total, values
+from effrl.advice.rule import AdviceRule, RunRows, mean, share, total, values
 
 FEW, MANY = 5, 10
 """Steps that a rule waits for before it speaks: of what is plain at once, and of what wavers."""
@@ -16,7 +16,7 @@ LONGER, BETTER = 1.5, 0.02
 """Growth of completions within ``3 * MANY`` steps, and the gain of outcome that is worth it."""
 
 
-def no_signal(rows: Rows) -> str | None:
+def no_signal(rows: RunRows) -> str | None:
     silent = total(rows, "groups/filtered", "groups/unbalanced")
     supervised = silent + total(rows, "groups/trained")
     if len(values(rows, "groups/rolled")) < FEW or share(silent, supervised) < SILENT:
@@ -27,7 +27,7 @@ def no_signal(rows: Rows) -> str | None:
     )
 
 
-def no_label(rows: Rows) -> str | None:
+def no_label(rows: RunRows) -> str | None:
     lost = total(rows, "groups/dropped", "groups/failed")
     rolled = total(rows, "groups/rolled")
     if len(values(rows, "groups/rolled")) < FEW or not rolled or lost < rolled:
@@ -35,7 +35,7 @@ def no_label(rows: Rows) -> str | None:
     return f"no rollout was scored in the last {FEW} steps: all {rolled:.0f} groups were dropped or failed"
 
 
-def truncated(rows: Rows) -> str | None:
+def truncated(rows: RunRows) -> str | None:
     found = values(rows, "rollout/truncated_fraction")
     if len(found) < 2 * MANY:
         return None
@@ -45,7 +45,7 @@ def truncated(rows: Rows) -> str | None:
     return f"{now:.0%} of the rollouts of the last {MANY} steps were cut off at the token limit, which counts as wrong"
 
 
-def unparseable(rows: Rows) -> str | None:
+def unparseable(rows: RunRows) -> str | None:
     shares = [
         share(float(row["reward/status/unparseable"]), total([row], "reward/status/unparseable", "reward/status/ok"))
         for row in rows
@@ -59,14 +59,14 @@ def unparseable(rows: Rows) -> str | None:
     return f"{now:.0%} of the rollouts of the last {MANY} steps had no final answer that could be read"
 
 
-def stale(rows: Rows) -> str | None:
+def stale(rows: RunRows) -> str | None:
     late, rolled = total(rows, "groups/stale"), total(rows, "groups/rolled")
     if len(values(rows, "groups/rolled")) < MANY or share(late, rolled) < STALE:
         return None
     return f"{late:.0f} of {rolled:.0f} groups of the last {MANY} steps came too late to learn from"
 
 
-def longer(rows: Rows) -> str | None:
+def longer(rows: RunRows) -> str | None:
     sampled = [row for row in rows if row.get("rollout/count") and row.get("reward/outcome_mean") is not None]
     if len(sampled) < 3 * MANY:
         return None
@@ -82,7 +82,7 @@ def longer(rows: Rows) -> str | None:
 
 
 RULES = (
-    Rule(
+    AdviceRule(
         "no_signal",
         "Groups without signal",
         "Near 0, take easier prompts or look at the reward (effrl reward check); near 1, harder ones; or raise"
@@ -90,14 +90,14 @@ RULES = (
         no_signal,
         FEW,
     ),
-    Rule(
+    AdviceRule(
         "no_label",
         "No group has a label",
         "`effrl show` says of each group why: raise label.budget, choose another label.rest, or mend the reward",
         no_label,
         FEW,
     ),
-    Rule(
+    AdviceRule(
         "truncated",
         "Rollouts end at the token limit",
         "Raise rollout.max_tokens, end answers early (rollout.stop), or make length cost something"
@@ -105,7 +105,7 @@ RULES = (
         truncated,
         2 * MANY,
     ),
-    Rule(
+    AdviceRule(
         "unparseable",
         "No final answer is found",
         "Compare completions (effrl show) with what the reward reads (docs/rewards.md): data.template asks for a"
@@ -113,7 +113,7 @@ RULES = (
         unparseable,
         2 * MANY,
     ),
-    Rule(
+    AdviceRule(
         "stale",
         "Groups come too late",
         "Allow more versions (rollout.max_staleness, label.max_age), shorten completions (rollout.max_tokens), or add"
@@ -121,7 +121,7 @@ RULES = (
         stale,
         MANY,
     ),
-    Rule(
+    AdviceRule(
         "longer",
         "Completions grow for nothing",
         "Make length cost something (reward.terms.overlong), or have the loss weigh sequences alike (loss.reduce)",

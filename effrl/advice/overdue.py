@@ -1,6 +1,6 @@
 """A phase that does not end: no row of metrics tells of it, since the row comes with the end of the step."""
 
-from effrl.advice.rule import Rows, median, values
+from effrl.advice.rule import RunRows, median, values
 
 TIMES, LEAST_S = 10.0, 300.0
 """A phase is overdue that takes so many times its median, and so many seconds."""
@@ -10,7 +10,7 @@ KNOWN = 5
 """Steps from which a median is known. Before that, the deadlines of waits are all there is (``cluster.wait_s``)."""
 
 
-def overdue(phase: str, waited_s: float, rows: Rows) -> str | None:
+def overdue(phase: str, waited_s: float, rows: RunRows) -> str | None:
     """A line on a phase that has taken ``waited_s`` seconds by now, by what it took in the newest rows."""
     known = [seconds for seconds in values(rows, f"time/{phase}_s") if seconds > 0]
     if phase in OF_ITS_OWN or len(known) < KNOWN or waited_s < max(LEAST_S, TIMES * (usual := median(known))):

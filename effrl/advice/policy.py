@@ -1,6 +1,6 @@
 """Rules about the policy: whether it still explores, whether engine and learner agree, whether it gets better."""
 
-from effrl.advice.rule import Rows, Rule, mean
+from effrl.advice.rule import AdviceRule, RunRows, mean
 from effrl.process.hacking import OUTCOME, REACH, REWARD, hacked
 from effrl.run.metrics import MetricsRow
 
@@ -15,21 +15,21 @@ KEPT, FALLEN = 2 / 3, 0.05
 runs, six fell to 0.69 to 0.85 of their best for two evaluations and came back; none did that fell below."""
 
 
-def mismatch(rows: Rows) -> str | None:
+def mismatch(rows: RunRows) -> str | None:
     found = mean(rows, "mismatch/kl", least=MANY)
     if found is None or found < MISMATCH:
         return None
     return f"engine and learner disagree by {found:.2g} nats a token (mismatch/kl) in the last {MANY} steps"
 
 
-def narrow(rows: Rows) -> str | None:
+def narrow(rows: RunRows) -> str | None:
     entropy, outcome = mean(rows, "policy/entropy", least=MANY), mean(rows, "reward/outcome_mean", least=MANY)
     if entropy is None or outcome is None or entropy >= NARROW or outcome >= SOLVED:
         return None
     return f"the policy hardly explores ({entropy:.1g} nats a token) while its mean outcome is {outcome:.2f}"
 
 
-def fallen(rows: Rows) -> str | None:
+def fallen(rows: RunRows) -> str | None:
     """Two evaluations in a row, so that one that wavers says nothing."""
     known = [(float(row["eval/accuracy"]), int(row["step"])) for row in rows if row.get("eval/accuracy") is not None]
     if len(known) < 3 or rows[-1].get("eval/accuracy") is None:
@@ -40,7 +40,7 @@ def fallen(rows: Rows) -> str | None:
     return f"held-out accuracy fell from {best:.2f} (step {step}) to {known[-1][0]:.2f}"
 
 
-def terms(rows: Rows) -> str | None:
+def terms(rows: RunRows) -> str | None:
     """Read as process rewards that are hacked: they rise clearly while the outcome falls clearly, some steps long."""
     sums = [
         {"step": row["step"], REWARD: sum(found) if (found := _terms(row)) else None, OUTCOME: row.get(OUTCOME)}
@@ -59,7 +59,7 @@ def _terms(row: MetricsRow) -> list[float]:
 
 
 RULES = (
-    Rule(
+    AdviceRule(
         "mismatch",
         "Engine and learner disagree",
         "Sample fewer versions ahead (rollout.max_staleness), make fewer updates of a step (learn.updates), or use"
@@ -67,7 +67,7 @@ RULES = (
         mismatch,
         MANY,
     ),
-    Rule(
+    AdviceRule(
         "narrow",
         "The policy hardly explores",
         "Go back to an earlier checkpoint with a lower learn.lr or a higher rollout.temperature, or keep it near the"
@@ -75,7 +75,7 @@ RULES = (
         narrow,
         MANY,
     ),
-    Rule(
+    AdviceRule(
         "fallen",
         "Held-out accuracy fell",
         "The best checkpoint is kept: stop, and go on from it with a lower learn.lr, more labels (label.budget), or"
@@ -83,7 +83,7 @@ RULES = (
         fallen,
         None,
     ),
-    Rule(
+    AdviceRule(
         "terms",
         "Terms of the reward pay more than answers",
         "Make them smaller than what an answer is worth (reward.terms)",

@@ -45,7 +45,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ExportedValue:
     """A value for one metric."""
 
     exported: Exported
@@ -111,14 +111,14 @@ TABLE = (
 """In the order of the docs. A metric of a row belongs to the first source that fits it."""
 
 
-def samples(row: MetricsRow, now: float) -> Iterator[Sample]:
+def samples(row: MetricsRow, now: float) -> Iterator[ExportedValue]:
     """What a row, written at ``now`` (Unix seconds), exports; what is None or text is left out."""
-    yield Sample(COMMITTED, now)
+    yield ExportedValue(COMMITTED, now)
     shown = {name: row.get(name) or 0.0 for name in (rule.metric for rule in RULES)}
     for name, value in plain({**row, **shown}).items():
         exported = next((entry for entry in TABLE if fnmatchcase(name, entry.source)), None)
         if exported is not None and isinstance(value, int | float):
-            yield Sample(exported, float(value) * exported.scale, _between(name, exported.source))
+            yield ExportedValue(exported, float(value) * exported.scale, _between(name, exported.source))
 
 
 def _between(name: str, source: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from fake_run import base_row, step_row
 
 from effrl.advice.advise import QUIET, RULES, advise, marks, told
-from effrl.advice.rule import PREFIX, Rule
+from effrl.advice.rule import PREFIX, AdviceRule
 from effrl.config import load
 from effrl.run.metrics import Metrics, MetricsLog, read
 
@@ -118,7 +118,7 @@ def test_each_fault_gets_its_own_line_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_remedy_names_fields_of_the_config(rule: Rule) -> None:
+def test_a_remedy_names_fields_of_the_config(rule: AdviceRule) -> None:
     fields = {*SECTIONS, *(f"{path}.{name}" for path, part in SECTIONS.items() for name in part)}
     named = re.findall(r"\b[a-z_]+(?:\.[a-z_]+)+\b", re.sub(r"(docs|logs)/\S+", "", rule.remedy))
     assert [name for name in named if name not in fields] == []
