@@ -10,23 +10,19 @@ from actors.driver.labelling import BudgetWatch, account_metrics
 from actors.driver.rollouts import RolloutService
 from actors.driver.usage import UsageWatch
 from actors.wait import answer
+from effrl.advice.advise import advise, marks
 from effrl.batch import Batch, Settled
 from effrl.config.schema import RunConfig
 from effrl.label.agreement import agreement
-from effrl.label.collapse import COLLAPSE, collapsing
-from effrl.process.hacking import HACKING, REACH, hacked
 from effrl.protocols import Part
 from effrl.questions import Account
 from effrl.report.progress import Progress
 from effrl.run.checkpoint import Checkpoint, Checkpoints
 from effrl.run.groups import GroupStore
-from effrl.run.metrics import Metrics, MetricsRow, Stopwatch
+from effrl.run.metrics import Metrics, Stopwatch
 from effrl.run.timeline import Timeline
 from effrl.run.uploads import Uploads
-from effrl.select.advice import NO_GAIN, no_gain
 from effrl.types import Group, Publication, Step, Update
-
-SILENT_STEPS = 5
 
 
 @dataclass
@@ -54,8 +50,6 @@ class RunJournal:
     """Whether ``eval/accuracy`` may choose the best checkpoint: it is not of a set to test on."""
     committed: int = 0
     """The last step that is committed whole, its checkpoint included where one was due."""
-    _silent: int = 0
-    """Steps in a row that learned nothing."""
     _unsaved: Update | None = None
     _accuracy: float | None = None
     """Of the unsaved update, on the dev set."""
@@ -92,9 +86,8 @@ class RunJournal:
             row = {"step": step.number, **batch.metrics(len(late)), **self.rollouts.committed(step.number), **learned}
             row |= {**update.metrics, **account_metrics(account), **_sync_metrics(publication)}
             row |= {**agreement(settled), **evaluation, "policy/version": update.version}
-            await self._write(row | self._alarms(row, evaluated=bool(evaluation)))
+            await self._write(row)
             self.budget.step(step, batch, update.learned, account)
-            self._count_silence(update, row["reward/outcome_mean"])
             self._unsaved, self._accuracy = update, self._dev_accuracy(evaluation)
             if step.number % self.config.save_every == 0:
                 await self.save()
@@ -117,49 +110,23 @@ class RunJournal:
         self._unsaved = None
         await self.uploads.begin(step)
 
-    def _alarms(self, row: MetricsRow, evaluated: bool) -> dict[str, float]:
-        """A metric of the step at which an alarm was raised for the first time, and a line for people."""
-        found = {
-            COLLAPSE: collapsing([*self.metrics.rows(), row]) if evaluated else None,
-            HACKING: hacked([*self.metrics.newest(2 * REACH), row]),
-            NO_GAIN: no_gain([row]),
-        }
-        new = [name for name, alarm in found.items() if alarm is not None and not self._raised(name)]
-        for name in new:
-            self.progress.note(str(found[name]))
-        return dict.fromkeys(new, 1.0)
-
-    def _raised(self, name: str) -> bool:
-        return any(row.get(name) for row in self.metrics.rows())
-
-    def _count_silence(self, update: Update, mean: float | None) -> None:
-        """Steps without any signal cost rollouts for nothing, and look like a run that works."""
-        self._silent = 0 if update.learned else self._silent + 1
-        if self._silent == SILENT_STEPS:
-            self.progress.note(f"nothing was learned in {SILENT_STEPS} steps in a row: {_reason(mean)}")
-
     def _dev_accuracy(self, evaluation: Mapping[str, float]) -> float | None:
         accuracy = evaluation.get("eval/accuracy", math.nan)
         return accuracy if self.has_dev_set and math.isfinite(accuracy) else None
 
     async def _write(self, row: dict[str, Any]) -> None:
         row = {**row, **await self.usage.metrics(), **self._times(row), **self.uploads.metrics()}
+        advice = advise(self.metrics, row)
+        row |= marks(advice)
         self.metrics.write(row)
+        for found in advice:
+            if found.new:
+                self.progress.note(str(found))
         self.progress.step_done(row)
 
     def _times(self, row: Mapping[str, Any]) -> dict[str, float | None]:
         times = self.clock.take()
         return {**times, "time/overhead_ratio": self.timeline.step(row["step"], times["time/step_s"])}
-
-
-def _reason(mean: float | None) -> str:
-    """Why a step whose outcomes have this mean taught nothing; None where nothing was scored."""
-    if mean is None:
-        return "no rollout was scored; `effrl show` says of each group why it has no label (label.budget) or failed"
-    return (
-        f"no group had both right and wrong rollouts (mean outcome {mean:.2f}). Near 0, take easier prompts or look at"
-        " the reward (effrl reward check); near 1, harder ones; or raise rollout.per_prompt"
-    )
 
 
 def _sync_metrics(publication: Publication | None) -> dict[str, float | bool | None]:

@@ -12,6 +12,7 @@ from actors.driver.asking import PolicyAsks
 from actors.driver.certainty import CertaintyService
 from actors.driver.drill import Drill
 from actors.driver.evaluation import Evaluation, held_out
+from actors.driver.exporter import RayExporter
 from actors.driver.feedback import FeedbackService
 from actors.driver.journal import RunJournal
 from actors.driver.labelling import TimedLabeller
@@ -22,6 +23,7 @@ from actors.driver.rollouts import RolloutService
 from actors.driver.sampler import Sampler
 from actors.driver.scout import Scout
 from actors.driver.stages import Followers, StagedRun
+from actors.driver.stall import StallWatch
 from actors.driver.transports import IpcTransport, ShmTransport, TakingTurns
 from actors.driver.usage import UsageWatch
 from actors.driver.watchdog import Watchdog
@@ -120,6 +122,8 @@ class Driver:
             await self.sync.hand_out(self.start.version)  # the engines still serve the run before
         await self._drill(self.sync)
         await self.journal.usage.metrics()  # what the start-up used is in no row
+        watch = StallWatch(lambda: self.progress.waits, self.journal.metrics.newest, self.progress.note)
+        beat.append(asyncio.create_task(watch.watch()))
         if not self.config.cluster.colocate and (self.config.cluster.rollout.max or not is_own()):
             recruits = Recruits(
                 self.cluster,
@@ -283,7 +287,10 @@ class Driver:
             groups=GroupStore(directory.groups),
             metrics=Metrics(
                 MetricsLog(directory.metrics),
-                sinks(self.config.run.sinks, directory.path, directory.config),
+                [
+                    *sinks(self.config.run.sinks, directory.path, directory.config),
+                    RayExporter(directory.path.name),
+                ],
                 self.progress.note,
             ),
             checkpoints=Checkpoints(directory.checkpoints, self.config.run.keep),

@@ -22,6 +22,7 @@ from effrl.report.page import write_report
 from effrl.report.progress import Progress, duration
 from effrl.run import metrics
 from effrl.run.checkpoint import MODEL, Checkpoints
+from effrl.run.diary import Diary
 from effrl.run.directory import RunDirectory, claim_existing, claim_new, free_within
 from effrl.run.resume import FinishedError, StartPoint, check_changes, is_finished, resume_point
 from effrl.run.stored import begin_uploads, bring, note_on_labels, store_the_rest
@@ -150,7 +151,8 @@ def _attempt(config: Config, directory: RunDirectory, found: Preflight, start: S
 
     began = time.monotonic()
     finished = False
-    with Progress(None if config.stages else config.run.steps, console) as progress:
+    diary = Diary(directory.log("driver"))
+    with Progress(None if config.stages else config.run.steps, console, keep=diary.add) as progress:
         uploads = begin_uploads(config, directory, progress.note)
         progress.resume(metrics.read(directory.metrics))
         try:

@@ -8,8 +8,10 @@ import numpy as np
 
 from effrl.run.metrics import MetricsRow
 
-COLLAPSE = "label/collapse"
-"""1 in the row of the evaluation that showed it first."""
+REMEDY = (
+    "Stop, go back to the best checkpoint, and buy some labels (label.kind=care) or drop groups (label.rest);"
+    " docs/labels.md has more"
+)
 WINDOW = 4
 """Steps at the beginning and at the end whose means are compared."""
 RISE = 0.05
@@ -22,9 +24,8 @@ that collapse keep 0.10 to 0.62 of it, those that learn 0.91 and more."""
 
 @dataclass(frozen=True, slots=True)
 class Collapse:
-    """Where it was seen, and by which signs."""
+    """The signs by which it was seen."""
 
-    step: int
     share: tuple[float, float]
     """Of the majority, in the first steps and in the latest."""
     solved: tuple[float, float]
@@ -32,18 +33,9 @@ class Collapse:
 
     def __str__(self) -> str:
         return (
-            f"step {self.step}: the votes look like collapsing: majorities grew from {self.share[0]:.0%} to"
-            f" {self.share[1]:.0%} of a group while pass@k fell from {self.solved[0]:.2f} to {self.solved[1]:.2f}."
-            " Stop, go back to the best checkpoint, and buy some labels (label.kind=care) or drop groups (label.rest);"
-            " docs/labels.md has more"
+            f"the votes look like collapsing: majorities grew from {self.share[0]:.0%} to {self.share[1]:.0%} of a"
+            f" group while pass@k fell from {self.solved[0]:.2f} to {self.solved[1]:.2f}"
         )
-
-
-def collapse(rows: Sequence[MetricsRow]) -> Collapse | None:
-    """The first evaluation of a run at which all signs are there; None where none is, or where no vote trains."""
-    evaluated = [place for place, row in enumerate(rows) if _solved(row) is not None]
-    found = (collapsing(rows[: place + 1]) for place in evaluated)
-    return next((collapse for collapse in found if collapse is not None), None)
 
 
 def collapsing(rows: Sequence[MetricsRow]) -> Collapse | None:
@@ -58,7 +50,7 @@ def collapsing(rows: Sequence[MetricsRow]) -> Collapse | None:
     narrower = np.mean(entropies[-WINDOW:]) < np.mean(entropies[:WINDOW])
     if not (late - early >= RISE and narrower and solved[-1] < KEPT * max(solved)):
         return None
-    return Collapse(int(rows[-1]["step"]), (early, late), (max(solved), solved[-1]))
+    return Collapse((early, late), (max(solved), solved[-1]))
 
 
 def _solved(row: MetricsRow) -> float | None:

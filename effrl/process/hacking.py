@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from effrl.run.metrics import MetricsRow
 from effrl.types import Float64
 
-HACKING = "process/hacking"
-"""1 in the row of the step that showed it first."""
+REMEDY = (
+    "Go back to the best checkpoint and weigh them less (advantage.process), let the PRM learn faster"
+    " (process.learn.lr), or learn from groups alone that teach it something (rollout.filter); `effrl show --process`"
+    " shows what it rewards"
+)
 REWARD, OUTCOME = "process/reward_mean", "reward/outcome_mean"
 WINDOW = 10
 """Steps in each of two neighbouring windows whose means are compared."""
@@ -41,11 +44,9 @@ class Hacking:
 
     def __str__(self) -> str:
         return (
-            f"step {self.step}: the policy looks like hacking its process rewards: they rose from {self.reward[0]:.3g}"
-            f" to {self.reward[1]:.3g} per solution within {2 * WINDOW} steps while the mean outcome fell from"
-            f" {self.outcome[0]:.2f} to {self.outcome[1]:.2f}. Go back to the best checkpoint and weigh them less"
-            " (advantage.process), let the PRM learn faster (process.learn.lr), or learn from groups alone that teach"
-            " it something (rollout.filter); `effrl show --process` shows what it rewards"
+            f"the policy looks like hacking its process rewards: they rose from {self.reward[0]:.3g} to"
+            f" {self.reward[1]:.3g} per solution within {2 * WINDOW} steps while the mean outcome fell from"
+            f" {self.outcome[0]:.2f} to {self.outcome[1]:.2f}"
         )
 
 

@@ -1,3 +1,3 @@
 """What people see of a run: the HTML page, ``effrl show``, charts and plots, the ``profile``, the progress line,
-and what is ``coloured`` by process rewards. It reads run directories and metrics, and is read by nothing.
+what is ``coloured`` by process rewards, and what is ``exported`` to Prometheus. It reads run directories and metrics.
 """

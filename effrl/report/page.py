@@ -8,10 +8,9 @@ from typing import Any
 
 import yaml
 
+from effrl.advice.advise import told
 from effrl.config.buy import DIAGNOSTIC
 from effrl.errors import UserError
-from effrl.label.collapse import collapse
-from effrl.process.hacking import hacking
 from effrl.report.charts import charts, known
 from effrl.report.coloured import SHADES, Contrast, contrast
 from effrl.report.plots import compact
@@ -21,7 +20,6 @@ from effrl.run import metrics
 from effrl.run.checkpoint import Checkpoints
 from effrl.run.groups import settled_steps
 from effrl.run.metrics import EXTRA_ROLLOUTS, PHASES, TOKENS, total
-from effrl.select.advice import no_gain
 
 _NONE = "—"
 _SAMPLE_GROUPS, _SAMPLE_ROLLOUTS, _SAMPLE_CHARACTERS = 2, 4, 4000
@@ -172,8 +170,7 @@ def _summary(run: Run) -> Summary:
 
 def _cautions(run: Run) -> list[str]:
     diagnostic = [DIAGNOSTIC] if any(known(run.rows, "label/diagnostic")) else []
-    alarms = (collapse(run.rows), hacking(run.rows), no_gain(run.steps))
-    return diagnostic + [str(alarm) for alarm in alarms if alarm is not None]
+    return diagnostic + [str(found) for found in told(run.rows)]
 
 
 def _state(done: int, wanted: int | None) -> str:

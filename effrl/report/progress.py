@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from effrl.advice.rule import PREFIX
 from effrl.run.metrics import MetricsRow
 
 _WINDOW = 5
@@ -41,8 +42,19 @@ class Progress:
         step 12/60 ━━━━╺━━━━━━━ reward 0.41 ↑  eval 0.38 (base 0.30)  labels 384  waste 12 %  2.0 s/step  1m36 left
     """
 
-    def __init__(self, total_steps: int | None, console: Console, now: Callable[[], float] = time.monotonic) -> None:
-        """Without a total, what a stage says that it enters is what there is to do."""
+    def __init__(
+        self,
+        total_steps: int | None,
+        console: Console,
+        now: Callable[[], float] = time.monotonic,
+        keep: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Without a total, what a stage says that it enters is what there is to do.
+
+        Args:
+            keep: gets every message, and one line per step, in a terminal too, where the line is gone with the next.
+        """
+        self._keep = keep
         self._total = total_steps or 0
         self._before = 0
         """Steps that are not of the stage."""
@@ -95,6 +107,11 @@ class Progress:
         self._stage = name
         self._stage_since = self._now()
 
+    @property
+    def waits(self) -> tuple[str, float]:
+        """The stage that the run is in, and for how many seconds; no stage between two steps."""
+        return self._stage, self._now() - self._stage_since
+
     def step_done(self, row: MetricsRow) -> None:
         """A step ended with this row of metrics."""
         self._tally.add(row)
@@ -103,6 +120,7 @@ class Progress:
         if self._done == 0:
             self._marks.clear()  # The base takes no step: its time says nothing about the steps to come.
         self._marks.append(self._now())
+        self._keep(self._plain_line())
         if self._live is None:
             self._print(self._plain_line())
         else:
@@ -111,6 +129,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Print a message above the line."""
+        self._keep(text)
         self._print(text)
         if self._live is not None:
             self._live.refresh()
@@ -141,6 +160,7 @@ class Progress:
             (6, self._tally.labels()),
             (7, self._tally.waste()),
             (7, self._tally.replayed()),
+            (2, self._tally.advice()),
             (5, "" if pace is None else f"{_seconds(pace)} s/step"),
             (4, eta if self._done < self._total else ""),
             self._waiting(),
@@ -198,12 +218,14 @@ class _Tally:
         self._rewards: deque[float] = deque(maxlen=2 * _WINDOW)
         self._last: dict[str, Any] = {}
         self._base: float | None = None
+        self._shown: list[str] = []
         self._rolled = 0
         self._trained = 0
 
     def add(self, row: MetricsRow) -> None:
         known = {key: value for key, value in row.items() if value is not None}
         self._last.update(known)
+        self._shown = [name.removeprefix(PREFIX).replace("_", " ") for name in known if name.startswith(PREFIX)]
         if "reward/outcome_mean" in known:
             self._rewards.append(known["reward/outcome_mean"])
         if known["step"] == 0 and "eval/accuracy" in known:
@@ -227,6 +249,10 @@ class _Tally:
     def waste(self) -> str:
         """Share of rolled groups that were not trained, over the whole run."""
         return f"waste {1 - self._trained / self._rolled:.0%}".replace("%", " %") if self._rolled else ""
+
+    def advice(self) -> str:
+        """What the last step showed that a line above it has advice on."""
+        return f"! {', '.join(self._shown)}" if self._shown else ""
 
     def replayed(self) -> str:
         """Groups of earlier steps that the last step learned from again."""

@@ -25,8 +25,8 @@ def name(path: Path) -> str:
 
 
 def config_in(entries: list[Object]) -> str | None:
-    maps = [entry["data"]["config.yaml"] for entry in entries if entry["kind"] == "ConfigMap"]
-    return maps[0] if maps else None
+    maps = [entry["data"] for entry in entries if entry["kind"] == "ConfigMap"]
+    return next((data["config.yaml"] for data in maps if "config.yaml" in data), None)
 
 
 def judged(entries: list[Object]) -> list[str]:

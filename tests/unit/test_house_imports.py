@@ -40,6 +40,7 @@ FLOORS = (
     ("effrl.advantage", "effrl.difficulty", "effrl.label", "effrl.process", "effrl.replay", "effrl.reward"),
     ("effrl.data", "effrl.stages"),
     ("effrl.select",),
+    ("effrl.advice",),
     ("effrl.preflight", "effrl.report"),
     ("effrl.evaluation", "effrl.loop"),
     (
@@ -56,7 +57,7 @@ FLOORS = (
     ("actors.data", "actors.learner", "actors.node", "actors.oracle", "actors.prm", "actors.reward", "actors.rollout"),
     ("actors.cluster",),
     ("actors.driver",),
-    ("deploy", "deploy.doctor", "deploy.jobs", "deploy.render", "deploy.serve"),
+    ("deploy", "deploy.doctor", "deploy.jobs", "deploy.observe", "deploy.render", "deploy.serve"),
     ("deploy.commands",),
     ("deploy.cli",),
     ("effrl.__main__",),

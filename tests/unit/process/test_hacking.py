@@ -1,16 +1,12 @@
 """The alarm on process rewards that are hacked: on made-up runs, on noise, and on slow and fast hacking."""
 
-import re
 from collections.abc import Sequence
-from functools import reduce
-from operator import getitem
 from statistics import mean, variance
 from typing import Any
 
 import numpy as np
 import pytest
 
-from effrl.config import load
 from effrl.process.hacking import HELD, REACH, WINDOW, Hacking, hacked, hacking
 
 RUNS, STEPS = 3000, 100
@@ -62,15 +58,7 @@ def test_rewards_that_rise_while_outcomes_fall_are_an_alarm() -> None:
     assert isinstance(found, Hacking)
     assert 40 < found.step < 40 + WINDOW + HELD
     assert found.reward[0] < found.reward[1] and found.outcome[0] > found.outcome[1]
-    assert f"step {found.step}:" in str(found) and "advantage.process" in str(found) and "\n" not in str(found)
-
-
-def test_it_names_fields_of_the_config() -> None:
-    told = str(Hacking(57, (0.01, 0.02), (0.5, 0.4)))
-    names = re.findall(r"\(([a-z_.]+)\)", told)
-    assert len(names) == 3
-    for name in names:
-        reduce(getitem, name.split("."), load.load("prime").model_dump())
+    assert "fell from 0.50 to 0.4" in str(found) and "\n" not in str(found)
 
 
 @pytest.mark.parametrize(("rises", "falls"), [(0.1, 0.0), (0.0, 0.1), (-0.1, 0.1), (0.1, -0.1), (-0.1, -0.1)])
