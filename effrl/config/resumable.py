@@ -25,8 +25,6 @@ MAY_CHANGE = (
     "run.sinks",
     "run.steps",
     "run.storage",
-    "run.storage_failures",
-    "run.storage_wait_s",
     "run.sync_tolerance",
 )
 """Fields and whole sections: how long a run is, what it may spend, how it is watched, and what it runs on.

@@ -19,9 +19,10 @@ from effrl.config.process import AnyProcess, ImplicitPrm
 from effrl.config.replay import AnyReplay, fresh_at
 from effrl.config.reward import AnyReward, MathReward, answering
 from effrl.config.rollout import RolloutConfig
-from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section, StorageUrl
+from effrl.config.section import LocalPath, PathOrName, PositiveFloat, PositiveInt, Section
 from effrl.config.select import AnySelect, UniformSelect
 from effrl.config.stages import UNLIMITED, EasySplit, StageConfig, steps_of
+from effrl.config.storage import AnyStorage
 from effrl.config.template import ChatArgument, check_chat_arguments
 
 SinkName = Literal["tensorboard", "wandb", "mlflow"]
@@ -79,13 +80,9 @@ class RunConfig(Section):
     """Steps between checkpoints; the last step is always saved."""
     keep: PositiveInt = 2
     """Newest checkpoints to keep; the one that was best on the dev set is kept besides."""
-    storage: StorageUrl | None = None
-    """A place away from the machine that gets a copy of the run at each checkpoint, such as s3://BUCKET/NAME: one place
-    for each run. Where the run directory is lost, ``effrl train … --or-resume`` goes on from it (docs/storage.md)."""
-    storage_wait_s: PositiveFloat = 900.0
-    """Deadline for the upload of one checkpoint, in seconds; it runs beside the steps."""
-    storage_failures: PositiveInt = 3
-    """Checkpoints in a row that may fail to be stored; then the run ends, since its machine's loss would lose it."""
+    storage: AnyStorage | None = None
+    """A place away from the machine that gets a copy of the run at each checkpoint, such as s3://BUCKET/NAME. Where the
+    run directory is lost, ``effrl train … --or-resume`` goes on from it (docs/storage.md)."""
     sinks: tuple[SinkName, ...] = ("tensorboard",)
     """Who gets a copy of metrics.jsonl: tensorboard, wandb, mlflow; one that fails is off, and the run goes on."""
     sync_tolerance: PositiveFloat | None = None

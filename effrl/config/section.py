@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -37,16 +37,6 @@ LocalPath = Annotated[Path, BeforeValidator(expanded)]
 """A path of this machine."""
 PathOrName = Annotated[str, BeforeValidator(expanded)]
 """A path of this machine, or a name that means something else."""
-
-
-def _url(text: str) -> str:
-    if not re.match(r"[a-z][a-z0-9+.-]*://.", text):
-        raise ValueError("storage is an address: write s3://BUCKET/NAME, or file:///PATH for another disk")
-    return text
-
-
-StorageUrl = Annotated[str, BeforeValidator(expanded), AfterValidator(_url)]
-"""An address that fsspec reads: ``s3://BUCKET/NAME``, ``gs://BUCKET/NAME``, ``file:///PATH``."""
 
 
 class Section(BaseModel):

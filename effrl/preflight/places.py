@@ -26,7 +26,7 @@ def check_places(config: Config) -> None:
         UserError: one line on what cannot be done, and where.
     """
     if config.run.storage is not None:
-        Storage(config.run.storage).probe()
+        Storage(config.run.storage.url).probe()
     if config.label.is_remote:
         _check_inbox(str(config.label.ledger))
     elif config.label.ledger_file is not None:

@@ -29,7 +29,7 @@ def bring(directory: RunDirectory, config: Config, tell: Callable[[str], None]) 
     """
     if config.run.storage is None:
         return
-    storage = Storage(config.run.storage)
+    storage = Storage(config.run.storage.url)
     there = _readable(storage)
     if there is None:
         return
@@ -93,11 +93,11 @@ def begin_uploads(
     if run.storage is None:
         return NoUploads()
     try:
-        writer = MirrorWriter.begin(Storage(run.storage), directory, run.keep)
+        writer = MirrorWriter.begin(Storage(run.storage.url), directory, run.keep)
     except RunError as error:
         raise UserError(f"run.storage: {error}") from error
     ledger = None if label.is_remote else label.ledger_file or directory.ledger
-    return BackgroundUploads(writer, directory, ledger, run.storage_wait_s, run.storage_failures, tell)
+    return BackgroundUploads(writer, directory, ledger, run.storage.wait_s, run.storage.failures, tell)
 
 
 def store_the_rest(config: Config, directory: RunDirectory, tell: Callable[[str], None]) -> None:
@@ -108,7 +108,8 @@ def store_the_rest(config: Config, directory: RunDirectory, tell: Callable[[str]
     """
     if config.run.storage is None:
         return
-    there, steps = _readable(Storage(config.run.storage)), Checkpoints(directory.checkpoints, config.run.keep).steps()
+    there = _readable(Storage(config.run.storage.url))
+    steps = Checkpoints(directory.checkpoints, config.run.keep).steps()
     if there is None or there.step < steps[-1]:
         begin_uploads(config, directory, tell).close()
 

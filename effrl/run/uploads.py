@@ -198,7 +198,7 @@ class BackgroundUploads:
         self._current = None
         upload.given_up.set()
         if not upload.done.is_set() and not upload.stored:
-            upload.failure = DeadlineError(f"it took longer than run.storage_wait_s, {self._wait_s:g} s")
+            upload.failure = DeadlineError(f"it took longer than run.storage.wait_s, {self._wait_s:g} s")
         self._seconds += upload.seconds
         if upload.remark:
             self._tell(upload.remark)
@@ -216,7 +216,7 @@ class BackgroundUploads:
         if self._in_a_row >= self._most:
             raise RunError(
                 f"{self._in_a_row} checkpoints in a row could not be stored at {self._writer.storage.url}: mend the"
-                " storage and go on; run.storage_failures lets a run go on for longer without it"
+                " storage and go on; run.storage.failures lets a run go on for longer without it"
             )
 
     def _left(self, upload: _Upload) -> float:

@@ -124,7 +124,7 @@ async def test_an_upload_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Unreliable, "before", staticmethod(lambda path: gate.wait(20) and None))
     await stored.save(1)
     await stored.save(2)
-    assert "longer than run.storage_wait_s" in stored.told[0]
+    assert "longer than run.storage.wait_s" in stored.told[0]
     await stored.uploads.settled()
     assert "the upload before it still hangs" in stored.told[1]
     gate.set()
