@@ -32,3 +32,22 @@ def serve_policy(
     token = the_token(needed=not is_loopback(host))
     wish = PolicyWish(run=run, checkpoint=checkpoint, gpus=gpus, requests=requests, tokens=tokens, look_s=look_s)
     listen(whole_app(wish, token), host, port)
+
+
+@serve_app.command("rewards")
+def serve_rewards(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run whose reward it is.")],
+    prm: Annotated[str | None, typer.Option(help="The run, or checkpoint, whose implicit PRM reads solutions.")] = None,
+    requests: Annotated[int, typer.Option(min=1, help="Requests at a time; more get a 429.")] = 64,
+    host: Host = "127.0.0.1",
+    port: Port = 8323,
+    allow_remote: Remote = False,
+) -> None:
+    """Score solutions, and their steps: effrl serve rewards runs/quickstart."""
+    from deploy.commands.listening import is_loopback, listen, refuse_remote
+    from deploy.serve.policy.access import the_token
+    from deploy.serve.rewards.whole import RewardsWish, whole_rewards
+
+    refuse_remote(host, allow_remote)
+    token = the_token(needed=not is_loopback(host))
+    listen(whole_rewards(RewardsWish(run=run, prm=prm, requests=requests), token), host, port)

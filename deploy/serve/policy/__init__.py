@@ -1,4 +1,4 @@
-"""A trained policy behind OpenAI's API, and its rewards beside it.
+"""A trained policy behind OpenAI's API.
 
 ``app`` has the routes and ``bodies`` what they take; ``access`` lets in who has the token, and ``gate`` how many.
 ``source`` says which checkpoint is wanted and ``swap`` loads a newer one. ``engine`` is vLLM, whose worker ``reload``
