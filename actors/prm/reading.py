@@ -21,7 +21,7 @@ class SolutionReader:
         self._judge = judge
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         models = (judge.prm, judge.reference)
-        self._prm, self._reference = (FrozenModel(str(model), judge.dtype, device) for model in models)
+        self.prm, self._reference = (FrozenModel(str(model), judge.dtype, device) for model in models)
         self.tokenizer = load_tokenizer(judge.prm)
 
     def read(self, batch: MicroBatch) -> list[tuple[Float32, list[str]]]:
@@ -31,7 +31,7 @@ class SolutionReader:
             RunError: a model's log-probs are no numbers.
         """
         temperature, beta = self._judge.temperature, self._judge.process.beta
-        prm, reference = (model.logprobs(batch, temperature) for model in (self._prm, self._reference))
+        prm, reference = (model.logprobs(batch, temperature) for model in (self.prm, self._reference))
         rewards = (beta * (prm - reference)).float().cpu()
         if not torch.isfinite(rewards).all():
             raise RunError(f"the PRM of {self._judge.name} gives rewards that are no numbers")
