@@ -199,8 +199,12 @@ def test_five_hundred_requests_while_the_weights_change_twice(
                 await client.completions.create(model="demo@step-1", prompt="1+1=")
             with pytest.raises(openai.UnprocessableEntityError, match="best_of: Extra inputs"):
                 await client.completions.create(model="demo", prompt="1+1=", best_of=2)
-            with pytest.raises(openai.BadRequestError, match="maximum context length"):
+            with pytest.raises(openai.BadRequestError, match=r"context length"):
                 await client.completions.create(model="demo", prompt="1+1=" * 2000)
+            with pytest.raises(openai.BadRequestError, match="ask for 1024"):
+                await client.completions.create(model="demo", prompt="1+1=", max_tokens=1025)
+            long = await client.completions.create(model="demo", prompt="1+1=" * 490, temperature=2)
+            assert long.usage is not None and long.usage.total_tokens <= 2048, "what room there is"
             with pytest.raises(openai.AuthenticationError):
                 await client.with_options(api_key="another token").models.list()
             return asker

@@ -41,11 +41,11 @@ class ServedPolicy(Protocol):
     async def models(self) -> dict[str, Any]:
         """The body of ``/v1/models``."""
 
-    async def chat(self, body: ChatBody, longest: int, request: Request) -> Response:
-        """Answer messages with at most ``longest`` tokens."""
+    async def chat(self, body: ChatBody, request: Request) -> Response:
+        """Answer messages; where the body does not say how long, up to the limit."""
 
-    async def complete(self, body: CompletionBody, longest: int, request: Request) -> Response:
-        """Go on from a text with at most ``longest`` tokens."""
+    async def complete(self, body: CompletionBody, request: Request) -> Response:
+        """Go on from a text, as :meth:`chat` does."""
 
     async def load(self, version: ServedVersion, digest: str) -> None:
         """Take the weights of a version, and see by their digest that they were taken."""
@@ -149,12 +149,14 @@ def _answers(policy: Policy, limits: Limits, token: str | None) -> APIRouter:
     @routes.post("/chat/completions", dependencies=place, response_model=None)
     async def chat(body: ChatBody, request: Request) -> Response:
         """Answer messages, through the model's chat template."""
-        return await policy.running.chat(body, _longest(body, limits), request)
+        _check(body, limits)
+        return await policy.running.chat(body, request)
 
     @routes.post("/completions", dependencies=place, response_model=None)
     async def complete(body: CompletionBody, request: Request) -> Response:
         """Go on from a text."""
-        return await policy.running.complete(body, _longest(body, limits), request)
+        _check(body, limits)
+        return await policy.running.complete(body, request)
 
     return routes
 
@@ -167,11 +169,9 @@ def _health(app: FastAPI, policy: Policy) -> None:
         return {"status": "ok", "model": policy.served.name, "answering": policy.gate.inside}
 
 
-def _longest(body: SamplingBody, limits: Limits) -> int:
-    wanted = body.longest or limits.tokens
-    if wanted > limits.tokens:
-        raise HTTPException(400, f"{wanted} tokens are more than this server gives: ask for {limits.tokens} at most")
-    return wanted
+def _check(body: SamplingBody, limits: Limits) -> None:
+    if (body.longest or 0) > limits.tokens:
+        raise HTTPException(400, f"{body.longest} tokens are more than this server gives: ask for {limits.tokens}")
 
 
 def _not_understood(_: Request, error: Exception) -> Response:

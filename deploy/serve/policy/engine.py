@@ -1,6 +1,7 @@
 """vLLM behind the routes: its engine, and its own handlers of OpenAI's API, which know templates, streams and usage."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -30,19 +31,30 @@ _REFUSALS = (VLLMError, ValueError, TypeError, OverflowError, NotImplementedErro
 """What vLLM raises of a request that it cannot serve."""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineWish:
+    """What an engine is given, and gives."""
+
+    gpus: int
+    """To share the model among; 0 for a CPU."""
+    tokens: int
+    """Longest completion."""
+
+
 class PolicyEngine:
     """One engine, whose weights can be replaced while nothing is answered."""
 
-    def __init__(self, alias: str, version: ServedVersion, digest: str, manner: Manner, gpus: int) -> None:
+    def __init__(self, alias: str, version: ServedVersion, digest: str, manner: Manner, wish: EngineWish) -> None:
         """Start vLLM; needs a running event loop.
 
         Args:
             alias: name that follows the versions.
             digest: of the version's weights.
-            gpus: to share the model among; 0 for a CPU.
+            manner: how its run sampled.
+            wish: what the server is given.
         """
         self._alias, self._stop = alias, manner.stop
-        self._llm = AsyncLLM.from_engine_args(_arguments(version, manner, gpus))
+        self._llm = AsyncLLM.from_engine_args(_arguments(version, manner, wish))
         self._models = OpenAIServingModels(self._llm, [])
         template = dict(manner.model.chat_template_kwargs)
         form: Any = {"chat_template": None, "chat_template_content_format": "string"}
@@ -69,16 +81,16 @@ class PolicyEngine:
         """The body of ``/v1/models``."""
         return (await self._models.show_available_models()).model_dump()
 
-    async def chat(self, body: ChatBody, longest: int, request: Request) -> Response:
-        """Answer messages; see :meth:`complete`."""
-        asked = {**self._asked(body), "max_completion_tokens": longest}
+    async def chat(self, body: ChatBody, request: Request) -> Response:
+        """Answer messages, whole or as a stream of events; what vLLM refuses is told in OpenAI's way."""
+        asked = {**self._asked(body), "max_completion_tokens": body.longest}
         return await _answer(
             lambda: self._chat.create_chat_completion(ChatCompletionRequest(**asked), request), request
         )
 
-    async def complete(self, body: CompletionBody, longest: int, request: Request) -> Response:
-        """Go on from a text, whole or as a stream of events; what vLLM refuses is told in OpenAI's way."""
-        asked = {**self._asked(body), "max_tokens": longest}
+    async def complete(self, body: CompletionBody, request: Request) -> Response:
+        """Go on from a text, as :meth:`chat` does."""
+        asked = {**self._asked(body), "max_tokens": body.longest}
         return await _answer(lambda: self._completion.create_completion(CompletionRequest(**asked), request), request)
 
     async def load(self, version: ServedVersion, digest: str) -> None:
@@ -114,7 +126,8 @@ class PolicyEngine:
         return asked
 
 
-def _arguments(version: ServedVersion, manner: Manner, gpus: int) -> AsyncEngineArgs:
+def _arguments(version: ServedVersion, manner: Manner, wish: EngineWish) -> AsyncEngineArgs:
+    gpus = wish.gpus
     return AsyncEngineArgs(
         model=str(version.model),
         dtype=manner.model.dtype,
@@ -126,6 +139,7 @@ def _arguments(version: ServedVersion, manner: Manner, gpus: int) -> AsyncEngine
         # A seeded request whose prompt is cut in two rewinds its random generator, which a CPU generator cannot do.
         enable_chunked_prefill=gpus > 0,
         generation_config="vllm",  # a model's own would sample otherwise than its run did
+        override_generation_config={"max_new_tokens": wish.tokens},  # or what room the context has, if that is less
         worker_extension_cls=EXTENSION,
         enable_prefix_caching=True,
         disable_log_stats=True,

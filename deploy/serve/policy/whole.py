@@ -44,9 +44,10 @@ def whole_app(wish: PolicyWish, token: str | None) -> FastAPI:
 
     async def start() -> ServedPolicy:
         os.environ.update(_environment(wish.gpus))
-        from deploy.serve.policy.engine import PolicyEngine  # reads the environment when it is imported
+        from deploy.serve.policy.engine import EngineWish, PolicyEngine  # reads the environment when it is imported
 
-        return PolicyEngine(source.name, version, digest, source.manner, wish.gpus)
+        given = EngineWish(wish.gpus, wish.tokens)
+        return PolicyEngine(source.name, version, digest, source.manner, given)
 
     follow = Follower(source, wish.look_s) if source.moves else None
     limits = Limits(wish.requests, wish.tokens)

@@ -22,17 +22,17 @@ class EchoEngine:
         self.served, self._token_s = served, token_s
         self.alive = True
         self.fails: Exception | None = None
-        self.seen: list[tuple[SamplingBody, int]] = []
+        self.seen: list[SamplingBody] = []
         self.loads: list[tuple[ServedVersion, str]] = []
 
     async def models(self) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": self.served.name, "object": "model"}]}
 
-    async def chat(self, body: ChatBody, longest: int, request: Request) -> Response:
-        return await self._answer(body, longest)
+    async def chat(self, body: ChatBody, request: Request) -> Response:
+        return await self._answer(body)
 
-    async def complete(self, body: CompletionBody, longest: int, request: Request) -> Response:
-        return await self._answer(body, longest)
+    async def complete(self, body: CompletionBody, request: Request) -> Response:
+        return await self._answer(body)
 
     async def load(self, version: ServedVersion, digest: str) -> None:
         self.loads.append((version, digest))
@@ -44,8 +44,9 @@ class EchoEngine:
     def stop(self) -> None:
         self.alive = False
 
-    async def _answer(self, body: SamplingBody, longest: int) -> Response:
-        self.seen.append((body, longest))
+    async def _answer(self, body: SamplingBody) -> Response:
+        self.seen.append(body)
+        longest = body.longest or 1
         if body.stream:
             return StreamingResponse(self._tokens(longest), media_type="text/event-stream")
         return JSONResponse({"tokens": [token async for token in self._tokens(longest)]})
