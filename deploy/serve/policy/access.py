@@ -47,7 +47,7 @@ class Bearer:
             raise HTTPException(401, f"send the token of {TOKEN} as a bearer token", {"WWW-Authenticate": "Bearer"})
 
 
-class Length:
+class ShortBodies:
     """Refuses bodies that are too long or of unknown length."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -11,9 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import effrl
-from deploy.serve.policy.access import Bearer, Length, no
+from deploy.serve.policy.access import Bearer, ShortBodies, no
 from deploy.serve.policy.bodies import ChatBody, CompletionBody, SamplingBody
-from deploy.serve.policy.gate import Full, Gate
+from deploy.serve.policy.gate import Door, Full
 from deploy.serve.policy.source import ServedVersion
 from effrl.errors import one_line
 
@@ -67,7 +67,7 @@ class Limits:
 class Policy:
     """A policy that is served, once it has started."""
 
-    def __init__(self, gate: Gate, served: ServedVersion) -> None:
+    def __init__(self, gate: Door, served: ServedVersion) -> None:
         self.gate, self.served = gate, served
         self.engine: ServedPolicy | None = None
         self.broken = False
@@ -123,11 +123,11 @@ def openai_app(title: str, lifespan: Any = None) -> FastAPI:
     )
     app.add_exception_handler(Full, _full)
     app.add_exception_handler(Exception, lambda _, error: no(500, one_line(error)))
-    app.add_middleware(Length)
+    app.add_middleware(ShortBodies)
     return app
 
 
-def admission(gate: Gate) -> Any:
+def admission(gate: Door) -> Any:
     """A dependency that holds a place until the answer has been sent to its end."""
 
     async def admitted() -> AsyncIterator[None]:

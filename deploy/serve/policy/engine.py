@@ -90,8 +90,9 @@ class PolicyEngine:
 
     async def complete(self, body: CompletionBody, request: Request) -> Response:
         """Go on from a text, as :meth:`chat` does."""
-        asked = {**self._asked(body), "max_tokens": body.longest}
-        return await _answer(lambda: self._completion.create_completion(CompletionRequest(**asked), request), request)
+        asked = CompletionRequest(**self._asked(body))
+        asked.max_tokens = body.longest  # where it says none, vLLM's constructor puts 16
+        return await _answer(lambda: self._completion.create_completion(asked, request), request)
 
     async def load(self, version: ServedVersion, digest: str) -> None:
         """Take the weights of a version; the caller sees to it that nothing is being answered.

@@ -11,7 +11,7 @@ class Full(Exception):
     """As many requests as are taken at a time are in, or wait to be."""
 
 
-class Gate:
+class Door:
     """Lets requests in side by side, and a change of weights alone: an answer is of one version from end to end.
 
     While a change waits for those that are in, newcomers wait at the door. They are neither refused nor answered by a

@@ -35,7 +35,7 @@ class Manner:
     gpu_memory: float = 0.9
 
 
-class Source:
+class WeightsSource:
     """Where versions come from. Its methods read files: call them in a thread."""
 
     def __init__(self, target: str, which: str = "best") -> None:

@@ -10,7 +10,7 @@ import os
 import signal
 
 from deploy.serve.policy.app import Policy
-from deploy.serve.policy.source import ServedVersion, Source
+from deploy.serve.policy.source import ServedVersion, WeightsSource
 from effrl.errors import DeadlineError, UserError, one_line
 
 LOOK_S = 5.0
@@ -23,7 +23,7 @@ log = logging.getLogger("effrl.serve")
 class Follower:
     """Loads what a source wants instead of what is served."""
 
-    def __init__(self, source: Source, look_s: float = LOOK_S, drain_s: float = DRAIN_S) -> None:
+    def __init__(self, source: WeightsSource, look_s: float = LOOK_S, drain_s: float = DRAIN_S) -> None:
         self._source, self._look_s, self._drain_s = source, look_s, drain_s
 
     async def __call__(self, policy: Policy) -> None:

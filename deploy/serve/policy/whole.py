@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from actors.environment import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 from deploy.serve.policy.app import Limits, Policy, ServedPolicy, policy_app
-from deploy.serve.policy.gate import Gate
-from deploy.serve.policy.source import Source
+from deploy.serve.policy.gate import Door
+from deploy.serve.policy.source import WeightsSource
 from deploy.serve.policy.swap import LOOK_S, Follower
 
 
@@ -38,7 +38,7 @@ def whole_app(wish: PolicyWish, token: str | None) -> FastAPI:
     Raises:
         UserError: there is no such run, model or checkpoint.
     """
-    source = Source(wish.run, wish.checkpoint)
+    source = WeightsSource(wish.run, wish.checkpoint)
     version = source.wanted()
     digest = source.prove(version)
 
@@ -51,8 +51,10 @@ def whole_app(wish: PolicyWish, token: str | None) -> FastAPI:
 
     follow = Follower(source, wish.look_s) if source.moves else None
     limits = Limits(wish.requests, wish.tokens)
-    return policy_app(Policy(Gate(limits.requests), version), start, follow, limits, token)
+    return policy_app(Policy(Door(limits.requests), version), start, follow, limits, token)
 
 
 def _environment(gpus: int) -> dict[str, str]:
-    return {**COMMON_ENVIRONMENT, **ENGINE_ENVIRONMENT, **({} if gpus else CPU_ENVIRONMENT)}
+    """That of a rollout worker, but that the engine has processes of its own."""
+    several = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    return {**COMMON_ENVIRONMENT, **ENGINE_ENVIRONMENT, **several, **({} if gpus else CPU_ENVIRONMENT)}

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from deploy.serve.policy.access import Bearer, no
 from deploy.serve.policy.app import admission, openai_app
-from deploy.serve.policy.gate import Gate
+from deploy.serve.policy.gate import Door
 from deploy.serve.rewards.bodies import (
     ScoreBody,
     ScoredSolutions,
@@ -24,14 +24,14 @@ from deploy.serve.rewards.scorers import Unreadable, Worth
 from effrl.types import Score
 
 
-class Outcomes(Protocol):
+class JudgesOutcomes(Protocol):
     """A reward function."""
 
     def score(self, item: SolutionsBody) -> list[Score]:
         """One score per solution."""
 
 
-class Steps(Protocol):
+class ReadsSteps(Protocol):
     """A process reward model."""
 
     def score(self, item: SolutionsBody) -> list[Worth | None]:
@@ -43,9 +43,9 @@ class Scorers:
     """Who scores, by name."""
 
     reward: str
-    outcomes: Outcomes
+    outcomes: JudgesOutcomes
     prm: str | None = None
-    steps: Steps | None = None
+    steps: ReadsSteps | None = None
 
     def __call__(self, body: ScoreBody) -> ScoreReply:
         """Score everything; raises Unreadable."""
@@ -88,7 +88,7 @@ def rewards_app(start: Callable[[], Scorers], requests: int, token: str | None) 
     app = openai_app("effrl rewards", lifespan)
     routes = APIRouter(prefix="/v1", tags=["rewards"], dependencies=[Depends(Bearer(token))])
 
-    @routes.post("/score", dependencies=[admission(Gate(requests))])
+    @routes.post("/score", dependencies=[admission(Door(requests))])
     async def score(body: ScoreBody) -> ScoreReply:
         """Score solutions; without a label by the PRM alone."""
         if scorers[0].steps is None and (places := [n for n, item in enumerate(body.items) if item.label is None]):

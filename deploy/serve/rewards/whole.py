@@ -38,6 +38,6 @@ def whole_rewards(wish: RewardsWish, token: str | None) -> FastAPI:
     def start() -> Scorers:
         os.environ.update(COMMON_ENVIRONMENT)
         steps = None if judge is None else StepScorer(judge)
-        return Scorers(wish.run, OutcomeScorer(reward), judge and judge.name, steps)
+        return Scorers(wish.run, OutcomeScorer(reward), judge.name if judge else None, steps)
 
     return rewards_app(start, wish.requests, token)

@@ -12,7 +12,7 @@ from policy_server import NEW, OLD, TOKEN, EchoEngine
 
 from deploy.serve.policy.access import MOST_BYTES, the_token
 from deploy.serve.policy.app import Limits, Policy, ServedPolicy, policy_app
-from deploy.serve.policy.gate import Gate
+from deploy.serve.policy.gate import Door
 from deploy.serve.policy.source import ServedVersion
 from deploy.serve.policy.swap import Follower
 from effrl.errors import DeadlineError, UserError
@@ -35,7 +35,7 @@ def engine() -> EchoEngine:
 
 @pytest.fixture
 def client(engine: EchoEngine) -> Iterator[TestClient]:
-    app = app_of(engine, Policy(Gate(4), OLD))
+    app = app_of(engine, Policy(Door(4), OLD))
     with TestClient(app, raise_server_exceptions=False, headers={"Authorization": f"Bearer {TOKEN}"}) as made:
         yield made
 
@@ -168,7 +168,7 @@ def test_no_answer_is_of_two_versions_and_none_is_dropped() -> None:
     """Requests come all the time, while the weights are changed back and forth."""
 
     async def play() -> list[set[str]]:
-        engine, policy = EchoEngine(token_s=0.001), Policy(Gate(32), OLD)
+        engine, policy = EchoEngine(token_s=0.001), Policy(Door(32), OLD)
         async with site(engine, policy) as client:
 
             async def caller(number: int) -> list[set[str]]:
@@ -188,7 +188,7 @@ def test_no_answer_is_of_two_versions_and_none_is_dropped() -> None:
 
 def test_a_full_house_says_when_to_come_again() -> None:
     async def play() -> list[httpx.Response]:
-        async with site(EchoEngine(token_s=0.02), Policy(Gate(2), OLD)) as client:
+        async with site(EchoEngine(token_s=0.02), Policy(Door(2), OLD)) as client:
             return await asyncio.gather(*(client.post("/v1/completions", json=PROMPT) for _ in range(5)))
 
     replies = asyncio.run(play())
@@ -207,7 +207,7 @@ def test_places_are_free_again_after_answers_refusals_and_errors(client: TestCli
 
 def test_a_change_that_waits_too_long_is_put_off_and_newcomers_are_let_in() -> None:
     async def play() -> None:
-        engine, policy = EchoEngine(token_s=0.05), Policy(Gate(4), OLD)
+        engine, policy = EchoEngine(token_s=0.05), Policy(Door(4), OLD)
         async with site(engine, policy) as client:
             slow = asyncio.ensure_future(answered(client, stream=True))
             await asyncio.sleep(0.1)
@@ -226,7 +226,7 @@ def test_a_model_that_took_half_of_its_weights_never_answers(monkeypatch: pytest
     monkeypatch.setattr("os.kill", lambda _, number: killed.append(number))
 
     async def play() -> None:
-        engine, policy = EchoEngine(), Policy(Gate(4), OLD)
+        engine, policy = EchoEngine(), Policy(Door(4), OLD)
         engine.fails = RuntimeError("out of memory")
         async with site(engine, policy) as client:
             with pytest.raises(RuntimeError, match="out of memory"):
@@ -251,7 +251,7 @@ def test_a_damaged_checkpoint_is_looked_at_again(caplog: pytest.LogCaptureFixtur
             return super().wanted()
 
     async def play() -> None:
-        engine, policy = EchoEngine(), Policy(Gate(4), OLD)
+        engine, policy = EchoEngine(), Policy(Door(4), OLD)
         source: Any = Flaky(NEW)
         policy.engine = engine
         with pytest.raises(TimeoutError):

@@ -21,7 +21,7 @@ from effrl.types import Score, Status
 
 
 class ByLength:
-    """Outcomes and worths that can be worked by hand."""
+    """JudgesOutcomes and worths that can be worked by hand."""
 
     def score(self, item: SolutionsBody) -> list[Score]:
         return [Score(float(text == item.label), None, Status.OK, text) for text in item.completions]

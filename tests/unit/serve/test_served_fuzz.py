@@ -15,11 +15,11 @@ from test_policy import app_of
 from test_rewards_served import ByLength, Lengths
 
 from deploy.serve.policy.app import Policy
-from deploy.serve.policy.gate import Gate
+from deploy.serve.policy.gate import Door
 from deploy.serve.rewards.app import Scorers, rewards_app
 
 APPS = {
-    "policy": lambda: app_of(EchoEngine(), Policy(Gate(4), OLD)),
+    "policy": lambda: app_of(EchoEngine(), Policy(Door(4), OLD)),
     "rewards": lambda: rewards_app(lambda: Scorers("a", ByLength(), "b", Lengths()), 4, TOKEN),
 }
 
