@@ -17,6 +17,7 @@ from deploy.commands.fetch import fetch
 from deploy.commands.jobs import job_app, submit
 from deploy.commands.render import render
 from deploy.commands.selection import plan
+from deploy.commands.serve import serve_app
 from deploy.commands.stop import stop
 from effrl.errors import RunError, UserError
 
@@ -32,7 +33,7 @@ labels_app = typer.Typer(
     name="labels", help="Answer questions of a run, look at labels and votes.", no_args_is_help=True
 )
 dots_app = typer.Typer(name="dots", help="Predict how hard prompts are.", no_args_is_help=True)
-for part in (config_app, data_app, reward_app, labels_app, dots_app, job_app):
+for part in (config_app, data_app, reward_app, labels_app, dots_app, job_app, serve_app):
     app.add_typer(part)
 console = Console()
 errors = Console(stderr=True, emoji=False)  # a path may hold `:b:`

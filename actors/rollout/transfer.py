@@ -71,10 +71,8 @@ class ShmTransfer(WeightTransferEngine[ShmInit, ShmUpdate]):
         self.repack_tied_head()
 
     def repack_tied_head(self) -> None:
-        """On a CPU each linear packs a copy of its weight, and a tied head's copy would stay old without this."""
-        if self.model.config.tie_word_embeddings:
-            head = self.model.lm_head
-            head.quant_method.process_weights_after_loading(head)
+        """See :func:`repack`."""
+        repack(self.model)
 
     def shutdown(self) -> None:
         """Nothing is held between updates."""
@@ -90,6 +88,12 @@ class IpcTransfer(ShmTransfer):
         exported = zip(update_info.names, update_info.ipc_handles or (), strict=True)
         shown = ((name, opened(handle, self.device)) for name, handle in exported)
         self.model.load_weights(self.recorded((name, tensor, entry(tensor)) for name, tensor in shown))
+
+
+def repack(model: Any) -> None:
+    """On a CPU each linear packs a copy of its weight, and a tied head's copy would stay old without this."""
+    if model.config.tie_word_embeddings:
+        model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
 
 
 def opened(handle: dict[str, tuple[Any, ...]], device: torch.device) -> torch.Tensor:

@@ -1,12 +1,11 @@
 """Serving the label inbox of a run, as the command line does it."""
 
-import ipaddress
-import socket
 from pathlib import Path
 
 import uvicorn
 from rich.console import Console
 
+from deploy.commands.listening import bound, refuse_remote
 from deploy.serve.inbox.app import inbox_app
 from deploy.serve.inbox.tokens import ROLES, InboxTokens, tokens_beside
 from deploy.serve.inbox.webhook import webhook_to
@@ -32,15 +31,11 @@ def serve(target: Path, host: str, port: int, webhook: str | None, anybody: bool
     Raises:
         UserError: there is no such run, the host needs a decision, or the port is taken.
     """
-    if not anybody and not _is_loopback(host):
-        raise UserError(
-            f"--host {host} can be reached from other machines, and tokens travel in the clear: put TLS in front (a"
-            " proxy, or an ssh tunnel to 127.0.0.1), and say --allow-remote"
-        )
+    refuse_remote(host, anybody)
     path = ledger_of(target)
     tokens, hook = tokens_beside(path), webhook_to(webhook)
     app = inbox_app(Inbox(Ledger(path)), tokens, hook)
-    with _bound(host, port) as listener:
+    with bound(host, port) as listener:
         _tell(tokens, host, listener.getsockname()[1], console)
         uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([listener])
 
@@ -60,25 +55,6 @@ def ledger_of(target: Path) -> Path:
     if config.label.is_remote:
         raise UserError(f"the inbox of {target} runs at {config.label.ledger}: open it there")
     return file_of(config.label.ledger or run.ledger.absolute())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise UserError(f"cannot listen at {host}:{port} ({error.strerror}): name another --port") from error
-    return listener
 
 
 def _tell(tokens: InboxTokens, host: str, port: int, console: Console) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from deploy.commands.arguments import Recipe
 from effrl.errors import UserError
 
-Kind = Literal["job", "cluster", "nightly-eval", "inbox"]
+Kind = Literal["job", "cluster", "nightly-eval", "inbox", "policy"]
 
 
 def render(
@@ -20,7 +20,10 @@ def render(
         typer.Argument(metavar="[OVERRIDES]...", help="Dotted overrides, and k8s.NAME=VALUE of k8s/README.md."),
     ] = None,
     kind: Annotated[
-        Kind, typer.Option("--as", help="What runs: the job, a cluster to work in, a nightly evaluation, the inbox.")
+        Kind,
+        typer.Option(
+            "--as", help="What runs: the job, a cluster to work in, a nightly evaluation, the inbox, the policy."
+        ),
     ] = "job",
     out: Annotated[
         Path | None, typer.Option(help="Directory to write, for kubectl apply -k; else it is printed.")

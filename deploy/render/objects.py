@@ -1,4 +1,4 @@
-"""What KubeRay takes: a job, a cluster to work in, a nightly evaluation, and the label inbox."""
+"""What KubeRay takes: a job, a cluster to work in, a nightly evaluation, the label inbox, and the policy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ import yaml
 
 from deploy.render.options import RenderOptions
 from deploy.render.pod import CONFIG, DATA, LEDGER, Object, PodWish, autoscaler, pod, ray_start, submitter
-from deploy.render.sizes import WorkerGroup, store_gib, worker_groups
+from deploy.render.services import inbox_config, policy_config
+from deploy.render.sizes import WorkerGroup, replica_group, store_gib, worker_groups
 from effrl.config.schema import Config
 from effrl.errors import UserError
 
@@ -16,7 +17,6 @@ API = "ray.io/v1"
 RAY = "2.60.0"
 """What the images of deploy/images have: the pin of pyproject.toml."""
 CONFIG_FILE = "config.yaml"
-INBOX = "deploy.serve.inbox.serving:inbox"
 _WEEK_S = 604_800
 HEAD_STORE_GIB = 1
 """Weights go from worker to worker: the head's object store holds batches alone."""
@@ -100,30 +100,27 @@ def nightly_eval(made: Rendering) -> list[Object]:
 
 def inbox(made: Rendering) -> list[Object]:
     """The label inbox under Ray Serve: one head, which owns the ledger."""
-    applications = [
-        {
-            "name": "inbox",
-            "import_path": INBOX,
-            "route_prefix": "/",
-            "args": {"ledger": f"{LEDGER}/ledger.sqlite"},
-        }
-    ]
     options = made.options
     claim = f"{options.name}-ledger"
     head = PodWish("inbox", options.head_cpus, options.head_memory_gib, HEAD_STORE_GIB, ledger=claim)
-    spec: Object = {
-        "serveConfigV2": yaml.safe_dump({"applications": applications}, sort_keys=False),
-        # A second cluster beside the first would be a second owner of the ledger.
-        "upgradeStrategy": {"type": "None"},
-        "rayClusterConfig": {
-            "rayVersion": RAY,
-            "headGroupSpec": {
-                "rayStartParams": ray_start(head, **_DASHBOARD),
-                "template": pod(head, options),
-            },
+    cluster = {
+        "rayVersion": RAY,
+        "headGroupSpec": {
+            "rayStartParams": ray_start(head, **_DASHBOARD),
+            "template": pod(head, options),
         },
     }
-    return [*ledger_claim(claim, options), {**_head(API, "RayService", options), "spec": spec}]
+    # A second cluster beside the first would be a second owner of the ledger.
+    served = _service(made, inbox_config(f"{LEDGER}/ledger.sqlite"), "None", cluster)
+    return [*ledger_claim(claim, options), served]
+
+
+def policy(made: Rendering) -> list[Object]:
+    """The policy of a run under Ray Serve, and its rewards: a pod for each replica, as many as are busy."""
+    replica = replica_group(made.config, made.options)
+    serving = policy_config(made.run, replica, has_prm=made.config.prm is not None)
+    # The old pods answer until the new ones do: nobody owns a file here.
+    return [_service(made, serving, "NewCluster", _cluster(made, [replica], secrets=True))]
 
 
 KINDS: dict[str, Callable[[Rendering], list[Object]]] = {
@@ -131,6 +128,7 @@ KINDS: dict[str, Callable[[Rendering], list[Object]]] = {
     "cluster": ray_cluster,
     "nightly-eval": nightly_eval,
     "inbox": inbox,
+    "policy": policy,
 }
 """What can be rendered, by the name that the command line has for it."""
 
@@ -141,6 +139,15 @@ def _head(api: str, kind: str, options: RenderOptions, name: str | None = None) 
         "kind": kind,
         "metadata": {"name": name or options.name, "namespace": options.namespace},
     }
+
+
+def _service(made: Rendering, serving: Object, upgrade: str, cluster: Object) -> Object:
+    spec = {
+        "serveConfigV2": yaml.safe_dump(serving, sort_keys=False),
+        "upgradeStrategy": {"type": upgrade},
+        "rayClusterConfig": cluster,
+    }
+    return {**_head(API, "RayService", made.options), "spec": spec}
 
 
 def _scales(groups: list[WorkerGroup]) -> bool:
@@ -178,6 +185,7 @@ def _cluster(
     run: str | None = None,
     config: str | None = None,
     ledger: str | None = None,
+    secrets: bool = False,
 ) -> Object:
     """A RayCluster's spec: a head without work for actors, and the worker pods."""
     options, store = made.options, store_gib(made.config, made.options)
@@ -192,10 +200,16 @@ def _cluster(
             "template": pod(head, options),
         },
         "workerGroupSpecs": [
-            _workers(group, PodWish("worker", group.cpus, group.memory_gib, store, group.gpus, run), options)
+            _workers(
+                group, PodWish("worker", group.cpus, group.memory_gib, store, group.gpus, run, secrets=secrets), options
+            )
             for group in groups
         ],
     }
+
+
+def _worker(group: WorkerGroup, store: int, run: str | None, secrets: bool) -> PodWish:
+    return PodWish("worker", group.cpus, group.memory_gib, store, group.gpus, run, secrets=secrets)
 
 
 def _workers(group: WorkerGroup, wish: PodWish, options: RenderOptions) -> Object:

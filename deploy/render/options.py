@@ -73,6 +73,8 @@ class RenderOptions(Section):
     """How long the job may take in all, retries included, in seconds."""
     keep_s: Annotated[int, Field(ge=0)] = 3600
     """How long the head stays when the job has ended, for its dashboard; workers go at once."""
+    replicas: PositiveInt = 2
+    """Most engines of a served policy; Ray's autoscaler asks for their pods while requests wait."""
     schedule: str = "0 3 * * *"
     """When a nightly evaluation begins (UTC), in cron's notation."""
 

@@ -53,6 +53,8 @@ class PodWish:
     """Claim of the label ledger."""
     scales: bool = False
     """Whether Ray's autoscaler is in the pod: it asks Kubernetes for pods, with the rights that KubeRay gives it."""
+    secrets: bool = False
+    """Whether a worker gets the secrets too, as heads do."""
 
 
 def pod(wish: PodWish, options: RenderOptions) -> Object:
@@ -143,8 +145,9 @@ def _container(wish: PodWish, options: RenderOptions, mounts: dict[str, str]) ->
         "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [_mount(name, path) for name, path in mounts.items()],
     }
-    if is_head:
+    if is_head or wish.secrets:
         container["envFrom"] = [{"secretRef": {"name": SECRETS, "optional": True}}]
+    if is_head:
         container["ports"] = [{"name": name, "containerPort": port} for name, port in PORTS.items()]
     if wish.run:
         container["lifecycle"] = {"preStop": {"exec": {"command": _pre_stop(is_head, wish.run, options.stop_s)}}}

@@ -64,6 +64,19 @@ def worker_groups(config: Config, options: RenderOptions, learning: bool = True)
     ]
 
 
+def replica_group(config: Config, options: RenderOptions) -> WorkerGroup:
+    """Pods of a served policy, an engine each; one core is left for the rewards.
+
+    Raises:
+        UserError: as :func:`worker_groups` does.
+    """
+    engine = config.cluster.rollout
+    alone = engine.model_copy(update={"per_node": 1})
+    cpus = options.worker_cpus or CORES[engine.gpus > 0] + 1
+    memory = options.worker_memory_gib or _memory_gib({"rollout": alone}, config, options)
+    return WorkerGroup("replicas", 1, options.replicas, cpus, engine.gpus, memory, {})
+
+
 def _group(
     name: str, pool: NodePool, kinds: Mapping[str, WorkersConfig], config: Config, options: RenderOptions
 ) -> WorkerGroup:

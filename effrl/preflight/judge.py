@@ -1,6 +1,6 @@
 """Who judges solutions: the implicit PRM of a run, and what can be found wrong with it before anything is started."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from effrl.config.load import load
@@ -44,6 +44,23 @@ def find_judge(path: Path, evaluated: Config, found: Measurable) -> Judge:
         UserError: there is no such run, it has no PRM, a file is damaged, its PRM reads other tokens than the model
             that is evaluated writes, or it was made for shorter texts.
     """
+    judge = judge_of(path)
+    for model in (judge.prm, judge.reference):
+        _check_context(model, found.context)
+    if not same_tokenizer(judge.prm, found.model.path):
+        raise UserError(
+            f"the PRM of --prm {path} has another tokenizer than {found.model.path}, whose tokens it is to judge:"
+            " evaluate a model of its family, such as the one that its run trained"
+        )
+    return replace(judge, process=judge.process.model_copy(update=_separator(evaluated)))
+
+
+def judge_of(path: Path) -> Judge:
+    """The PRM of a run, or of one of its checkpoints, as a judge of texts that it has the context for.
+
+    Raises:
+        UserError: there is no such run, it has no PRM, or a file is damaged.
+    """
     trained = find(path)
     if trained is None:
         raise UserError(f"--prm {path} is neither a run nor a checkpoint: give runs/NAME, or one of its checkpoints")
@@ -54,15 +71,7 @@ def find_judge(path: Path, evaluated: Config, found: Measurable) -> Judge:
     if config.prm is None or prm is None:
         raise UserError(f"--prm {path} has no implicit PRM: name a run that was trained with process.kind=implicit_prm")
     reference = _reference(trained, config, config.prm)
-    for model in (prm, reference):
-        _check_context(model, found.context)
-    if not same_tokenizer(prm, found.model.path):
-        raise UserError(
-            f"the PRM of --prm {path} has another tokenizer than {found.model.path}, whose tokens it is to judge:"
-            " evaluate a model of its family, such as the one that its run trained"
-        )
-    process = config.prm.model_copy(update=_separator(evaluated))
-    return Judge(trained.name, prm, reference, process, config.rollout.temperature, config.model.dtype)
+    return Judge(trained.name, prm, reference, config.prm, config.rollout.temperature, config.model.dtype)
 
 
 def _separator(evaluated: Config) -> dict[str, str]:

@@ -59,11 +59,35 @@ def find(path: Path) -> Trained | None:
     return found
 
 
+def pick(run: RunDirectory, which: str) -> Trained:
+    """The checkpoint of a run that is wanted, without a look at its files: they may be large, and it is asked often.
+
+    Args:
+        run: which has been started.
+        which: ``best`` (on the dev set, or else the newest), ``newest``, or the number of a step.
+
+    Raises:
+        UserError: there is none, or it is not said which.
+    """
+    if which == "best":
+        return _chosen(run)
+    steps = _steps(run)
+    if which == "newest":
+        return Trained(run, run.checkpoints / f"step_{steps[-1]}", "the newest")
+    if not which.isdecimal() or int(which) not in steps:
+        raise UserError(f"{run.path} has no checkpoint {which!r}: choose best, newest or one of {steps}")
+    return Trained(run, run.checkpoints / f"step_{int(which)}")
+
+
 def _chosen(run: RunDirectory) -> Trained:
-    checkpoints = Checkpoints(run.checkpoints, keep=1)
-    if not (steps := checkpoints.steps()):
-        raise UserError(f"{run.path} has no checkpoint yet: wait for one, or lower run.save_every")
-    if best := checkpoints.best():
+    newest = _steps(run)[-1]
+    if best := Checkpoints(run.checkpoints, keep=1).best():
         step, accuracy = best
         return Trained(run, run.checkpoints / f"step_{step}", f"best by dev: {accuracy:.2f}")
-    return Trained(run, run.checkpoints / f"step_{steps[-1]}", "the newest")
+    return Trained(run, run.checkpoints / f"step_{newest}", "the newest")
+
+
+def _steps(run: RunDirectory) -> list[int]:
+    if not (steps := Checkpoints(run.checkpoints, keep=1).steps()):
+        raise UserError(f"{run.path} has no checkpoint yet: wait for one, or lower run.save_every")
+    return steps

@@ -94,7 +94,7 @@ def _deletion(rules: list[Object]) -> Iterator[str]:
 
 
 def _service(spec: Object) -> Iterator[str]:
-    if spec.get("upgradeStrategy", {}).get("type") != "None":
+    if ":inbox" in spec["serveConfigV2"] and spec.get("upgradeStrategy", {}).get("type") != "None":
         yield "an upgrade would make a second owner of the ledger"
 
 

@@ -50,7 +50,7 @@ def options(**given: object) -> RenderOptions:
 
 
 @pytest.mark.parametrize("recipe", load.recipes())
-@pytest.mark.parametrize("kind", ["job", "cluster", "nightly-eval"])
+@pytest.mark.parametrize("kind", ["job", "cluster", "nightly-eval", "policy"])
 def test_every_recipe_gives_what_kuberay_takes(recipe: str, kind: str, render: Render) -> None:
     entries = read(render(recipe, IMAGE, "k8s.parameters=494e6", "--as", kind))
     [ray] = [entry for entry in entries if entry["kind"] in PLURALS]

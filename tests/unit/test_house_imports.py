@@ -83,6 +83,7 @@ SEE_LABELS = (
     "deploy/commands/data.py",
     "deploy/commands/score.py",
     "deploy/commands/reward.py",
+    "deploy/serve/rewards/",  # is sent the label of what it scores
 )
 """Where code may read the label of a row; outside of these commands nothing else of a run has one."""
 

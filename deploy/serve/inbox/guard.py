@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.serve.inbox.tokens import ROLES, InboxTokens
+from deploy.serve.length import unfit_length
 from effrl.label.oracle.inbox.messages import TokenRole
 
 POLICY = (
@@ -87,9 +88,5 @@ class Guard:
 
 
 def _refusal(headers: dict[bytes, bytes]) -> JSONResponse | None:
-    length = headers.get(b"content-length", b"0")
-    if b"transfer-encoding" in headers:
-        return JSONResponse({"detail": "send the body with a Content-Length"}, 411)
-    if not length.isdigit() or len(length) > 20 or int(length) > MOST_BYTES:
-        return JSONResponse({"detail": f"the body is longer than {MOST_BYTES} bytes: send less at a time"}, 413)
-    return None
+    refused = unfit_length(headers, MOST_BYTES)
+    return None if refused is None else JSONResponse({"detail": refused[1]}, refused[0])

@@ -95,7 +95,7 @@ def test_a_model_is_worth_nothing_against_itself(judge: Judge, tmp_path: Path) -
 def test_rewards_that_are_no_numbers_pick_nothing(judge: Judge, tmp_path: Path) -> None:
     actor = started(judge, tmp_path)
     with torch.no_grad():
-        next(actor.prm.module.parameters()).fill_(math.nan)
+        next(actor.reader.prm.module.parameters()).fill_(math.nan)
     with pytest.raises(RunError, match="the PRM of runs/demo, step 10 gives rewards that are no numbers"):
         actor.score([pad([unweighted(tokens("12;#1"), 2)])])
 
