@@ -34,10 +34,10 @@ class RayExporter:
 
     def _instrument(self, exported: Exported) -> Gauge | Counter:
         if exported.name not in self._made:
-            kind = Gauge if exported.kind == "gauge" else Counter
+            kind = Counter if exported.counts else Gauge
             self._made[exported.name] = kind(exported.name, exported.help, exported.labels)
         return self._made[exported.name]
 
     def _tags(self, sample: ExportedValue) -> dict[str, str]:
-        label = sample.exported.label
-        return {"run": self.run} if label is None else {"run": self.run, label: sample.label}
+        tag = sample.exported.tag
+        return {"run": self.run} if tag is None else {"run": self.run, tag: sample.tagged}

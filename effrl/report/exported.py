@@ -6,7 +6,6 @@ The exporter, the dashboard, the alerts and a test of the docs all read this one
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from effrl.advice.advise import RULES
 from effrl.advice.rule import PREFIX
@@ -19,17 +18,18 @@ MEBIBYTE = 2.0**20
 class Exported:
     """One metric, or a family of them with a label.
 
-    Example: ``Exported("effrl_memory_bytes", "memory/rss_mb/*", "Memory of …", label="role", scale=MEBIBYTE)``.
+    Example: ``Exported("effrl_memory_bytes", "memory/rss_mb/*", "Memory of …", tag="role", scale=MEBIBYTE)``.
     """
 
     name: str
     """As Prometheus wants it: base units at the end, ``_total`` where it counts. Ray puts ``ray_`` before it."""
     source: str
-    """The metric of a row; a ``*`` in it is the value of ``label``."""
+    """The metric of a row; a ``*`` in it is the value of ``tag``."""
     help: str
-    kind: Literal["gauge", "counter"] = "gauge"
-    """A counter adds up what the rows say."""
-    label: str | None = None
+    counts: bool = False
+    """Whether it adds up what the rows say."""
+    tag: str | None = None
+    """Name of the label that tells the metrics of a family apart."""
     scale: float = 1.0
     """From the row's unit to the base unit."""
 
@@ -41,7 +41,7 @@ class Exported:
     @property
     def labels(self) -> tuple[str, ...]:
         """Besides Ray's own."""
-        return ("run",) if self.label is None else ("run", self.label)
+        return ("run",) if self.tag is None else ("run", self.tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class ExportedValue:
 
     exported: Exported
     value: float
-    label: str = ""
+    tagged: str = ""
     """Of the family; nothing where it is none."""
 
 
-def counter(name: str, source: str, help: str, label: str | None = None) -> Exported:
-    return Exported(name, source, help, "counter", label)
+def counter(name: str, source: str, help: str, tag: str | None = None) -> Exported:
+    return Exported(name, source, help, counts=True, tag=tag)
 
 
 COMMITTED = Exported("effrl_commit_timestamp_seconds", "", "Unix time of the last commit; a run that stalls has none")
-ADVICE = Exported("effrl_advice", f"{PREFIX}*", "1 while the newest step shows what a rule is about", label="rule")
+ADVICE = Exported("effrl_advice", f"{PREFIX}*", "1 while the newest step shows what a rule is about", tag="rule")
 
 TABLE = (
     COMMITTED,
@@ -67,10 +67,10 @@ TABLE = (
     Exported("effrl_step", "step", "The last committed step"),
     Exported("effrl_stage", "stage/number", "The stage of a run that has several"),
     Exported("effrl_step_seconds", "time/step_s", "Wall time of the last step"),
-    Exported("effrl_phase_seconds", "time/*_s", "Wall time of a phase of the last step", label="phase"),
+    Exported("effrl_phase_seconds", "time/*_s", "Wall time of a phase of the last step", tag="phase"),
     Exported("effrl_overhead_ratio", "time/overhead_ratio", "Share of a step in which no engine and no learner worked"),
     Exported("effrl_outcome_ratio", "reward/outcome_mean", "Mean outcome of the rollouts that were scored"),
-    Exported("effrl_reward_term", "reward/terms/*", "Mean of a term on top of the outcome", label="term"),
+    Exported("effrl_reward_term", "reward/terms/*", "Mean of a term on top of the outcome", tag="term"),
     counter("effrl_scores_total", "reward/status/*", "Rollouts by how their scoring ended", "status"),
     counter("effrl_rollouts_total", "rollout/count", "Rollouts of training steps"),
     counter("effrl_rollouts_failed_total", "rollout/failed", "Rollouts that an engine aborted"),
@@ -86,12 +86,12 @@ TABLE = (
     Exported("effrl_labels_owned", "label/bought_total", "Labels that the run owns, of earlier attempts too"),
     Exported("effrl_labels_left", "label/budget_left", "Labels that the budget still buys"),
     Exported("effrl_labels_open", "label/open", "Questions that nobody has answered yet"),
-    Exported("effrl_supervision_ratio", "label/token_share/*", "Share of tokens by their supervision", label="source"),
+    Exported("effrl_supervision_ratio", "label/token_share/*", "Share of tokens by their supervision", tag="source"),
     Exported("effrl_majority_ratio", "label/majority_share", "Mean share of a group with its most frequent answer"),
     Exported("effrl_answer_entropy_nats", "label/answer_entropy", "Mean entropy of a group's answers"),
     Exported("effrl_vote_accuracy_ratio", "label/vote_accuracy", "Share of votes that are right, as a monitor knows"),
     Exported("effrl_eval_accuracy_ratio", "eval/accuracy", "Accuracy on held-out prompts"),
-    Exported("effrl_eval_pass_ratio", "eval/pass@*", "Held-out prompts that one of k samples solves", label="k"),
+    Exported("effrl_eval_pass_ratio", "eval/pass@*", "Held-out prompts that one of k samples solves", tag="k"),
     Exported("effrl_loss_policy", "loss/policy", "Policy loss per token"),
     Exported("effrl_loss_kl_nats", "loss/kl", "KL from the initial model per token"),
     Exported("effrl_learning_rate", "learn/lr", "Learning rate of the last update"),
@@ -105,7 +105,7 @@ TABLE = (
     Exported("effrl_publish_verified", "sync/verified", "1 if the last publish was proven to be served, 0 if not"),
     Exported("effrl_publish_bytes", "sync/bytes", "Size of the last publish"),
     Exported("effrl_process_reward", "process/reward_mean", "Mean sum of a solution's process rewards"),
-    Exported("effrl_memory_bytes", "memory/rss_mb/*", "Memory of a role's processes", label="role", scale=MEBIBYTE),
+    Exported("effrl_memory_bytes", "memory/rss_mb/*", "Memory of a role's processes", tag="role", scale=MEBIBYTE),
     counter("effrl_cpu_seconds_total", "cpu/*_s", "CPU time of a role's processes", "role"),
 )
 """In the order of the docs. A metric of a row belongs to the first source that fits it."""

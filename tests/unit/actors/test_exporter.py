@@ -64,11 +64,11 @@ def test_ray_shows_all_under_the_names_that_queries_use() -> None:
     """By the part of Ray's agent that Prometheus talks to: it puts ``ray_`` before a name, and nothing behind it."""
     shown = OpenTelemetryMetricRecorder()
     for entry in TABLE:
-        register = shown.register_gauge_metric if entry.kind == "gauge" else shown.register_counter_metric
+        register = shown.register_counter_metric if entry.counts else shown.register_gauge_metric
         register(entry.name, entry.help)
         shown.set_metric_value(entry.name, dict.fromkeys(entry.labels, "x"), 1.0)
     text = generate_latest(REGISTRY).decode()
     assert [entry.series for entry in TABLE if f"\n{entry.series}{{" not in text] == []
     assert [entry.series for entry in TABLE if f" {entry.series} {entry.help}\n" not in text] == []
-    kinds = [f"# TYPE {entry.series} {entry.kind}" for entry in TABLE]
+    kinds = [f"# TYPE {entry.series} {'counter' if entry.counts else 'gauge'}" for entry in TABLE]
     assert [kind for kind in kinds if f"{kind}\n" not in text] == []

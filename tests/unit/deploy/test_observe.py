@@ -18,7 +18,7 @@ from effrl.report.exported import TABLE
 from tests.unit.sources import ROOT
 
 KEPT = ROOT / "k8s" / "components" / "prometheus"
-EXPORTED = {entry.series: {"run", entry.label} for entry in TABLE}
+EXPORTED = {entry.series: {"run", entry.tag} for entry in TABLE}
 PANELS = [panel for panel in json.loads((KEPT / "dashboard.json").read_text())["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"], target["legendFormat"]) for panel in PANELS for target in panel["targets"]]
 RULES_OF_ALERTS: list[dict[str, Any]] = alerts()["groups"][0]["rules"]

@@ -14,16 +14,16 @@ PAGE = (ROOT / "docs" / "observability.md").read_text()
 
 def sampled(**row: object) -> dict[tuple[str, str], float]:
     found = samples({name.replace("__", "/"): value for name, value in row.items()}, now=5.0)
-    return {(sample.exported.name, sample.label): sample.value for sample in found}
+    return {(sample.exported.name, sample.tagged): sample.value for sample in found}
 
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
 def test_names_follow_the_rules_of_prometheus(entry: Exported) -> None:
     assert re.fullmatch(r"effrl_[a-z]+(_[a-z]+)*", entry.name)
-    assert entry.name.endswith("_total") == (entry.kind == "counter")
+    assert entry.name.endswith("_total") == entry.counts
     assert not re.search(r"_(mb|ms|s|percent|minutes|fraction|share)(_|$)", entry.name), f"base units: {UNITS}"
     assert entry.help[0].isupper() or entry.help[0] == "1"
-    assert (entry.label is not None) == ("*" in entry.source)
+    assert (entry.tag is not None) == ("*" in entry.source)
     assert f"`{entry.name}`" in PAGE, "it is on the page"
 
 

@@ -112,6 +112,7 @@ async def test_too_many_failures_in_a_row_end_the_run(stored: Stored, monkeypatc
 async def test_a_success_between_failures_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = Stored(tmp_path / "run", failures=2)
     for step in (1, 3, 5):
+        await stored.uploads.settled()  # or what is on its way would be refused
         refuse(monkeypatch, 1)
         await stored.save(step)
         await stored.save(step + 1)
