@@ -1,5 +1,6 @@
 """vLLM behind the routes: its engine, and its own handlers of OpenAI's API, which know templates, streams and usage."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ class PolicyEngine:
             manner: how its run sampled.
             wish: what the server is given.
         """
-        self._alias, self._stop = alias, manner.stop
+        self._alias, self._stop, self._tokens = alias, manner.stop, wish.tokens
         self._llm = AsyncLLM.from_engine_args(_arguments(version, manner, wish))
         self._models = OpenAIServingModels(self._llm, [])
         template = dict(manner.model.chat_template_kwargs)
@@ -90,8 +91,8 @@ class PolicyEngine:
 
     async def complete(self, body: CompletionBody, request: Request) -> Response:
         """Go on from a text, as :meth:`chat` does."""
-        asked = CompletionRequest(**self._asked(body))
-        asked.max_tokens = body.longest  # where it says none, vLLM's constructor puts 16
+        longest = body.longest or await asyncio.to_thread(self._room, body)  # where it says none, vLLM puts 16
+        asked = CompletionRequest(**self._asked(body), max_tokens=longest)
         return await _answer(lambda: self._completion.create_completion(asked, request), request)
 
     async def load(self, version: ServedVersion, digest: str) -> None:
@@ -117,6 +118,13 @@ class PolicyEngine:
         names = dict.fromkeys((version.name, self._alias))
         self._models.base_model_paths[:] = [BaseModelPath(name, str(version.model.name)) for name in names]
         self._chat.system_fingerprint = self._completion.system_fingerprint = digest
+
+    def _room(self, body: CompletionBody) -> int:
+        """The longest completion that the server gives, and the context has room for; vLLM refuses what has none."""
+        prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+        encode = self._llm.get_tokenizer().encode
+        left = self._llm.model_config.max_model_len - max(len(encode(prompt)) for prompt in prompts)
+        return max(1, min(left, self._tokens))
 
     def _asked(self, body: SamplingBody) -> dict[str, Any]:
         asked = body.model_dump(exclude_unset=True, exclude={"max_tokens", "max_completion_tokens"})
