@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 import effrl
 from deploy.serve.policy.access import Bearer, ShortBodies, no
 from deploy.serve.policy.bodies import ChatBody, CompletionBody, SamplingBody
-from deploy.serve.policy.gate import Door, Full
+from deploy.serve.policy.door import Door, Full
 from deploy.serve.policy.source import ServedVersion
 from effrl.errors import one_line
 
@@ -67,8 +67,8 @@ class Limits:
 class Policy:
     """A policy that is served, once it has started."""
 
-    def __init__(self, gate: Door, served: ServedVersion) -> None:
-        self.gate, self.served = gate, served
+    def __init__(self, door: Door, served: ServedVersion) -> None:
+        self.door, self.served = door, served
         self.engine: ServedPolicy | None = None
         self.broken = False
         """Whether the weights of a version were loaded in part."""
@@ -127,11 +127,11 @@ def openai_app(title: str, lifespan: Any = None) -> FastAPI:
     return app
 
 
-def admission(gate: Door) -> Any:
+def admission(door: Door) -> Any:
     """A dependency that holds a place until the answer has been sent to its end."""
 
     async def admitted() -> AsyncIterator[None]:
-        async with gate.entered():
+        async with door.entered():
             yield
 
     return Depends(admitted)
@@ -139,7 +139,7 @@ def admission(gate: Door) -> Any:
 
 def _answers(policy: Policy, limits: Limits, token: str | None) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["policy"], dependencies=[Depends(Bearer(token))])
-    place = [admission(policy.gate)]
+    place = [admission(policy.door)]
 
     @routes.get("/models")
     async def models() -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _health(app: FastAPI, policy: Policy) -> None:
     async def healthz() -> dict[str, Any]:
         """Which version is served, and how many answers are under way."""
         assert policy.running
-        return {"status": "ok", "model": policy.served.name, "answering": policy.gate.inside}
+        return {"status": "ok", "model": policy.served.name, "answering": policy.door.inside}
 
 
 def _check(body: SamplingBody, limits: Limits) -> None:

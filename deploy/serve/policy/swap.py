@@ -46,7 +46,7 @@ class Follower:
         if wanted == policy.served:
             return False
         digest = await asyncio.to_thread(self._source.prove, wanted)
-        async with policy.gate.alone(self._drain_s):
+        async with policy.door.alone(self._drain_s):
             await _load(policy, wanted, digest)
         return True
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from actors.environment import COMMON_ENVIRONMENT, CPU_ENVIRONMENT, ENGINE_ENVIRONMENT
 from deploy.serve.policy.app import Limits, Policy, ServedPolicy, policy_app
-from deploy.serve.policy.gate import Door
+from deploy.serve.policy.door import Door
 from deploy.serve.policy.source import WeightsSource
 from deploy.serve.policy.swap import LOOK_S, Follower
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from deploy.serve.policy.access import Bearer, no
 from deploy.serve.policy.app import admission, openai_app
-from deploy.serve.policy.gate import Door
+from deploy.serve.policy.door import Door
 from deploy.serve.rewards.bodies import (
     ScoreBody,
     ScoredSolutions,

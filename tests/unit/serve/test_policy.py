@@ -12,7 +12,7 @@ from policy_server import NEW, OLD, TOKEN, EchoEngine
 
 from deploy.serve.policy.access import MOST_BYTES, the_token
 from deploy.serve.policy.app import Limits, Policy, ServedPolicy, policy_app
-from deploy.serve.policy.gate import Door
+from deploy.serve.policy.door import Door
 from deploy.serve.policy.source import ServedVersion
 from deploy.serve.policy.swap import Follower
 from effrl.errors import DeadlineError, UserError
@@ -25,7 +25,7 @@ def app_of(engine: EchoEngine, policy: Policy, limits: Limits | None = None) -> 
     async def start() -> ServedPolicy:
         return engine
 
-    return policy_app(policy, start, None, limits or Limits(requests=policy.gate.places, tokens=8), TOKEN)
+    return policy_app(policy, start, None, limits or Limits(requests=policy.door.places, tokens=8), TOKEN)
 
 
 @pytest.fixture

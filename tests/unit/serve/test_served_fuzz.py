@@ -15,7 +15,7 @@ from test_policy import app_of
 from test_rewards_served import ByLength, Lengths
 
 from deploy.serve.policy.app import Policy
-from deploy.serve.policy.gate import Door
+from deploy.serve.policy.door import Door
 from deploy.serve.rewards.app import Scorers, rewards_app
 
 APPS = {
