@@ -146,6 +146,8 @@ class Fleet:
             Who holds which lease of these, of which nobody wants anything by now: it may end it.
         """
         withdrawn = self._open.intersection(requests)
+        if not withdrawn:  # so it is after every request that was settled; all leases are many
+            return []
         self._open -= withdrawn
         self._waiting = deque(lease for lease in map(self._wanted, self._waiting) if lease.requests)
         held = [(worker, lease) for worker, leases in self._held.items() for lease in leases]
