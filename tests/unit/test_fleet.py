@@ -198,7 +198,8 @@ def test_whatever_happens_each_request_has_one_end() -> None:
 PLANTED = {
     "a lease for an old version": ("if self._serves[name] == self.version and ", "if "),
     "more leases than there is room for": ("and len(held) < room and", "and"),
-    "who is alone gets company": (" and not any(other.alone for other in held)", ""),
+    "who is alone gets company": (" and not (held and held[0].alone)", ""),
+    "what is withdrawn goes on": ("        if not withdrawn:", "        if True:"),
     "who must be alone comes as company": ("room = 1 if lease.alone else self.room", "room = self.room"),
     "a suspect is not alone": ("(number,), alone=True)", "(number,))"),
     "leases of shared workers count as alone": ("alone = self.room == 1", "alone = True"),
