@@ -51,6 +51,24 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+class AnnouncedServer(uvicorn.Server):
+    """Says where it listens once it answers: who reads it before the engine has started gets no connection."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        _tell(f"starting for {self._address}")
+        await super().startup(sockets)
+        if self.started:
+            _tell(f"{self._address}  (Ctrl-C ends it)")
+
+
+def _tell(text: str) -> None:
+    Console().print(text, highlight=False, soft_wrap=True, markup=False)
+
+
 def listen(app: FastAPI, host: str, port: int) -> None:
     """Serve an app until Ctrl-C.
 
@@ -61,9 +79,8 @@ def listen(app: FastAPI, host: str, port: int) -> None:
     with bound(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}/v1"
-        Console().print(f"{address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True, markup=False)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_S)
-        server = uvicorn.Server(config)
+        server = AnnouncedServer(config, address)
         server.run([listener])
         if not server.started:
             raise RunError("the engine did not start: the lines above say why")
