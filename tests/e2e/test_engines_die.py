@@ -42,6 +42,7 @@ def test_healing_is_bit_for_bit(
     expected, actual = rows(whole), rows(run)
     assert sum(row.pop("rollout/workers_lost", 0) for row in actual) == 5
     assert sum(row.pop("rollout/workers_lost", 0) for row in expected) == 0
+    assert sum(row.pop("advice/lost_workers", 0) for row in actual) > 0, "five within ten steps are told of"
     assert_same(expected, actual, whole, run)
     rolled, fates = tally(run / "groups")
     assert rolled == sum(fates.values())

@@ -2,8 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-from runs import SMALL, Here, rows
+from runs import SMALL, START_S, Here, rows
 
 from effrl.models import read_model
 
@@ -12,7 +13,7 @@ SETS = "data.eval={test: 'tasks:chain?split=test&size=8', dev: 'tasks:chain?spli
 SETTINGS = (*SMALL, SETS, "eval.every=1", "eval.pass_at=[1, 2]", f"run.steps={STEPS}", "run.keep=1", "learn.lr=5e-4")
 
 
-def test_a_run_its_best_checkpoint_and_what_that_is_worth(here: Here, tmp_path: Path) -> None:
+def test_a_run_its_best_checkpoint_and_what_that_is_worth(effrl: Any, here: Here, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "quickstart"
     training = here("train", "quickstart", *SETTINGS)
     trained = rows(run)
@@ -25,15 +26,17 @@ def test_a_run_its_best_checkpoint_and_what_that_is_worth(here: Here, tmp_path: 
     assert all({"eval/maj@4", "eval/test/accuracy", "eval/test/pass@2"} <= row.keys() for row in trained)
     assert all(row["eval/pass@1"] == row["eval/accuracy"] for row in trained)
 
-    measured = here("eval", "runs/quickstart", "--show", "2", "--out", "found.json")
-    assert f"runs/quickstart, step {best} (best by dev: {accuracies[best]:.2f})" in measured
+    measured = effrl("eval", "runs/quickstart", "--show", "2", "--out", "found.json")
+    assert measured.end(START_S) == 0, measured.output()
+    assert f"runs/quickstart, step {best} (best by dev: {accuracies[best]:.2f})" in measured.output()
     found = json.loads((tmp_path / "found.json").read_text())["sets"]
     expected = trained[best]
     for name, prefix in {"dev": "eval/", "test": "eval/test/"}.items():
         for metric, value in found[name]["metrics"].items():
             assert value["mean"] == expected[prefix + metric], "the same samples, from the files of the checkpoint"
     assert [len(found[name]["prompts"]) for name in ("dev", "test")] == [24, 8]
-    assert measured.count("(held out)") == 4
+    assert measured.output().count("(held out)") == 4 and "Traceback" not in measured.output()
+    assert measured.orphans() == []
 
     taken = here("export", "runs/quickstart", "model")
     assert f"{read_model(tmp_path / 'model').parameters:,} parameters" in taken

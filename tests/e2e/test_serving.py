@@ -201,6 +201,8 @@ def test_five_hundred_requests_while_the_weights_change_twice(
                 await client.completions.create(model="demo", prompt="1+1=", best_of=2)
             with pytest.raises(openai.BadRequestError, match=r"context length"):
                 await client.completions.create(model="demo", prompt="1+1=" * 2000)
+            with pytest.raises(openai.BadRequestError, match="non-empty"):
+                await client.completions.create(model="demo", prompt="")
             with pytest.raises(openai.BadRequestError, match="ask for 1024"):
                 await client.completions.create(model="demo", prompt="1+1=", max_tokens=1025)
             long = await client.completions.create(model="demo", prompt="1+1=" * 490, temperature=2)

@@ -91,9 +91,13 @@ class PolicyEngine:
 
     async def complete(self, body: CompletionBody, request: Request) -> Response:
         """Go on from a text, as :meth:`chat` does."""
-        longest = body.longest or await asyncio.to_thread(self._room, body)  # where it says none, vLLM puts 16
-        asked = CompletionRequest(**self._asked(body), max_tokens=longest)
-        return await _answer(lambda: self._completion.create_completion(asked, request), request)
+
+        async def answer() -> Any:
+            longest = body.longest or await asyncio.to_thread(self._room, body)  # where it says none, vLLM puts 16
+            asked = CompletionRequest(**self._asked(body), max_tokens=longest)
+            return await self._completion.create_completion(asked, request)
+
+        return await _answer(answer, request)
 
     async def load(self, version: ServedVersion, digest: str) -> None:
         """Take the weights of a version; the caller sees to it that nothing is being answered.
