@@ -82,11 +82,9 @@ def _sent(probe: type, nodes: Sequence[Member]) -> dict[str, Any]:
     for module in modules:
         ray.cloudpickle.register_pickle_by_value(module)
     try:
-        actor, there = (
-            ray.remote(probe),
-            {node.id: NodeAffinitySchedulingStrategy(node.id, soft=False) for node in nodes},
-        )
-        return {node: actor.options(num_cpus=0, scheduling_strategy=where).remote() for node, where in there.items()}
+        actor = ray.remote(probe).options
+        there = {node.id: NodeAffinitySchedulingStrategy(node.id, soft=False) for node in nodes}
+        return {node: actor(num_cpus=0, scheduling_strategy=where).remote() for node, where in there.items()}
     finally:
         for module in modules:
             ray.cloudpickle.unregister_pickle_by_value(module)

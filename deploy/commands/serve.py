@@ -1,8 +1,12 @@
 """``effrl serve``: what was trained, as a service of this machine."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 serve_app = typer.Typer(name="serve", help="Serve what was trained.", no_args_is_help=True)
 Served = Annotated[str, typer.Argument(metavar="RUN", help="A run, one of its checkpoints, or any model.")]
@@ -24,14 +28,10 @@ def serve_policy(
     allow_remote: Remote = False,
 ) -> None:
     """Answer as the policy does, to clients of OpenAI's API: effrl serve policy runs/quickstart."""
-    from deploy.commands.listening import is_loopback, listen, refuse_remote
-    from deploy.serve.policy.access import the_token
     from deploy.serve.policy.whole import PolicyWish, whole_app
 
-    refuse_remote(host, allow_remote)
-    token = the_token(needed=not is_loopback(host))
     wish = PolicyWish(run=run, checkpoint=checkpoint, gpus=gpus, requests=requests, tokens=tokens, look_s=look_s)
-    listen(whole_app(wish, token), host, port)
+    _serve(lambda token: whole_app(wish, token), host, port, allow_remote)
 
 
 @serve_app.command("rewards")
@@ -44,10 +44,16 @@ def serve_rewards(
     allow_remote: Remote = False,
 ) -> None:
     """Score solutions, and their steps: effrl serve rewards runs/quickstart."""
-    from deploy.commands.listening import is_loopback, listen, refuse_remote
-    from deploy.serve.policy.access import the_token
     from deploy.serve.rewards.whole import RewardsWish, whole_rewards
 
+    wish = RewardsWish(run=run, prm=prm, requests=requests)
+    _serve(lambda token: whole_rewards(wish, token), host, port, allow_remote)
+
+
+def _serve(app: "Callable[[str | None], FastAPI]", host: str, port: int, allow_remote: bool) -> None:
+    """Serve an app that is made with the token of its callers; none is needed where only this machine calls."""
+    from deploy.commands.listening import is_loopback, listen, refuse_remote
+    from deploy.serve.policy.access import the_token
+
     refuse_remote(host, allow_remote)
-    token = the_token(needed=not is_loopback(host))
-    listen(whole_rewards(RewardsWish(run=run, prm=prm, requests=requests), token), host, port)
+    listen(app(the_token(needed=not is_loopback(host))), host, port)

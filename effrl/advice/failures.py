@@ -1,8 +1,9 @@
 """Rules about what fails or wears out: engines, workers, verifiers, memory and time."""
 
 from itertools import pairwise
+from statistics import median_high
 
-from effrl.advice.rule import AdviceRule, RunRows, mean, median, share, total, values
+from effrl.advice.rule import AdviceRule, RunRows, mean, share, total, values
 from effrl.run.metrics import PHASES, MetricsRow
 
 FEW, MANY = 5, 10
@@ -76,7 +77,7 @@ def slow(rows: RunRows) -> str | None:
     seconds = [_work(row) for row in rows if row.get("time/step_s") and row["step"] > 0]
     if len(seconds) <= MANY or not rows[-1].get("time/step_s"):
         return None
-    now, usual = seconds[-1], median(seconds[:-1])
+    now, usual = seconds[-1], median_high(seconds[:-1])
     if now < SLOW * usual or now < usual + SPARE_S:
         return None
     gained = {phase: _phase(rows[-1], phase) - (mean(rows[:-1], f"time/{phase}_s") or 0) for phase in PHASES}

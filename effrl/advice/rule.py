@@ -53,8 +53,3 @@ def total(rows: RunRows, *names: str) -> float:
 def share(part: float, whole: float) -> float:
     """0 of nothing."""
     return part / whole if whole else 0.0
-
-
-def median(numbers: Sequence[float]) -> float:
-    """The upper one of two; there is at least one."""
-    return sorted(numbers)[len(numbers) // 2]
