@@ -67,9 +67,9 @@ class Fleet:
     def ask(self, amount: int) -> list[int]:
         """Number so many requests, and put them up for lease: the first, the second, … of each share in turn."""
         numbers = [next(self._numbers) for _ in range(amount)]
-        shares = [tuple(numbers[place :: self.shares]) for place in range(self.shares)]
+        shares = [tuple(numbers[place :: self.shares]) for place in range(min(self.shares, amount))]
         alone = self.room == 1
-        self._waiting.extend(Lease(next(self._numbers), share, alone=alone) for share in shares if share)
+        self._waiting.extend(Lease(next(self._numbers), share, alone=alone) for share in shares)
         self._open.update(numbers)
         return numbers
 

@@ -39,6 +39,8 @@ class Measured:
     """All of it."""
     sampled_per_s: float
     """Dispatch and transport alone."""
+    called_per_s: float
+    """The same calls of the same actors with nothing of ours around them: what Ray does here."""
     stored_per_s: float
     """The group store alone: one line when groups are rolled, one with their rollouts when they are settled."""
     driver_cpu_share: float
@@ -68,6 +70,7 @@ async def measure(tokens: int) -> Measured:
     for step in range(1, STEPS + 1):
         seconds.append(await _step(sampler, store, step, GROUPS))
     whole, busy = time.perf_counter() - began, time.process_time() - cpu
+    bare = median([await _bare(actors) for _ in range(STEPS)])
     rolled, fates = tally(store.directory)
     assert rolled == sum(fates.values()) == STEPS * GROUPS + 64
     for actor in actors:
@@ -76,6 +79,7 @@ async def measure(tokens: int) -> Measured:
         tokens=tokens,
         groups_per_s=round(STEPS * GROUPS / whole),
         sampled_per_s=round(GROUPS / median(sampling for sampling, _ in seconds)),
+        called_per_s=round(GROUPS / bare),
         stored_per_s=round(GROUPS / median(storing for _, storing in seconds)),
         driver_cpu_share=round(busy / whole, 2),
         megabytes_per_s=round(STEPS * GROUPS * ROLLOUTS * tokens * 9 / whole / 1e6, 1),
@@ -85,8 +89,7 @@ async def measure(tokens: int) -> Measured:
 async def _step(sampler: Sampler, store: GroupStore, step: int, count: int) -> tuple[float, float]:
     """Sample groups one by one and store them with their fate; seconds of both."""
     began = time.perf_counter()
-    seeds = tuple(range(ROLLOUTS))
-    asked = [SampleRequest(Prompt(f"{step}/{n}", "?"), seeds, 1024, 1.0) for n in range(count)]
+    asked = _requests(step, count)
     found = [each for [each] in await asyncio.gather(*(sampler([request]) for request in asked))]
     sampled = time.perf_counter()
     groups = [
@@ -96,6 +99,23 @@ async def _step(sampler: Sampler, store: GroupStore, step: int, count: int) -> t
     store.rolled(step, groups)
     store.commit(step, [Settled.too_late(group) for group in groups])
     return sampled - began, time.perf_counter() - sampled
+
+
+async def _bare(actors: Sequence[Any]) -> float:
+    """Seconds of as many calls, no more of them at a time than the fleet would make."""
+    began, at_once = time.perf_counter(), asyncio.Semaphore(WORKERS * ROOM)
+
+    async def call(number: int, request: SampleRequest) -> None:
+        async with at_once:
+            await actors[number % ACTORS].sample.remote("", [request])
+
+    await asyncio.gather(*(call(number, request) for number, request in enumerate(_requests(0, GROUPS))))
+    return time.perf_counter() - began
+
+
+def _requests(step: int, count: int) -> list[SampleRequest]:
+    seeds = tuple(range(ROLLOUTS))
+    return [SampleRequest(Prompt(f"{step}/{n}", "?"), seeds, 1024, 1.0) for n in range(count)]
 
 
 def main(out: Path) -> None:
@@ -113,19 +133,16 @@ def main(out: Path) -> None:
 
 def table(found: Sequence[Measured]) -> str:
     """As Markdown."""
-    rows = (
-        f"| {each.tokens} | {each.groups_per_s} | {each.sampled_per_s} | {each.stored_per_s} | {each.driver_cpu_share}"
-        f" | {each.megabytes_per_s} |"
-        for each in found
-    )
+    rows = (f"| {' | '.join(map(str, asdict(each).values()))} |" for each in found)
     return "\n".join(
         [
             "# Groups a second through the driver\n",
             f"{ACTORS} actors stand for {WORKERS} workers and answer at once, with groups of {ROLLOUTS} rollouts; steps"
             f" of {GROUPS} groups, on {os.cpu_count()} cores that the actors share with the driver. Made by"
             " `python -m tests.bench.control_plane tests/bench/results/control_plane`.\n",
-            "| tokens of a rollout | groups a second | sampled | stored | CPU share of the driver | MB a second |",
-            "|---:|---:|---:|---:|---:|---:|",
+            "| tokens of a rollout | groups a second | sampled | Ray's calls alone | stored | CPU share of the driver"
+            " | MB a second |",
+            "|---:|---:|---:|---:|---:|---:|---:|",
             *rows,
             "",
         ]

@@ -239,7 +239,7 @@ PLANTED = {
     "blame is inherited": ("Lease(lease.number, left, alone", "Lease(lease.number, left, lease.losses, alone"),
     "workers stay at an old version": ("self._serves = dict.fromkeys(self._serves, version)", "pass"),
     "nobody knows what was published": ("self.version = version\n", "pass\n"),
-    "a share is not put up": ("for place in range(self.shares)", "for place in range(self.shares - 1)"),
+    "a share is not put up": ("in range(min(self.shares, amount))", "in range(min(self.shares, amount) - 1)"),
     "a request is in two shares": ("numbers[place :: self.shares]", "numbers[place // 2 :: self.shares]"),
     "nobody waits for what is asked": ("self._open.update(numbers)", "pass"),
     "what is withdrawn stays up": ("self._waiting = deque(lease for lease in map", "deque(lease for lease in map"),
