@@ -1,10 +1,14 @@
 """One vLLM engine in this process, driven from one thread; token ids in and out.
 
 Out-of-process engines poll each other and are several times slower on a CPU. In process, weights are swapped between
-two engine steps, so no token can be sampled from a half-loaded version.
+two engine steps, so no token can be sampled from a half-loaded version. A model that is spread over several devices has
+a process of vLLM's for each; scheduling stays here, and so does that.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from vllm import EngineArgs, LLMEngine, RequestOutput, SamplingParams
@@ -17,6 +21,10 @@ from actors.rollout.transfer import BACKEND, ShmTransfer, register
 from effrl.errors import RunError
 from effrl.types import Int32
 
+EXTENSION = "actors.rollout.extension.Extension"
+DEATH_S = 15.0
+"""Until vLLM has noticed that one of its processes is gone, and ended the others."""
+
 
 class Engine:
     """Submit requests by name, step until they are finished, swap weights in between."""
@@ -25,6 +33,9 @@ class Engine:
         register(transfer)
         self._asleep: set[str] = set()
         self._engine = LLMEngine.from_engine_args(_arguments(options))
+        self._in_parts = options.parts > 1
+        if self._in_parts:
+            _die_with_parts(self._engine)
         self._engine.collective_rpc("init_weight_transfer_engine", kwargs={"init_info": {}})
         self._serve(options.version)
 
@@ -43,7 +54,8 @@ class Engine:
 
     def step(self) -> dict[str, RequestOutput]:
         """Sample one token of every request that runs; the outputs of those that are finished with it, by name."""
-        return {output.request_id: output for output in self._engine.step() if output.finished}
+        with self._unless_a_part_died():
+            return {output.request_id: output for output in self._engine.step() if output.finished}
 
     def abort(self, names: Iterable[str]) -> None:
         """Forget requests; the names of those that are finished or unknown do no harm."""
@@ -59,12 +71,15 @@ class Engine:
         """
         if "weights" in self._asleep:
             raise RunError("weights that sleep cannot be replaced: wake them first")
-        self._engine.collective_rpc("start_weight_update")
-        self._engine.collective_rpc("update_weights", kwargs={"update_info": dict(update)})
-        self._engine.collective_rpc("finish_weight_update")
+        with self._unless_a_part_died():
+            self._engine.collective_rpc("start_weight_update")
+            self._engine.collective_rpc("update_weights", kwargs={"update_info": dict(update)})
+            self._engine.collective_rpc("finish_weight_update")
         self._serve(version)
         give_back_memory()
-        [checksum] = self._engine.collective_rpc(_checksum_of_loaded)
+        checksum, *others = self._engine.collective_rpc(_checksum_of_loaded)
+        if any(other != checksum for other in others):
+            raise RunError(f"the parts of an engine took different weights of version {version}")
         return str(checksum)
 
     def sleep(self) -> None:
@@ -77,6 +92,17 @@ class Engine:
         if part in self._asleep:
             self._engine.wake_up(tags=[part])
             self._asleep.remove(part)
+
+    @contextmanager
+    def _unless_a_part_died(self) -> Iterator[None]:
+        """The part that lives may be the first to tell, of a connection that is gone: an error like any other, which
+        would end the run. Where a part has died this process ends meanwhile."""
+        try:
+            yield
+        except RuntimeError:
+            if self._in_parts:
+                time.sleep(DEATH_S)
+            raise
 
     def _serve(self, version: int) -> None:
         self.version = version
@@ -102,12 +128,20 @@ def _arguments(options: EngineOptions) -> EngineArgs:
         kv_cache_memory_bytes=None if options.gpus else int(options.kv_cache_gb * 2**30),
         enforce_eager=options.gpus == 0,  # compiling for a CPU costs more than it saves, and needs a C++ compiler
         logprobs_mode="processed_logprobs",  # of what was sampled from, after temperature
+        tensor_parallel_size=options.parts,
+        distributed_executor_backend="mp" if options.parts > 1 else None,  # in a Ray actor it would take Ray's
+        worker_extension_cls=EXTENSION if options.parts > 1 else "",
         weight_transfer_config=WeightTransferConfig(backend=BACKEND),
         enable_prefix_caching=True,
         # A seeded request whose prompt is cut in two rewinds its random generator, which a CPU generator cannot do.
         enable_chunked_prefill=options.gpus > 0,
         disable_log_stats=True,
     )
+
+
+def _die_with_parts(engine: LLMEngine) -> None:
+    """End this process when one of vLLM's is gone: Ray then tells of the loss, and the whole engine is replaced."""
+    engine.model_executor.register_failure_callback(lambda: os._exit(1))
 
 
 def _checksum_of_loaded(worker: Any) -> str:

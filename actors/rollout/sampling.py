@@ -25,6 +25,9 @@ class EngineOptions:
     kv_cache_gb: float
     """Memory of the key-value cache on a CPU, in GiB; a GPU gives what it has left."""
     gpus: int
+    """GPUs that the model is spread over (tensor parallel), 0 on a CPU."""
+    cpu_parts: int = 1
+    """The same without GPUs, as it is tested."""
     gpu_memory: float = 0.9
     """Share of a GPU's memory."""
     colocated: bool = False
@@ -32,6 +35,11 @@ class EngineOptions:
     max_sequences: int = 256
     chat_template_kwargs: Mapping[str, ChatArgument] = field(default_factory=dict)
     """What the chat template is given besides the messages."""
+
+    @property
+    def parts(self) -> int:
+        """Processes of vLLM's that have a part of the model each; with one, it is in the actor's own process."""
+        return self.gpus or self.cpu_parts
 
 
 @dataclass(frozen=True, slots=True)

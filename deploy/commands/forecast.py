@@ -136,7 +136,7 @@ def _amount(count: float) -> str:
 def _pools(scene: Scene) -> Iterator[tuple[str, str]]:
     found = scene.layout
     for kind, pool in found.pools.items():
-        bundle = f"{{CPU: {pool.cpus:g}" + (", GPU: 1}" if pool.gpus and not found.colocated else "}")
+        bundle = f"{{CPU: {pool.cpus:g}" + (f", GPU: {pool.gpus}}}" if pool.gpus and not found.colocated else "}")
         shared = ", on a GPU shared with the others" if found.colocated else ""
         yield kind, f"{pool.workers:,} bundles of {bundle}{shared}"
 

@@ -55,22 +55,26 @@ class WorkersConfig(Section):
     labels: Labels | None = None
     """Labels of these nodes, as ``ray start --labels`` gives them: {pool: spot}; ``cluster.labels`` by default."""
 
-    @field_validator("gpus")
-    @classmethod
-    def _uses_all(cls, gpus: int) -> int:
-        if gpus > 1:
-            raise ValueError(
-                f"a worker uses one GPU, and {gpus} would be reserved: set per_node to {gpus}, and gpus to 1"
-            )
-        return gpus
-
     @property
     def apart(self) -> bool:
         """Whether it has places of its own, and shares none with the other roles of a node."""
         return self.nodes is not None or self.labels is not None
 
 
+class RanksConfig(WorkersConfig):
+    @field_validator("gpus")
+    @classmethod
+    def _uses_all(cls, gpus: int) -> int:
+        if gpus > 1:
+            raise ValueError(
+                f"a rank uses one GPU, and {gpus} would be reserved: set per_node to {gpus}, and gpus to 1"
+            )
+        return gpus
+
+
 class RolloutWorkersConfig(WorkersConfig):
+    gpus: Annotated[int, Field(ge=0)] = 0
+    """GPUs of each engine, over which vLLM spreads the model (tensor parallel); 0 runs on the CPU."""
     min: PositiveInt = 1
     """Rollout workers that a run needs to go on, on all nodes: one that is lost is replaced, and where it does not come
     back the others do its work."""
@@ -82,9 +86,9 @@ class RolloutWorkersConfig(WorkersConfig):
 class ClusterConfig(Section):
     rollout: RolloutWorkersConfig = RolloutWorkersConfig()
     """vLLM engines."""
-    learner: WorkersConfig = WorkersConfig()
+    learner: RanksConfig = RanksConfig()
     """DeepSpeed ranks."""
-    prm: WorkersConfig = WorkersConfig()
+    prm: RanksConfig = RanksConfig()
     """DeepSpeed ranks of an implicit PRM (``process``); a run without one starts none."""
     nodes: PositiveInt = 1
     """Nodes that carry workers."""

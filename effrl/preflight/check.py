@@ -51,6 +51,7 @@ def check(config: Config) -> Preflight:
     _check_room(limit)
     _check_plugins(config)
     _check_stops(config, model)
+    _check_parts(config, model)
     check_tokenizer(model.path, model.vocabulary)
     train = survey(config.data.train, config.data.form, config.select.asks_for_work)
     for part in config.parts:
@@ -102,6 +103,7 @@ def _sampled_model(config: Config) -> tuple[ModelFacts, int]:
     model = find_model(config.model.path)
     context = model.context_up_to(config.model.context)
     _check_stops(config, model)
+    _check_parts(config, model)
     check_tokenizer(model.path, model.vocabulary)
     return model, context
 
@@ -145,6 +147,16 @@ def _check_held_out(config: Config, prompts: PromptCheck, context: int) -> dict[
             )
         prompts.check(field, source, found, limit)
     return surveys
+
+
+def _check_parts(config: Config, model: ModelFacts) -> None:
+    gpus = config.cluster.rollout.gpus
+    if gpus > 1 and (heads := model.size("num_attention_heads")) % gpus:
+        possible = ", ".join(str(number) for number in range(1, heads + 1) if heads % number == 0)
+        raise UserError(
+            f"{model.path} has {heads} attention heads, which {gpus} GPUs of an engine cannot share equally: set"
+            f" cluster.rollout.gpus to one of {possible}"
+        )
 
 
 def _check_stops(config: Config, model: ModelFacts) -> None:

@@ -6,7 +6,7 @@ GPU (H100 and H200: 400 Gb/s, A100: 200 Gb/s); for L40S and L4 100 Gb/s are assu
 core of the server that docs/speed.md was measured on (two cores, AVX-512, float32), and its seconds are CPU seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from effrl.errors import UserError
 
@@ -32,6 +32,18 @@ class Device:
     """Bytes per second to another node."""
     publish: float
     """Seconds per byte of a version, from the learner's memory into every engine of a node."""
+
+    def times(self, count: int) -> "Device":
+        """So many GPUs with a part of one model each, but for what they say to each other; a CPU's core stays one."""
+        if self.memory is None:
+            return self
+        return replace(
+            self,
+            matrix=count * self.matrix,
+            prefill=count * self.prefill,
+            bandwidth=count * self.bandwidth,
+            memory=count * self.memory,
+        )
 
     @property
     def is_gpu(self) -> bool:

@@ -97,13 +97,15 @@ def _cache_bytes(scene: Scene) -> float:
     rollout, memory = scene.config.rollout, scene.device.memory
     if memory is None:
         return rollout.kv_cache_gb * GIB
-    return memory * rollout.gpu_memory - CONTEXT - scene.shape.parameters * scene.size
+    gpus = scene.layout.pools["rollout"].gpus
+    return gpus * (memory * rollout.gpu_memory - CONTEXT) - scene.shape.parameters * scene.size
 
 
 def _seconds(scene: Scene, engine: EngineMemory) -> dict[str, float]:
     work, shape, device, size, found = scene.work, scene.shape, scene.device, scene.size, scene.layout
+    together = device.times(found.pools["rollout"].gpus)
     return {
-        "rollout": rollout_s(work, shape, device, found.workers("rollout"), size, engine.sequences),
+        "rollout": rollout_s(work, shape, together, found.workers("rollout"), size, engine.sequences),
         "process": _process_s(scene),
         "learn": learn_s(work, shape, device, _learner(scene), size),
         "publish": publish_s(shape, device, found.nodes, size, found.colocated),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TypeVar
 
-from effrl.config.cluster import NodePool
+from effrl.config.cluster import NodePool, WorkersConfig
 from effrl.config.schema import Config
 from effrl.errors import UserError
 
@@ -18,7 +18,7 @@ class WorkerPool:
 
     workers: int
     gpus: int
-    """Of each worker, 0 or 1."""
+    """Of each worker; an engine may be spread over several."""
     cpus: float
     """Reserved by each."""
     nodes: int
@@ -81,7 +81,7 @@ def layout(config: Config, nodes: int, gpus: int) -> Layout:
     where = {kind: carried[pool.roles] for pool in told for kind in pool.roles}
     pools = {
         kind: WorkerPool(
-            counts[kind], min(1, gpus), one.cpus, where[kind], one.apart, kind == "rollout" and _joins(config)
+            counts[kind], _each(one, gpus), one.cpus, where[kind], one.apart, kind == "rollout" and _joins(config)
         )
         for kind, one in kinds.items()
     }
@@ -110,16 +110,22 @@ def _on(config: Config, kinds: Sequence[str], nodes: int, gpus: int) -> dict[str
         return {kind: config.workers()[kind].per_node * nodes for kind in kinds}
     if config.cluster.colocate:
         return dict.fromkeys(kinds, nodes)
-    if nodes * gpus < len(kinds):
+    told, each = _counts(config), {kind: _each(config.workers()[kind], gpus) for kind in kinds}
+    needed = sum(each.values())
+    if nodes * gpus < needed or gpus < max(each.values()):
         raise UserError(
-            f"{nodes * gpus} GPU(s) for {' and '.join(kinds)}: give --gpus-per-node {len(kinds)}, or let them take"
-            " turns on one with cluster.colocate=true rollout.gpu_memory=0.5 and cluster.KIND.gpus=1 for each"
+            f"{nodes} node(s) of {gpus} GPU(s) for {' and '.join(kinds)}: give --gpus-per-node {needed}, or let them"
+            " take turns on one with cluster.colocate=true rollout.gpu_memory=0.5 and cluster.KIND.gpus=1 for each"
         )
-    told = _counts(config)
-    weights = {kind: told[kind] for kind in kinds}
-    if gpus < len(kinds):
-        return shared_out(nodes * gpus, weights)
-    return {kind: share * nodes for kind, share in shared_out(gpus, weights).items()}
+    weights = {kind: told[kind] * each[kind] for kind in kinds}
+    if gpus < needed:
+        return {kind: share // each[kind] for kind, share in shared_out(nodes * gpus, weights, each).items()}
+    return {kind: share // each[kind] * nodes for kind, share in shared_out(gpus, weights, each).items()}
+
+
+def _each(workers: WorkersConfig, gpus: int) -> int:
+    """GPUs of one worker, where nodes have some."""
+    return max(1, workers.gpus) if gpus else 0
 
 
 def _counts(config: Config) -> dict[str, int]:
@@ -129,10 +135,13 @@ def _counts(config: Config) -> dict[str, int]:
     return {kind: counts[kind] for kind in config.workers()}
 
 
-def shared_out(total: int, weights: Mapping[Sharer, int]) -> dict[Sharer, int]:
-    """Whole shares in proportion to weights, each at least 1, by D'Hondt's rule: with more to share, none shrinks."""
-    shares = dict.fromkeys(weights, 1)
-    for _ in range(total - len(weights)):
+def shared_out(
+    total: int, weights: Mapping[Sharer, int], least: Mapping[Sharer, int] | None = None
+) -> dict[Sharer, int]:
+    """Whole shares in proportion to weights, each at least ``least`` (1 by default), by D'Hondt's rule: with more to
+    share, none shrinks."""
+    shares = dict(least or dict.fromkeys(weights, 1))
+    for _ in range(total - sum(shares.values())):
         neediest = max(weights, key=lambda kind: weights[kind] / (shares[kind] + 1))
         shares[neediest] += 1
     return shares

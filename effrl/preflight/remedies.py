@@ -31,11 +31,12 @@ def too_large(scene: Scene, found: Forecast) -> Iterator[str]:
     if room is None:
         return
     if found.engine.sequences < 1:
+        gpus = scene.layout.pools["rollout"].gpus
         narrower = "model.dtype=bfloat16, " if scene.size == BYTES["float32"] else ""
         yield (
             f"an engine does not fit: weights of {found.engine.weights / GIB:.1f} GiB and one sequence's cache are more"
-            f" than {share:.0%} of the {room / GIB:.0f} GiB of one {scene.device.name}, and an engine has one GPU: plan"
-            f" {narrower}a smaller model, or a GPU with more memory"
+            f" than {share:.0%} of the {gpus * room / GIB:.0f} GiB of {gpus} {scene.device.name}: set"
+            f" cluster.rollout.gpus={2 * gpus}, or plan {narrower}a smaller model"
         )
     free = room * (1 - share if scene.layout.colocated else 1) - CONTEXT
     if found.learner.peak > free:

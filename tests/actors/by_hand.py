@@ -33,10 +33,12 @@ ENVIRONMENT = {
 }
 
 
-def start_workers(role: type, count: int, model: Path, run_dir: Path, dtype: str = "float32") -> dict[str, Any]:
+def start_workers(
+    role: type, count: int, model: Path, run_dir: Path, dtype: str = "float32", parts: int = 1
+) -> dict[str, Any]:
     """Rollout workers (not yet ready), four of which fit beside two learners on two cores."""
     environment = {**ENVIRONMENT, **ENGINE_ENVIRONMENT}
-    options = EngineOptions(str(model), dtype, CONTEXT, version=0, seed=1, kv_cache_gb=0.25, gpus=0)
+    options = EngineOptions(str(model), dtype, CONTEXT, version=0, seed=1, kv_cache_gb=0.25, gpus=0, cpu_parts=parts)
     actor = ray.remote(role).options(num_cpus=0, runtime_env={"env_vars": environment})
     names = [f"rollout-{index}" for index in range(count)]
     return {name: actor.remote(name, run_dir, effrl.__version__, options) for name in names}
@@ -108,10 +110,12 @@ class Kept:
             self.prms[ranks] = await start_prm(ranks, self.models["tied"], self.run_dir)
         return self.prms[ranks]
 
-    async def engines(self, name: str, model: Path, count: int, dtype: str = "float32") -> dict[str, Any]:
+    async def engines(
+        self, name: str, model: Path, count: int, dtype: str = "float32", parts: int = 1
+    ) -> dict[str, Any]:
         """Rollout workers with faults to plant, by a name of the caller's."""
         if name not in self.workers:
-            self.workers[name] = start_workers(FaultyWorker, count, model, self.run_dir, dtype)
+            self.workers[name] = start_workers(FaultyWorker, count, model, self.run_dir, dtype, parts)
             await ready(self.workers[name])
         return self.workers[name]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from by_hand import CONTEXT, WAIT_S, Kept
 from planted import SKIPPED
@@ -15,7 +16,7 @@ from actors.driver.transports import ShmTransport
 from actors.driver.weights import WeightSync
 from actors.learner.group import LearnerGroup
 from actors.rollout.sampling import SampleRequest
-from actors.wait import WorkerError, answer, answers
+from actors.wait import LostError, WorkerError, answer, answers
 from effrl.config.learn import LearnConfig, LoraConfig
 from effrl.config.loss import ClippedLoss
 from effrl.errors import WeightsNotServedError
@@ -90,6 +91,12 @@ def halved(kept: Kept, one_rank: LearnerGroup) -> Pair:
     return paired(Pair(one_rank, engines, {"model": str(TINY), "dtype": "bfloat16"}))
 
 
+@pytest.fixture
+def spread(kept: Kept, one_rank: LearnerGroup) -> Pair:
+    """An engine that has two processes with half of the tied model each."""
+    return paired(Pair(one_rank, asyncio.run(kept.engines("spread", kept.models["tied"], 1, parts=2))))
+
+
 def paired(pair: Pair, learn: LearnConfig | None = None) -> Pair:
     asyncio.run(pair.anew(learn or LearnConfig()))
     return pair
@@ -152,6 +159,19 @@ async def test_ten_publishes_to_one_and_two_workers(tied: Pair) -> None:
 async def test_ten_publishes_of_an_untied_model_that_is_sampled_at_another_temperature(untied: Pair) -> None:
     assert await untied.drill() == (15, [])
     await publish(untied, range(1, 11), count=1, temperature=0.7)
+
+
+async def test_an_engine_over_two_processes_serves_what_is_published_and_dies_with_each(spread: Pair) -> None:
+    assert await spread.drill() == (14, [])
+    await publish(spread, range(1, 4), count=1)
+    parts = [process for process in psutil.process_iter() if "VLLM::Worker_TP" in " ".join(process.cmdline())]
+    assert len(parts) == 2
+    parts[1].kill()
+    with pytest.raises(LostError):
+        while True:  # its monitor notices within a moment
+            await sequences_from(spread.workers, 1)
+    _, left = psutil.wait_procs(parts, timeout=15)
+    assert not left, "nothing of it stays"
 
 
 async def faults_are_caught(pair: Pair, packs_head: bool) -> None:

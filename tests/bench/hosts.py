@@ -25,7 +25,7 @@ OWN = ("/tmp", "/var/tmp", "/dev/shm")
 """What is a host's own, in memory. All other disk can only be read, and is the same everywhere, as an image is."""
 CACHE = Path.home() / ".cache" / "vllm"
 """What vLLM has found out about its models, which takes it a process of its own: hosts begin with it, as images do."""
-HOME = "/tmp/home"
+HOME = "/tmp/home-of-host"
 SUBNET = "10.77.0"
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 UNSHARE = ("unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "sh", "-c")

@@ -56,15 +56,8 @@ class Loss:
     outcome: str
     steps_again: int
     seconds: float
-    """Until a step was committed that had not been before; a step without a loss takes ``step_s``."""
+    """Until two more steps were committed; one without a loss takes ``step_s``."""
     step_s: float
-
-    @property
-    def row(self) -> str:
-        """Of a table."""
-        seconds = f"{self.seconds} ({2 * self.step_s:.1f})"
-        told = (self.role, self.stage, self.signal, self.outcome, self.steps_again, seconds)
-        return f"| {' | '.join(map(str, told))} |"
 
 
 class Victim:
@@ -212,18 +205,30 @@ def soak(out: Path, seed: int = 1) -> None:
 
 
 def table(found: list[Loss], ended: dict[str, object]) -> str:
-    """As Markdown."""
+    """As Markdown: a line for each process and signal, a column for each stage."""
+    kinds = dict.fromkeys((loss.role, loss.signal) for loss in found)
+    rows = [_row([loss for loss in found if (loss.role, loss.signal) == kind]) for kind in kinds]
     lines = [
         "# What the loss of each process costs\n",
-        "One run of half the quickstart's size with a PRM, and a checkpoint every two steps. Seconds until the run had"
-        " committed two more steps, in brackets how long these take without a loss. Made by"
+        "One run of half the quickstart's size with a PRM, and a checkpoint every two steps, is hit when a stage of a"
+        " step begins. Seconds until it had committed two more steps, and how long these take without a loss. Made by"
         " `python -m tests.bench.kills tests/bench/results/kills`.\n",
-        "| process | stage | signal | outcome | steps done again | seconds |",
-        "|---|---|---|---|---:|---:|",
-        *(loss.row for loss in found),
+        f"| process | signal | outcome | steps done again | {' | '.join(STAGES)} | without |",
+        f"|---|---|---|---:|{'---:|' * len(STAGES)}---:|",
+        *rows,
         f"\nThen Ctrl-C: {', '.join(f'{name} {value}' for name, value in ended.items())}.\n",
     ]
     return "\n".join(lines)
+
+
+def _row(losses: list[Loss]) -> str:
+    """Of one process and signal, in the order of the stages."""
+    first, outcomes = losses[0], " or ".join(dict.fromkeys(loss.outcome for loss in losses))
+    again = sorted({loss.steps_again for loss in losses})
+    steps = str(again[0]) if len(again) == 1 else f"{again[0]} to {again[-1]}"
+    seconds = [str(loss.seconds) for loss in losses]
+    without = f"{2 * median(loss.step_s for loss in losses):.1f}"
+    return f"| {' | '.join([first.role, first.signal, outcomes, steps, *seconds, without])} |"
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from effrl.errors import UserError
     ("overrides", "line"),
     [
         (
-            ["cluster.rollout.gpus=2"],
-            "a worker uses one GPU, and 2 would be reserved: set per_node to 2, and gpus to 1",
+            ["cluster.learner.gpus=2"],
+            "a rank uses one GPU, and 2 would be reserved: set per_node to 2, and gpus to 1",
         ),
         (["cluster.learner.gpus=8"], "set per_node to 8, and gpus to 1"),
         (["cluster.rollout.min=3", "cluster.rollout.nodes=2"], "rollout.min is 3, and there are 2 rollout worker(s)"),

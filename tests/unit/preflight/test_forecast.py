@@ -92,8 +92,23 @@ def test_fewer_gpus_on_a_node_than_kinds_of_workers_are_shared_out_over_all_node
     found = layout(config(), 4, 1)
     assert (found.workers("rollout"), found.workers("learner"), found.overrides) == (2, 2, None)
     assert "nodes of its own" in misfits(config(), found)[0]
-    with pytest.raises(UserError, match=r"^1 GPU\(s\) for rollout and learner: give --gpus-per-node 2"):
+    with pytest.raises(UserError, match=r"^1 node\(s\) of 1 GPU\(s\) for rollout and learner: give --gpus-per-node 2"):
         layout(config(), 1, 1)
+
+
+def test_an_engine_of_several_gpus_is_one_worker() -> None:
+    """8 GPUs by 8 to 1, an engine being 4 of 5: 4 and 1 at least, the other 3 go to engines, which cannot use them."""
+    spread = config(cluster={"rollout": {"per_node": 2, "gpus": 4}, "learner": {"per_node": 1, "gpus": 1}})
+    found = layout(spread, 2, 8)
+    assert {kind: (pool.workers, pool.gpus) for kind, pool in found.pools.items()} == {
+        "rollout": (2, 4),
+        "learner": (2, 1),
+    }
+    assert found.overrides is not None and "cluster.rollout.per_node=1 cluster.rollout.gpus=4" in found.overrides
+    more = layout(spread, 2, 9)
+    assert misfits(spread.model_copy(update={"cluster": spread.cluster.model_copy(update={"nodes": 2})}), more) == []
+    with pytest.raises(UserError, match=r"^2 node\(s\) of 2 GPU\(s\) for rollout and learner: give --gpus-per-node 5"):
+        layout(spread, 2, 2)
 
 
 def test_workers_that_take_turns_use_one_gpu_of_each_node() -> None:
@@ -302,6 +317,11 @@ def test_what_does_not_fit_is_said_with_a_remedy_that_is_enough() -> None:
     assert not list(too_large(mended, forecast(mended)))
     lines = notes(found := scene(own, 1, 8, 7e10), forecast(found))
     assert any(line.startswith("an engine does not fit: weights of 130.4 GiB") for line in lines)
+    [engine] = [line for line in lines if line.startswith("an engine")]
+    assert engine.endswith(": set cluster.rollout.gpus=2, or plan a smaller model")
+    spread = config(model={"dtype": "bfloat16"}, cluster={"rollout": {"gpus": 2}})
+    wide = scene(spread, 1, 8, 7e10)
+    assert not any(line.startswith("an engine") for line in too_large(wide, forecast(wide)))
     assert any("plan more ranks with learn.zero=3, or learn.lora" in line for line in lines)
 
 

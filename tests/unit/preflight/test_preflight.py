@@ -27,6 +27,15 @@ def test_the_files_of_a_model_are_read_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert read == [models.TINY.resolve()]
 
 
+def test_gpus_of_an_engine_share_the_attention_heads() -> None:
+    """The tiny model has four."""
+    with pytest.raises(
+        UserError, match=r"has 4 attention heads, which 3 GPUs .*: set cluster.rollout.gpus to one of 1, 2, 4$"
+    ):
+        check(load.load("quickstart", ["cluster.rollout.gpus=3"]))
+    check(load.load("quickstart", ["cluster.rollout.gpus=2"]))
+
+
 def test_what_a_model_says_of_itself() -> None:
     tiny = find_model("tiny")
     assert (tiny.path, tiny.context, tiny.context_up_to(None), tiny.context_up_to(64)) == (models.TINY, 2048, 2048, 64)
