@@ -7,6 +7,7 @@ a process of vLLM's for each; scheduling stays here, and so does that.
 
 import os
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,7 @@ from effrl.types import Int32
 
 EXTENSION = "actors.rollout.extension.Extension"
 DEATH_S = 15.0
-"""Until vLLM has noticed that one of its processes is gone, and ended the others."""
+"""Within which vLLM notices that one of its processes is gone, and ends the others."""
 
 
 class Engine:
@@ -95,10 +96,16 @@ class Engine:
 
     @contextmanager
     def _unless_a_part_died(self) -> Iterator[None]:
-        """The part that lives may be the first to tell, of a connection that is gone: an error like any other, which
-        would end the run. Where a part has died this process ends meanwhile."""
+        """End this process where a part hangs, and let it end where one has died: then the engine is replaced.
+
+        The part that lives may be the first to tell, of a connection that is gone: an error like any other, which would
+        end the run.
+        """
         try:
             yield
+        except TimeoutError:
+            traceback.print_exc()
+            os._exit(1)
         except RuntimeError:
             if self._in_parts:
                 time.sleep(DEATH_S)

@@ -112,8 +112,9 @@ def _memory_gib(kinds: Mapping[str, WorkersConfig], config: Config, options: Ren
 def _process_gib(name: str, kind: WorkersConfig, weights: float, config: Config) -> float:
     """Memory of one worker's process on its host."""
     libraries = PROCESS_GIB[kind.gpus > 0]
-    if kind.gpus:
-        return libraries + 2 * weights  # a copy while they are loaded, and one that is published or sleeps
+    if kind.gpus:  # a copy that is published or sleeps, and one that each GPU's process has while it loads
+        processes = kind.gpus + (kind.gpus > 1)
+        return libraries * processes + (1 + kind.gpus) * weights
     if name == "rollout":
         return libraries + weights + config.rollout.kv_cache_gb
     return libraries + weights * (2 + TRAINED_BYTES / BYTES[config.model.dtype])  # one copy is what is published
