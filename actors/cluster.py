@@ -24,7 +24,7 @@ from actors.node.actor import LEARNER_PLUGINS, NodeNeeds
 from actors.node.service import Nodes
 from actors.oracle.actor import OracleActor
 from actors.oracle.grading import grading
-from actors.placement import check_fit, nodes_of
+from actors.placement import check_fit, in_turn, nodes_of
 from actors.prm.actor import PrmOptions, PrmRank
 from actors.prm.judge import PrmJudge
 from actors.reservation import Room, node_of
@@ -52,7 +52,7 @@ class Cluster:
     prm: dict[str, Any] = field(default_factory=dict)
     data: Any = None
     oracle: Any = None
-    reward: Any = None
+    reward: dict[str, Any] = field(default_factory=dict)
     took_over: bool = False
     """Whether the engines come from another run, whose weights they still serve."""
     learning: bool = True
@@ -74,9 +74,9 @@ class Cluster:
     @property
     def actors(self) -> dict[str, Any]:
         """Every actor by name."""
-        control = {"data": self.data, "oracle": self.oracle, "reward": self.reward}
+        control = {"data": self.data, "oracle": self.oracle}
         started = {name: actor for name, actor in control.items() if actor is not None}
-        return {**started, **self.rollout, **self.learner, **self.prm}
+        return {**started, **self.reward, **self.rollout, **self.learner, **self.prm}
 
     async def start(self, model: Path, initial: Path, context: int, version: int, judge: Path | None = None) -> str:
         """Check that everything fits, start all actors at once, and wait until each is ready; returns a line on it.
@@ -150,8 +150,8 @@ class Cluster:
         if not self.took_over:
             _kill(stay)
         self.rollout = stay if self.took_over else {}
-        self.learner, self.prm, self.starting = {}, {}, {}
-        self.data = self.oracle = self.reward = None
+        self.reward, self.learner, self.prm, self.starting = {}, {}, {}, {}
+        self.data = self.oracle = None
 
     def successor(self, config: Config, run_dir: Path) -> "Cluster":
         """The cluster of a next run, which takes over the engines; everything else is killed, and starts anew.
@@ -254,7 +254,9 @@ class Cluster:
         train = config.data.train if self.learning else None
         grades = grading(config.reward, [os.getcwd()])
         self.oracle = self._control(OracleActor, "oracle", train, config.data.held_out, config.label, grades)
-        self.reward = self._control(RewardActor, "reward", config.reward, [os.getcwd()])
+        nodes = [self.places["oracle"], *self.bundles.get("learner", ())]  # whose loss costs the same already
+        for name, node in in_turn("reward", config.reward.actors, nodes).items():
+            self.reward[name] = self._control(RewardActor, name, config.reward, [os.getcwd()], node=node)
 
     def _start_rollout(self, model: Path, initial: Path, context: int, version: int) -> None:
         config, workers = self.config, self.config.cluster.rollout
@@ -336,11 +338,12 @@ class Cluster:
         joining = {name: rank.start.remote(host, port) for name, rank in ranks.items()}
         await answers(joining, deadline, "joining its group")
 
-    def _control(self, role: type, name: str, *arguments: Any) -> Any:
-        self.places[name] = ray.get_runtime_context().get_node_id()
-        here = NodeAffinitySchedulingStrategy(self.places[name], soft=False)
+    def _control(self, role: type, name: str, *arguments: Any, node: str | None = None) -> Any:
+        """An actor that reserves nothing, beside the driver where no node is given."""
+        self.places[name] = node or ray.get_runtime_context().get_node_id()
+        there = NodeAffinitySchedulingStrategy(self.places[name], soft=False)
         environment = {**COMMON_ENVIRONMENT, **CPU_ENVIRONMENT}
-        options = {"num_cpus": 0, "scheduling_strategy": here, "runtime_env": {"env_vars": environment}}
+        options = {"num_cpus": 0, "scheduling_strategy": there, "runtime_env": {"env_vars": environment}}
         return ray.remote(role).options(**options).remote(name, self.run_dir, effrl.__version__, *arguments)
 
     def _worker(self, actor: type, name: str, role: str, index: int, environment: Mapping[str, str]) -> Any:

@@ -94,6 +94,12 @@ def _told(nodes: Sequence[Node], pool: NodePool) -> str:
     return "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs{_labels(node, pool)}" for node in nodes)
 
 
+def in_turn(role: str, count: int, nodes: Sequence[str]) -> dict[str, str]:
+    """The node of each of ``role``, ``role-1``, …: the first, and the others in the order in which they come."""
+    different = list(dict.fromkeys(nodes))
+    return {f"{role}-{n}" if n else role: different[n % len(different)] for n in range(count)}
+
+
 def _labels(node: Node, pool: NodePool) -> str:
     return "".join(f", {key}={node.labels[key]}" if key in node.labels else f", no {key}" for key in pool.labels)
 

@@ -1,10 +1,12 @@
-"""The reward actor as the loop sees it: reads answers and scores rollouts."""
+"""The reward actors as the loop sees them: they read answers and score rollouts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from math import ceil
 from typing import Any, TypeVar
 
-from actors.wait import answer
+from actors.wait import answer, together
 from effrl.chunks import chunks
 from effrl.config.reward import AnyReward
 from effrl.reward.reading import LOST, Completions, membership
@@ -25,14 +27,15 @@ T = TypeVar("T")
 
 @dataclass
 class RewardService:
-    """Reads and scores rollouts in the reward actor.
+    """Reads and scores rollouts in the reward actors, an equal share in each.
 
-    Any completion may hang until its worker is killed and replaced. So work goes to the actor in parts that are done
+    Any completion may hang until its worker is killed and replaced. So work goes to an actor in parts that are done
     within ``wait_s`` even if all of a part hangs (or of one completion per worker, one group to read): the deadline
     follows the work, and no wait is longer than what a part can take.
     """
 
-    actor: Any
+    actors: Mapping[str, Any]
+    """By name."""
     clock: Stopwatch
     wait_s: float
     config: AnyReward
@@ -77,10 +80,17 @@ class RewardService:
     async def _read(self, groups: Sequence[Group], compare: bool) -> list[ReadGroup]:
         tasks = max([1, *(_tasks_to_read(group, compare) for group in groups)])
         read: list[ReadGroup] = []
-        for part in chunks(groups, max(1, self._at_once // tasks)):
-            deadline = self._deadline(len(part) * tasks)
-            asked = self.actor.read.remote([_completions(group) for group in part], compare)
-            pairs = zip(part, await answer(asked, deadline, "answers", "reward"), strict=True)
+        for part in chunks(groups, max(1, self._at_once // tasks) * len(self.actors)):
+            waits = [
+                answer(
+                    actor.read.remote([_completions(group) for group in share], compare),
+                    self._deadline(len(share) * tasks),
+                    "answers",
+                    name,
+                )
+                for name, actor, share in self._shares(part)
+            ]
+            pairs = zip(part, chain.from_iterable(await together(*waits)), strict=True)
             read += [
                 ReadGroup(group, *(_in_place(group, iter(found), None) for found in both)) for group, both in pairs
             ]
@@ -89,13 +99,22 @@ class RewardService:
     async def _judged(self, tasks: Sequence[ScoringTask], what: str) -> Iterator[Score]:
         """One score per task, in order."""
         scores: list[Score] = []
-        for part in chunks(tasks, self._at_once):
-            scores += await answer(self.actor.score.remote(part), self._deadline(len(part)), what, "reward")
+        for part in chunks(tasks, self._at_once * len(self.actors)):
+            waits = [
+                answer(actor.score.remote(share), self._deadline(len(share)), what, name)
+                for name, actor, share in self._shares(part)
+            ]
+            scores += chain.from_iterable(await together(*waits))
         return iter(scores)
+
+    def _shares(self, work: Sequence[T]) -> Iterator[tuple[str, Any, Sequence[T]]]:
+        """Name and handle of each actor that has something to do, and what; in order."""
+        shares = chunks(work, max(1, ceil(len(work) / len(self.actors))))
+        return ((name, actor, share) for (name, actor), share in zip(self.actors.items(), shares, strict=False))
 
     @property
     def _at_once(self) -> int:
-        """Tasks that are done within ``wait_s`` even if each of them hangs; at least one per worker."""
+        """Tasks that an actor does within ``wait_s`` even if each of them hangs; at least one per worker."""
         return self.config.workers * max(1, int(self.wait_s / patience(self.config, 1)))
 
     def _deadline(self, tasks: int) -> float:

@@ -15,6 +15,7 @@ MAY_CHANGE = (
     "process.learn.activation_checkpointing",
     "process.learn.micro_batch_tokens",
     "process.separator",
+    "reward.actors",
     "reward.memory_mb",
     "reward.timeout_s",
     "reward.workers",

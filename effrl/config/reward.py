@@ -212,7 +212,9 @@ class RewardConfig(Section):
     memory_mb: PositiveInt = 2048
     """Address space that one completion may add to its worker, in MiB."""
     workers: PositiveInt = 1
-    """Worker processes."""
+    """Worker processes of each actor."""
+    actors: PositiveInt = 1
+    """Actors that verify side by side: the first beside the driver, others in turn on the nodes with learner ranks."""
     terms: RewardTerms = RewardTerms()
     """Added to the reward, apart from the outcome; none by default."""
 

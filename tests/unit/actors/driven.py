@@ -192,7 +192,7 @@ async def attempt(
     place = (directory.path, effrl.__version__)
     data = Handle(DataActor("data", *place, config, []))
     oracle = Handle(OracleActor("oracle", *place, config.data.train, {}, config.label, Grading(lambda: Grader().score)))
-    control = {"data": data, "oracle": oracle, "reward": Handle(Grader())}
+    control = {"data": data, "oracle": oracle, "reward": {"reward": Handle(Grader())}}
     learner = {"learner-0": Handle(rank)}
     actors = SimpleNamespace(**control, rollout={"rollout-0": Handle(engine)}, learner=learner, usage=no_usage)
     progress = Progress(config.run.steps, Console(file=io.StringIO()))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.placement import Node, bundle, check_fit, free_nodes, nodes_of, taken
+from actors.placement import Node, bundle, check_fit, free_nodes, in_turn, nodes_of, taken
 from effrl.config.cluster import NodePool
 from effrl.config.schema import Config
 from effrl.errors import UserError
@@ -195,6 +195,17 @@ def test_whoever_is_hardest_to_place_comes_first() -> None:
     """Who may be anywhere would else take the one node that another role can be on."""
     found = apart(rollout={"nodes": 1, "per_node": 8}, learner={"labels": {"pool": "keep"}}, prm={"nodes": 1}).pools()
     assert [pool.roles for pool in found] == [("learner",), ("rollout",), ("prm",)]
+
+
+def test_further_actors_of_a_role_go_from_node_to_node() -> None:
+    """The driver's node is named first, and again where it carries workers."""
+    assert in_turn("reward", 1, ["a", "b"]) == {"reward": "a"}
+    assert in_turn("reward", 4, ["a", "b", "a", "b", "c"]) == {
+        "reward": "a",
+        "reward-1": "b",
+        "reward-2": "c",
+        "reward-3": "a",
+    }
 
 
 LABELS = st.dictionaries(st.sampled_from("xy"), st.sampled_from("12"))

@@ -38,7 +38,7 @@ class Verifier:
 
 @pytest.fixture
 def service() -> RewardService:
-    return RewardService(Verifier(), Stopwatch(), 5.0, MathReward(), 24)
+    return RewardService({"reward": Verifier()}, Stopwatch(), 5.0, MathReward(), 24)
 
 
 def group(*texts: str | None) -> Group:
@@ -113,10 +113,10 @@ async def test_the_deadline_follows_the_work(
 ) -> None:
     """An evaluation of 128 x 4 whose every completion hangs: 512 times 5 s, and a worker to start after each."""
     config = MathReward(workers=workers)
-    made = RewardService(Verifier(), Stopwatch(), wait_s, config, 24)
+    made = RewardService({"reward": Verifier()}, Stopwatch(), wait_s, config, 24)
     scores = await made.score([(group(*"1234"), "46")] * 128)
     assert [len(found) for found in scores] == [4] * 128
-    assert made.actor.parts == parts
+    assert made.actors["reward"].parts == parts
     for size, seconds in zip(parts, deadlines, strict=True):
         assert patience(config, size) <= seconds <= max(wait_s, patience(config, workers))
 
@@ -124,31 +124,60 @@ async def test_the_deadline_follows_the_work(
 async def test_so_does_that_of_reading(deadlines: list[float]) -> None:
     """Of a group of 8, each answer may hang, and each of 28 comparisons."""
     config = MathReward(workers=4)
-    made = RewardService(Verifier(), Stopwatch(), 1800.0, config, 24)
+    made = RewardService({"reward": Verifier()}, Stopwatch(), 1800.0, config, 24)
     read = await made.answers([group(*"12345678")] * 7)
     assert [found.answers for found in read] == [tuple("12345678")] * 7
-    assert made.actor.parts == [3, 3, 1]
+    assert made.actors["reward"].parts == [3, 3, 1]
     assert all(seconds >= patience(config, size * 36) for size, seconds in zip([3, 3, 1], deadlines, strict=True))
+
+
+@pytest.mark.parametrize("actors", [1, 2, 3])
+async def test_several_actors_share_the_work_and_change_no_result(actors: int) -> None:
+    """Of 8 completions each has a third, rounded up; of one group only the first actor hears."""
+    verifiers = {f"reward-{n}": Verifier() for n in range(actors)}
+    made = RewardService(verifiers, Stopwatch(), 1800.0, MathReward(), 24)
+    groups = [group("46", None, "45"), group("1", "46", "2"), group("46", "46", "3")]
+    scores = await made.score([(one, "46") for one in groups])
+    assert [[score.outcome for score in found] for found in scores] == [[1, None, 0], [0, 1, 0], [1, 1, 0]]
+    assert [verifier.parts for verifier in verifiers.values()] == {1: [[8]], 2: [[4], [4]], 3: [[3], [3], [2]]}[actors]
+    assert [read.answers for read in await made.answers(groups)] == [
+        ("46", None, "45"),
+        ("1", "46", "2"),
+        ("46", "46", "3"),
+    ]
+    assert [read.answers for read in await made.answers(groups[:1])] == [("46", None, "45")]
+    assert sum(sum(verifier.parts[1:]) for verifier in verifiers.values()) == 4
+    assert await made.score([]) == []
+
+
+async def test_as_much_more_goes_out_at_once() -> None:
+    """One completion per worker takes longer than the wait: each actor has its two at a time."""
+    verifiers = {"reward": Verifier(), "reward-1": Verifier()}
+    made = RewardService(verifiers, Stopwatch(), 10.0, MathReward(workers=2), 24)
+    await made.score([(group(*"12345"), "46")])
+    assert [verifier.parts for verifier in verifiers.values()] == [[2, 1], [2]]
 
 
 async def test_one_group_that_takes_longer_than_any_wait_is_waited_for(deadlines: list[float]) -> None:
     config = MathReward()
-    await RewardService(Verifier(), Stopwatch(), 100.0, config, 24).answers([group(*"12345678")] * 2)
+    await RewardService({"reward": Verifier()}, Stopwatch(), 100.0, config, 24).answers([group(*"12345678")] * 2)
     assert deadlines == [patience(config, 36)] * 2
 
 
 @pytest.mark.parametrize("reads_clusters", [False, True])
 async def test_values_are_compared_where_somebody_looks(reads_clusters: bool) -> None:
-    made = RewardService(Verifier(), Stopwatch(), 5.0, MathReward(), 24, reads_clusters)
+    made = RewardService({"reward": Verifier()}, Stopwatch(), 5.0, MathReward(), 24, reads_clusters)
     await made.read([group("1", "2")])
     await made.answers([group("1", "2")])
-    assert made.actor.compared == [reads_clusters, True], "in training the labeller decides; a vote is asked for"
+    assert made.actors["reward"].compared == [reads_clusters, True], (
+        "in training the labeller decides; a vote is asked for"
+    )
 
 
 async def test_a_format_is_asked_of_every_rollout_that_exists() -> None:
     terms = RewardTerms(format=Format(pattern="4.", weight=0.5))
-    made = RewardService(Verifier(), Stopwatch(), 5.0, MathReward(terms=terms), 24)
+    made = RewardService({"reward": Verifier()}, Stopwatch(), 5.0, MathReward(terms=terms), 24)
     read = ReadGroup(group("46", None, "45"), ("46", None, "45"), (0, None, 1))
     [scored] = await made.outcome([Judged(read, Decision.USE, Supervision("gold", "46"))])
-    assert made.actor.questions == {"outcome", "format"}
+    assert made.actors["reward"].questions == {"outcome", "format"}
     assert [score.terms for score in scored.scores] == [{"format": 0.5}, {}, {"format": 0.0}]
