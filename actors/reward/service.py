@@ -1,10 +1,12 @@
 """The reward actors as the loop sees them: they read answers and score rollouts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import ceil
 from typing import Any, TypeVar
+
+import ray
 
 from actors.wait import answer, together
 from effrl.chunks import chunks
@@ -81,18 +83,11 @@ class RewardService:
         tasks = max([1, *(_tasks_to_read(group, compare) for group in groups)])
         read: list[ReadGroup] = []
         for part in chunks(groups, max(1, self._at_once // tasks) * len(self.actors)):
-            waits = [
-                answer(
-                    actor.read.remote([_completions(group) for group in share], compare),
-                    self._deadline(len(share) * tasks),
-                    "answers",
-                    name,
-                )
-                for name, actor, share in self._shares(part)
-            ]
-            pairs = zip(part, chain.from_iterable(await together(*waits)), strict=True)
+            asked = [_completions(group) for group in part]
+            found = await self._shared(asked, lambda actor, share: actor.read.remote(share, compare), "answers", tasks)
             read += [
-                ReadGroup(group, *(_in_place(group, iter(found), None) for found in both)) for group, both in pairs
+                ReadGroup(group, *(_in_place(group, iter(each), None) for each in both))
+                for group, both in zip(part, found, strict=True)
             ]
         return read
 
@@ -100,17 +95,19 @@ class RewardService:
         """One score per task, in order."""
         scores: list[Score] = []
         for part in chunks(tasks, self._at_once * len(self.actors)):
-            waits = [
-                answer(actor.score.remote(share), self._deadline(len(share)), what, name)
-                for name, actor, share in self._shares(part)
-            ]
-            scores += chain.from_iterable(await together(*waits))
+            scores += await self._shared(part, lambda actor, share: actor.score.remote(share), what)
         return iter(scores)
 
-    def _shares(self, work: Sequence[T]) -> Iterator[tuple[str, Any, Sequence[T]]]:
-        """Name and handle of each actor that has something to do, and what; in order."""
-        shares = chunks(work, max(1, ceil(len(work) / len(self.actors))))
-        return ((name, actor, share) for (name, actor), share in zip(self.actors.items(), shares, strict=False))
+    async def _shared(
+        self, work: Sequence[T], ask: Callable[[Any, Sequence[T]], ray.ObjectRef], what: str, tasks: int = 1
+    ) -> Iterator[Any]:
+        """What the actors answer, each to its share, in the order of the work, of which each item is so many tasks."""
+        shares = chunks(work, ceil(len(work) / len(self.actors)))  # the last actors have none where there is little
+        waits = [
+            answer(ask(actor, share), self._deadline(len(share) * tasks), what, name)
+            for (name, actor), share in zip(self.actors.items(), shares, strict=False)
+        ]
+        return chain.from_iterable(await together(*waits))
 
     @property
     def _at_once(self) -> int:

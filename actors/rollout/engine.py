@@ -76,9 +76,9 @@ class Engine:
             self._engine.collective_rpc("start_weight_update")
             self._engine.collective_rpc("update_weights", kwargs={"update_info": dict(update)})
             self._engine.collective_rpc("finish_weight_update")
+            checksum, *others = self._engine.collective_rpc(_checksum_of_loaded)
         self._serve(version)
         give_back_memory()
-        checksum, *others = self._engine.collective_rpc(_checksum_of_loaded)
         if any(other != checksum for other in others):
             raise RunError(f"the parts of an engine took different weights of version {version}")
         return str(checksum)
@@ -104,8 +104,10 @@ class Engine:
         try:
             yield
         except TimeoutError:
-            traceback.print_exc()
-            os._exit(1)
+            if self._in_parts:
+                traceback.print_exc()
+                os._exit(1)
+            raise
         except RuntimeError:
             if self._in_parts:
                 time.sleep(DEATH_S)

@@ -94,11 +94,11 @@ def _longest(scene: Scene) -> float:
 
 def _cache_bytes(scene: Scene) -> float:
     """Of an engine's key-value cache."""
-    rollout, memory = scene.config.rollout, scene.device.memory
+    rollout, gpus = scene.config.rollout, scene.layout.pools["rollout"].gpus
+    memory = scene.device.times(gpus).memory
     if memory is None:
         return rollout.kv_cache_gb * GIB
-    gpus = scene.layout.pools["rollout"].gpus
-    return gpus * (memory * rollout.gpu_memory - CONTEXT) - scene.shape.parameters * scene.size
+    return memory * rollout.gpu_memory - gpus * CONTEXT - scene.shape.parameters * scene.size
 
 
 def _seconds(scene: Scene, engine: EngineMemory) -> dict[str, float]:

@@ -26,6 +26,7 @@ OWN = ("/tmp", "/var/tmp", "/dev/shm")
 CACHE = Path.home() / ".cache" / "vllm"
 """What vLLM has found out about its models, which takes it a process of its own: hosts begin with it, as images do."""
 HOME = "/tmp/home-of-host"
+"""On no machine's own /tmp, or a host would be taken for ready that has not mounted its own yet."""
 SUBNET = "10.77.0"
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 UNSHARE = ("unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "sh", "-c")
