@@ -190,7 +190,7 @@ class Job:
                 f"until ray job list --address {dashboard} > /dev/null 2>&1; do sleep 2; done && "
                 f"ray job submit --address {dashboard} --no-wait --submission-id {job} -- {self.spec['entrypoint']} && "
                 f"ray job logs --address {dashboard} --follow {job} && "
-                f"ray job status --address {dashboard} {job} | tee /dev/stderr | grep -q SUCCEEDED",
+                f"ray job status --address {dashboard} {job} | grep SUCCEEDED",
                 {},
             )
             .wait(self.spec["activeDeadlineSeconds"])
