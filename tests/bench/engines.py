@@ -1,12 +1,11 @@
 """Many runs on real actors in one process: one Ray, and vLLM engines that serve one run after the other."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from rich.console import Console
 
@@ -19,6 +18,9 @@ from effrl.preflight.check import Preflight, check
 from effrl.report.progress import Progress
 from effrl.run.directory import RunDirectory
 from effrl.run.resume import StartPoint
+
+SAID = "said.txt"
+"""In a run's directory: what its terminal would have shown."""
 
 
 class SharedEngines:
@@ -87,8 +89,12 @@ class Engines:
             _run(config, directory, found, cluster)
 
 
+def _console(file: IO[str]) -> Console:
+    return Console(file=file, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 def _run(config: Config, directory: RunDirectory, found: Preflight, cluster: Cluster) -> None:
-    with open(os.devnull, "w") as nowhere, Progress(config.run.steps, Console(file=nowhere)) as progress:
+    with (directory.path / SAID).open("w") as said, Progress(config.run.steps, _console(said)) as progress:
         driver = Driver(config, directory, found, StartPoint(found.model.path), progress, cluster)
         try:
             asyncio.run(driver.run())

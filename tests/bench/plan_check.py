@@ -1,7 +1,8 @@
-"""What `effrl plan` predicts of a learner's rank, beside what ranks took: peak memory, and CPU seconds of a step.
+"""What `effrl plan` predicts, beside what was measured: memory and CPU seconds of a rank, CPU seconds of whole runs.
 
 ``python -m tests.bench.plan_check measure [NAME…]`` runs each case in processes of its own, one thread each, and writes
-``tests/bench/results/plan/NAME.json``; ``python -m tests.bench.plan_check show`` prints the tables of docs/plan.md.
+``tests/bench/results/plan/NAME.json``; ``… runs [SIZE…]`` does the same with short runs of ``effrl train``, into
+``runs/SIZE.json``, on a machine that does nothing else; ``… show`` prints the tables of docs/plan.md.
 """
 
 import json
@@ -28,12 +29,15 @@ from effrl.preflight.pools import layout
 from effrl.preflight.seconds import Team, learn_s, learner_passes, work_of
 from effrl.preflight.shape import Shape, shape_of
 from tests.bench.learner_memory import SHAPES, make
-from tests.bench.speed.sizes import ROOT, SIZES, Size
+from tests.bench.speed.effrl_arm import effrl_steps
+from tests.bench.speed.rows import Row
+from tests.bench.speed.sizes import ROOT, SIZES, Size, model_of, write_prompts
 
 RESULTS = ROOT / "tests" / "bench" / "results" / "plan"
-SPEED = RESULTS.parent / "speed"
-RUNS = ("tiny", "22.7m", "100m")
-"""Sizes of the speed bench whose rows are kept."""
+RUNS = ("tiny", "22.7m", "smollm2")
+"""Sizes of the speed bench, each a short run."""
+STEPS = 3
+"""Of such a run, after one that warms up."""
 PROMPT = 26
 """Tokens of its prompts."""
 BASE = "22.7m"
@@ -175,8 +179,21 @@ def memory_table() -> str:
     return "\n".join(lines)
 
 
+def runs(*names: str) -> None:
+    """Train each size for some steps, all by default, and keep the rows of its steps after the first."""
+    (RESULTS / "runs").mkdir(parents=True, exist_ok=True)
+    for name in names or RUNS:
+        with tempfile.TemporaryDirectory(prefix="plan-") as directory:
+            prompts, run = Path(directory, "prompts.jsonl"), Path(directory, "effrl")
+            write_prompts(prompts)
+            model = model_of(SIZES[name], Path(directory))
+            rows, _ = effrl_steps(SIZES[name], model, prompts, 1 + STEPS, run)
+        (RESULTS / "runs" / f"{name}.json").write_text(json.dumps(rows[1:], indent=1) + "\n")
+        print(name, json.dumps(rows), flush=True)
+
+
 def scene(size: Size) -> Scene:
-    """Of a run of the speed bench, which docs/speed.md measured while the machine did nothing else."""
+    """Of such a run."""
     sampling = {"prompts": size.prompts, "per_prompt": size.per_prompt, "max_tokens": size.max_tokens, "refill": 0}
     config = Config.model_validate({"data": {"train": "prompts.jsonl"}, "rollout": sampling})
     model = shape_of(find_model("tiny")) if size.name == "tiny" else shape(size.name)
@@ -186,8 +203,7 @@ def scene(size: Size) -> Scene:
 
 def measured(size: Size) -> list[dict[str, float]]:
     """Its steps, named as in ``metrics.jsonl``."""
-    rounds = json.loads((SPEED / f"{size.name}.json").read_text())["rounds"]
-    rows = [row for arms in rounds for row in arms["effrl"]]
+    rows: list[Row] = json.loads((RESULTS / "runs" / f"{size.name}.json").read_text())
     times = {f"time/{stage}_s": f"{stage}_s" for stage in ("rollout", "learn", "publish")}
     names = {**times, "time/step_s": "wall_s", "cpu/all_s": "cpu_s", "rollout/count": "rollouts"}
     named = [{told: row[name] for told, name in names.items()} | {"rollout/tokens": row["tokens"]} for row in rows]
@@ -240,4 +256,4 @@ def show() -> None:
 
 
 if __name__ == "__main__":
-    {"measure": measure, "rank": rank, "show": show}[sys.argv[1]](*sys.argv[2:])
+    {"measure": measure, "rank": rank, "runs": runs, "show": show}[sys.argv[1]](*sys.argv[2:])

@@ -3,8 +3,8 @@
 Head, worker and submitter are started as their manifest has them: command, environment, user, mounts, a root that can
 only be read, and limits of CPU and memory, which are cgroups. Each has a network of its own. What no manifest has is
 what KubeRay 1.7 adds: how Ray is started, and how the job is submitted. The image is this project's environment, its
-volumes are folders, and no operator watches: the first end of the job is its end. Not run to that end yet: the machine
-was too busy for Ray's head, which has 30 s to start with its one CPU.
+volumes are folders, and no operator watches: the first end of the job is its end. Run it on a machine that does nothing
+else: Ray's head has 30 s to start, with its one CPU.
 
 OUT gets what became of the run, and what each pod has used of its limits, as JSON.
 """
@@ -190,7 +190,7 @@ class Job:
                 f"until ray job list --address {dashboard} > /dev/null 2>&1; do sleep 2; done && "
                 f"ray job submit --address {dashboard} --no-wait --submission-id {job} -- {self.spec['entrypoint']} && "
                 f"ray job logs --address {dashboard} --follow {job} && "
-                f"ray job status --address {dashboard} {job} | grep SUCCEEDED",
+                f'ray job status --address {dashboard} {job} | grep "{job}\' succeeded"',
                 {},
             )
             .wait(self.spec["activeDeadlineSeconds"])
