@@ -102,6 +102,8 @@ class Cluster:
             parts.append(f"learner {len(self.learner)} rank(s), {zero}")
         if self.prm:
             parts.append(f"PRM {len(self.prm)} rank(s)")
+        if self.nodes.sent:
+            parts.append(f"model sent to {len(self.nodes.sent)} node(s)")
         return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
 
     async def judged_by(self, judge: Judge) -> dict[str, Any]:

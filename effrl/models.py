@@ -56,7 +56,7 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]))
+        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
@@ -168,14 +168,21 @@ def _has_chat_template(directory: Path) -> bool:
         return False
 
 
+def files_of(directory: Path) -> list[Path]:
+    """All files of a model that are ever read: weights, config, tokenizer and chat template."""
+    return sorted(path for pattern in _FILES for path in directory.glob(pattern))
+
+
+_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+
+
 def fingerprint(directory: Path) -> str:
     """Digest of all that decides what a model computes of a prompt: weights, config, tokenizer and chat template.
 
     What was made with one model, such as scores or embeddings, is worth nothing with another; this tells them apart.
     """
     digest = blake2b(digest_size=16)
-    kinds = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
-    for file in sorted(path for kind in kinds for path in directory.glob(kind)):
+    for file in files_of(directory):
         with file.open("rb") as stream:
             digest.update(f"{file.name} {file.stat().st_size} ".encode())
             while chunk := stream.read(2**20):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.bench.plan_check import CASES, RESULTS, RUNS, off, predicted_gib
+from tests.bench.plan_check import CASES, LATER, RESULTS, RUNS, SPEED, off, predicted_gib
 from tests.bench.plan_tables import PAGE, SECTIONS, filled
 
 MEASURED = [name for name in CASES if (RESULTS / f"{name}.json").is_file()]
@@ -27,8 +27,14 @@ def test_peaks_were_measured_on_six_shapes_at_least() -> None:
     assert len(MEASURED) >= 6
 
 
-@pytest.mark.parametrize("one", RUNS)
-@pytest.mark.parametrize("other", RUNS)
+@pytest.mark.parametrize("one", RUNS[SPEED])
+@pytest.mark.parametrize("other", RUNS[SPEED])
 def test_cpu_seconds_are_foreseen_within_a_quarter(one: str, other: str) -> None:
     """Of a step of a whole run, calibrated on one run: 1M, 22.7M and 100M parameters."""
-    assert abs(off(one, other)) < 0.25
+    assert abs(off(SPEED, one, other)) < 0.25
+
+
+@pytest.mark.parametrize("other", RUNS[LATER])
+def test_so_they_are_on_another_machine_calibrated_on_the_largest(other: str) -> None:
+    """1M, 22.7M and SmolLM2's 135M parameters."""
+    assert abs(off(LATER, "smollm2", other)) < 0.25

@@ -4,13 +4,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from actors.machine import Usage, is_stopped, usable_cores, usage
+from actors.node.shipping import Copy, is_there
 from effrl import plugins
 from effrl.errors import UserError
 
@@ -39,6 +40,8 @@ class NodeActor:
 
     def __init__(self) -> None:
         self.host = socket.gethostname()
+        self.copies: dict[Path, Copy] = {}
+        """Models that are arriving."""
 
     def check(self, needs: NodeNeeds) -> int:
         """See that a run can work here, before an engine is loaded for minutes.
@@ -54,12 +57,6 @@ class NodeActor:
                 f"node {self.host} does not see the run directory {needs.token.parent}: choose a run.dir on a disk that"
                 " every node shares, since each writes its part of a checkpoint and its logs there"
             )
-        for model in needs.models:
-            if not (model / "config.json").is_file():
-                raise UserError(
-                    f"node {self.host} has no model at {model}: put it on a disk that every node shares, or at the same"
-                    " place on each (HF_HOME says where models of the hub are put)"
-                )
         plugins.search(needs.search_path)
         for name, path in needs.plugins.items():
             if find_spec(path.partition(":")[0].partition(".")[0]) is None:
@@ -68,6 +65,38 @@ class NodeActor:
                     f" directory that every node shares (it looked in {os.pathsep.join(needs.search_path)})"
                 )
         return usable_cores()
+
+    def lacks(self, models: Collection[Path]) -> list[Path]:
+        """Models that are not here."""
+        return [model for model in models if not is_there(model)]
+
+    def expect(self, model: Path, size: int) -> None:
+        """Make room for a model that the driver is about to send; raises UserError where it cannot be kept here."""
+        with self._keeping(model):
+            self.copies[model] = Copy.begin(model, size)
+
+    def keep(self, model: Path, name: str, piece: bytes) -> None:
+        """Write what has arrived of one of its files."""
+        with self._keeping(model):
+            self.copies[model].add(name, piece)
+
+    def complete(self, model: Path, size: int) -> None:
+        """See that all of it is here, and have it in its place."""
+        with self._keeping(model):
+            self.copies[model].end(size)
+            del self.copies[model]
+
+    @contextmanager
+    def _keeping(self, model: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if model in self.copies:
+                self.copies.pop(model).drop()
+            raise UserError(
+                f"node {self.host} has no model at {model}, and cannot keep a copy there ({error}): put it on a disk"
+                " that every node shares, or at the same place on each (HF_HOME says where models of the hub are put)"
+            ) from error
 
     def usage(self, pids: Mapping[str, int]) -> dict[str, Usage | None]:
         """What processes of this node use, by name, children included."""

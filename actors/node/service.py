@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.machine import Usage
 from actors.node.actor import NodeActor, NodeNeeds
+from actors.node.shipping import ship
 from actors.reservation import living_nodes
 from actors.wait import LostError, answer, answers
 from effrl.errors import RunError
@@ -30,9 +32,11 @@ class Nodes:
     """By the id of the node."""
     cores: dict[str, int] = field(default_factory=dict)
     """That workers may use."""
+    sent: dict[str, list[Path]] = field(default_factory=dict)
+    """Models that a node lacked and got, by its id."""
 
     async def check(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> None:
-        """See that every node has what its workers need, and count its cores.
+        """See that every node has what its workers need, and count its cores; a model that it lacks is sent there.
 
         Raises:
             UserError: one line about the first node that lacks something.
@@ -41,6 +45,16 @@ class Nodes:
             self._begin(node)
         refs = {f"node {node}": self.actors[node].check.remote(needs) for node, needs in nodes.items()}
         self.cores |= dict(zip(nodes, await answers(refs, seconds, "a look at what it has"), strict=True))
+        await self._send_models(nodes, seconds)
+
+    async def _send_models(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> None:
+        refs = {f"node {node}": self.actors[node].lacks.remote(needs.models) for node, needs in nodes.items()}
+        lacking = dict(zip(nodes, await answers(refs, seconds, "a look for its models"), strict=True))
+        for model in sorted({model for models in lacking.values() for model in models}):
+            there = [node for node, models in lacking.items() if model in models]
+            await ship(model, {f"node {node}": self.actors[node] for node in there}, seconds)
+            for node in there:
+                self.sent.setdefault(node, []).append(model)
 
     async def usage(self, processes: Mapping[str, Mapping[str, int]]) -> dict[str, Usage | None]:
         """What processes use, by name, children included; None where a node does not answer soon.

@@ -9,6 +9,7 @@ from effrl.config.cluster import NodePool
 
 VERSIONS = 2
 """Of the weights, that the object store of a node holds: the one that is served and the one that comes."""
+CARRIERS = "on every node that may carry workers"
 
 
 def check_room(cluster: ClusterSeen) -> Iterator[Finding]:
@@ -71,21 +72,24 @@ def check_store(cluster: ClusterSeen) -> Iterator[Finding]:
 
 def check_models(cluster: ClusterSeen) -> Iterator[Finding]:
     """The model is read from the disk of each node that may carry a worker."""
-    remedy = "put it on a disk that every node shares, or at the same place on each"
+    remedy = (
+        "it is sent there at the start of the run, if it can be kept there; a disk that every node shares saves that"
+    )
     for model in cluster.needs.models if cluster.needs else ():
-        yield _there(f"model {model}", [node for node in _carriers(cluster) if model not in node.facts.models], remedy)
+        without = [node for node in _carriers(cluster) if model not in node.facts.models]
+        yield should(f"model {model}", not without, _missing(without), CARRIERS, remedy)
 
 
 def check_modules(cluster: ClusterSeen) -> Iterator[Finding]:
     """Code of the user that workers import."""
     remedy = "install it there, or start the run in a folder that every node shares"
     for name in cluster.needs.modules if cluster.needs else ():
-        yield _there(f"module {name}", [node for node in _carriers(cluster) if name not in node.facts.modules], remedy)
+        without = [node for node in _carriers(cluster) if name not in node.facts.modules]
+        yield must(f"module {name}", not without, _missing(without), CARRIERS, remedy)
 
 
-def _there(what: str, without: list[NodeSeen], remedy: str) -> Finding:
-    found = f"not on {named([node.member.name for node in without])}" if without else "there"
-    return must(what, not without, found, "on every node that may carry workers", remedy)
+def _missing(without: list[NodeSeen]) -> str:
+    return f"not on {named([node.member.name for node in without])}" if without else "there"
 
 
 def _carriers(cluster: ClusterSeen) -> list[NodeSeen]:

@@ -34,8 +34,10 @@ from tests.bench.speed.rows import Row
 from tests.bench.speed.sizes import ROOT, SIZES, Size, model_of, write_prompts
 
 RESULTS = ROOT / "tests" / "bench" / "results" / "plan"
-RUNS = ("tiny", "22.7m", "smollm2")
-"""Sizes of the speed bench, each a short run."""
+SPEED, LATER = RESULTS.parent / "speed", RESULTS / "runs"
+RUNS = {SPEED: ("tiny", "22.7m", "100m"), LATER: ("tiny", "22.7m", "smollm2")}
+"""Sizes of the speed bench whose rows are kept: those of docs/speed.md, on whose machine the device's constants were
+set, and those of :func:`runs`, on another machine."""
 STEPS = 3
 """Of such a run, after one that warms up."""
 PROMPT = 26
@@ -181,19 +183,19 @@ def memory_table() -> str:
 
 def runs(*names: str) -> None:
     """Train each size for some steps, all by default, and keep the rows of its steps after the first."""
-    (RESULTS / "runs").mkdir(parents=True, exist_ok=True)
-    for name in names or RUNS:
+    LATER.mkdir(parents=True, exist_ok=True)
+    for name in names or RUNS[LATER]:
         with tempfile.TemporaryDirectory(prefix="plan-") as directory:
             prompts, run = Path(directory, "prompts.jsonl"), Path(directory, "effrl")
             write_prompts(prompts)
             model = model_of(SIZES[name], Path(directory))
             rows, _ = effrl_steps(SIZES[name], model, prompts, 1 + STEPS, run)
-        (RESULTS / "runs" / f"{name}.json").write_text(json.dumps(rows[1:], indent=1) + "\n")
+        (LATER / f"{name}.json").write_text(json.dumps({"rounds": [{"effrl": rows[1:]}]}, indent=1) + "\n")
         print(name, json.dumps(rows), flush=True)
 
 
 def scene(size: Size) -> Scene:
-    """Of such a run."""
+    """Of a run of the speed bench."""
     sampling = {"prompts": size.prompts, "per_prompt": size.per_prompt, "max_tokens": size.max_tokens, "refill": 0}
     config = Config.model_validate({"data": {"train": "prompts.jsonl"}, "rollout": sampling})
     model = shape_of(find_model("tiny")) if size.name == "tiny" else shape(size.name)
@@ -201,9 +203,10 @@ def scene(size: Size) -> Scene:
     return Scene(config, model, layout(config, 1, 0), CPU, work, {})
 
 
-def measured(size: Size) -> list[dict[str, float]]:
+def measured(folder: Path, size: Size) -> list[dict[str, float]]:
     """Its steps, named as in ``metrics.jsonl``."""
-    rows: list[Row] = json.loads((RESULTS / "runs" / f"{size.name}.json").read_text())
+    rounds = json.loads((folder / f"{size.name}.json").read_text())["rounds"]
+    rows: list[Row] = [row for arms in rounds for row in arms["effrl"]]
     times = {f"time/{stage}_s": f"{stage}_s" for stage in ("rollout", "learn", "publish")}
     names = {**times, "time/step_s": "wall_s", "cpu/all_s": "cpu_s", "rollout/count": "rollouts"}
     named = [{told: row[name] for told, name in names.items()} | {"rollout/tokens": row["tokens"]} for row in rows]
@@ -211,18 +214,19 @@ def measured(size: Size) -> list[dict[str, float]]:
     return [{**row, "step": 2, "groups/trained": groups} for row, groups in zip(named, trained, strict=True)]
 
 
-def off(calibrated: str, predicted: str) -> float:
+def off(folder: Path, calibrated: str, predicted: str) -> float:
     """By how much CPU seconds of a step are missed, as a share, when calibrated on another size."""
-    factors = calibrate(scene(SIZES[calibrated]), measured(SIZES[calibrated])).factors
-    own, rows = replace(scene(SIZES[predicted]), factors=factors), measured(SIZES[predicted])
+    factors = calibrate(scene(SIZES[calibrated]), measured(folder, SIZES[calibrated])).factors
+    own, rows = replace(scene(SIZES[predicted]), factors=factors), measured(folder, SIZES[predicted])
     told = [forecast(replace(own, work=done(own.work, row))).step / row["cpu/all_s"] for row in rows]
     return fmean(told) - 1
 
 
-def seconds_table() -> str:
+def seconds_table(folder: Path) -> str:
     """As Markdown: a row for each run that is calibrated on, a column for each that is predicted."""
-    head = [f"| calibrated on | {' | '.join(RUNS)} |", f"| --- | {' | '.join('---:' for _ in RUNS)} |"]
-    rows = [f"| `{one}` | {' | '.join(f'{off(one, other):+.0%}' for other in RUNS)} |" for one in RUNS]
+    names = RUNS[folder]
+    head = [f"| calibrated on | {' | '.join(names)} |", f"| --- | {' | '.join('---:' for _ in names)} |"]
+    rows = [f"| `{one}` | {' | '.join(f'{off(folder, one, other):+.0%}' for other in names)} |" for one in names]
     return "\n".join(head + rows)
 
 
@@ -252,7 +256,7 @@ def _predicted_s(case: Case) -> float:
 
 def show() -> None:
     """Print the tables."""
-    print(memory_table(), seconds_table(), passes_table(), sep="\n\n")
+    print(memory_table(), *map(seconds_table, RUNS), passes_table(), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from effrl.config import load
 from effrl.preflight.forecast import Scene, forecast
 from effrl.preflight.memory import GIB
 from effrl.preflight.remedies import too_large
-from tests.bench.plan_check import memory_table, passes_table, seconds_table
+from tests.bench.plan_check import LATER, SPEED, memory_table, passes_table, seconds_table
 from tests.bench.speed.sizes import ROOT
 
 PAGE = ROOT / "docs" / "plan.md"
@@ -75,7 +75,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "0.5b": lambda: table("0.5b"),
     "7b": lambda: table("7b"),
     "memory": memory_table,
-    "seconds": seconds_table,
+    "seconds": lambda: seconds_table(SPEED),
+    "later": lambda: seconds_table(LATER),
     "passes": passes_table,
 }
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from effrl.models import TINY
 from effrl.run import metrics
 from effrl.run.groups import tally
 from tests.bench.hosts import SHARED, Host, apart
@@ -42,6 +43,7 @@ RUN_S = 1500.0
 PATIENT = ("RAY_raylet_start_wait_time_s=300", "RAY_worker_niceness=0")
 """A raylet may take its time to start, and its workers are as urgent as itself."""
 WORKERS = re.compile(r"^ray::(RolloutWorker|LearnerRank)\b", re.MULTILINE)
+DIGESTS = "cd $1 && sha256sum *"
 Found = dict[str, Any]
 
 
@@ -220,6 +222,21 @@ def numbers(row: metrics.MetricsRow) -> metrics.MetricsRow:
     return {name: value for name, value in row.items() if not name.startswith(("time/", "memory/", "cpu/"))}
 
 
+def shipped(raylets: Raylets) -> tuple[bool, Found]:
+    """A run over two hosts with a model that is on the head's own disk: the other one gets it, and keeps it."""
+    raylets.have(2)
+    place = Path("/tmp/policy")
+    raylets.hosts[1].read("cp", "-r", str(TINY), str(place))
+    run = raylets.train("shipped", "cluster.nodes=2", "run.steps=2", f"model.path={place}")
+    found = run.found(run.end())
+    digests = {
+        f"host-{number}": host.read("sh", "-c", DIGESTS, "sh", str(place)) for number, host in raylets.hosts.items()
+    }
+    same = len(set(digests.values())) == 1
+    sent = any("model sent to 1 node(s)" in line for line in found["said"])
+    return whole(found, 2) and same and sent, {**found, "same_files_on_both": same}
+
+
 def three(raylets: Raylets) -> tuple[bool, Found]:
     """A run over three hosts."""
     raylets.have(2, 3)
@@ -255,7 +272,7 @@ def moved(raylets: Raylets) -> tuple[bool, Found]:
     return good, {**found, "workers": places, "seconds_to_a_new_step_and_to_the_end": seconds, "ended": ended}
 
 
-CASES = (two, beside, three, moved)
+CASES = (two, beside, shipped, three, moved)
 
 
 def inside(names: list[str]) -> int:

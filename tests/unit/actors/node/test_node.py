@@ -50,7 +50,7 @@ def test_a_token_may_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_model_that_is_not_on_the_node(tmp_path: Path) -> None:
-    assert f"has no model at {tmp_path}: put it on a disk" in refusal(NodeNeeds((TINY, tmp_path)))
+    assert NodeActor().lacks((TINY, tmp_path)) == [tmp_path]
 
 
 def test_code_of_the_user_that_is_not_on_the_node(tmp_path: Path) -> None:

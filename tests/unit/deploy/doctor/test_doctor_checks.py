@@ -117,7 +117,7 @@ SPOILT = {
     "in use": (with_member(left=Node("10.0.0.2", 0, 0)), "room for rollout and learner", "warning"),
     "memory for workers": (with_facts(memory_free=5 * GIB), "memory for rollout and learner", "failure"),
     "a small store": (with_member(store=GIB), "object store for rollout and learner", "warning"),
-    "no model": (with_facts(models=()), f"model {MODEL}", "failure"),
+    "no model": (with_facts(models=()), f"model {MODEL}", "warning"),
     "no code of the user": (with_facts(modules=()), f"module {MODULE}", "failure"),
 }  # fmt: skip
 
