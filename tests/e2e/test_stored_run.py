@@ -1,5 +1,9 @@
-"""A run whose directory is lost with its machine goes on from its storage, and is the run that it would have been."""
+"""A run whose directory is lost with its machine goes on from its storage, and is the run that it would have been.
 
+The storage is a folder, or what the environment names: ``EFFRL_TEST_STORAGE=s3://BUCKET``, with what its library needs.
+"""
+
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,8 @@ SETTINGS = (*SMALL, "run.steps=6", "learn.updates=2", "select={kind: calibrated,
 
 
 def test_lost_with_its_directory_equals_uninterrupted(effrl: Any, here: Here, tmp_path: Path) -> None:
-    whole, run, url = tmp_path / "whole", tmp_path / "lost", f"file://{tmp_path}/bucket/run"
+    whole, run = tmp_path / "whole", tmp_path / "lost"
+    url = f"{os.environ.get('EFFRL_TEST_STORAGE', 'file://')}{tmp_path}/run"
     here("train", "quickstart", *SETTINGS, f"run.dir={whole}")
 
     first = effrl("train", "quickstart", *SETTINGS, f"run.dir={run}", f"run.storage={url}")
