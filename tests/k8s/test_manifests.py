@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from deploy.commands.render import render
+from tests.k8s.builtin import unfit
 from tests.k8s.entrypoints import wrong_commands
 from tests.k8s.objects import COMPONENTS, K8S, OVERLAYS, Object, composed, written
 from tests.k8s.references import dangling
@@ -98,6 +99,24 @@ def test_a_component_suits_every_job(component: Path, overlay: Path, tmp_path: P
     entries = with_component(component, overlay, tmp_path)
     assert judged(entries) == []
     assert [text for entry in entries if entry["kind"] in PLURALS for text in problems(entry)] == []
+
+
+def test_what_is_of_kubernetes_itself_fits_its_schemas(tmp_path: Path) -> None:
+    entries = [entry for folder in OVERLAYS for entry in composed(folder)]
+    for component in COMPONENTS:
+        (folder := tmp_path / component.name).mkdir()
+        entries += with_component(component, JOBS[0], folder)
+    assert unfit(entries) == []
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    entries = written(K8S / "base")
+    [claim] = [entry for entry in entries if entry["kind"] == "PersistentVolumeClaim"]
+    [job] = [entry for entry in written(K8S / "rayjob-cpu-smoke") if entry["kind"] == "RayJob"]
+    claim["spec"]["accessMode"] = claim["spec"].pop("accessModes")
+    job["spec"]["submitterPodTemplate"]["spec"]["containers"][0]["resources"]["limit"] = {}
+    found = unfit([*entries, job])
+    assert len(found) == 2 and "accessMode" in found[0] and "limit" in found[1]
 
 
 def test_every_rule_of_the_schemas_is_known() -> None:
