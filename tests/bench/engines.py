@@ -79,26 +79,27 @@ class Engines:
     ) -> None:
         self._stack.close()
 
-    def __call__(self, config: Config, run_dir: Path) -> None:
+    def __call__(self, config: Config, run_dir: Path) -> bool:
         config = config.model_copy(update={"run": config.run.model_copy(update={"dir": run_dir})})
         found = check(config)
         directory = RunDirectory(run_dir.resolve())
         directory.path.mkdir(parents=True)
         directory.config.write_text(dump(config))
         with self._engines.lend(config, directory.path) as cluster:
-            _run(config, directory, found, cluster)
+            return _run(config, directory, found, cluster)
 
 
 def _console(file: IO[str]) -> Console:
     return Console(file=file, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def _run(config: Config, directory: RunDirectory, found: Preflight, cluster: Cluster) -> None:
+def _run(config: Config, directory: RunDirectory, found: Preflight, cluster: Cluster) -> bool:
     with (directory.path / SAID).open("w") as said, Progress(config.run.steps, _console(said)) as progress:
         driver = Driver(config, directory, found, StartPoint(found.model.path), progress, cluster)
         try:
-            asyncio.run(driver.run())
+            finished = asyncio.run(driver.run())
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
         if driver.stopping:  # a cell that was cut short is no cell
             raise KeyboardInterrupt
+        return finished

@@ -24,8 +24,10 @@ _ERROR_WIDTH = 300
 class Executor(Protocol):
     """Runs one config."""
 
-    def __call__(self, config: Config, run_dir: Path) -> None:
+    def __call__(self, config: Config, run_dir: Path) -> bool:
         """Train, and leave ``run_dir/metrics.jsonl``, whose row 0 is the base; ``config.run.dir`` is not set.
+
+        Returns whether the run came to its end, which a stage's own rule can bring before the last step.
 
         ``run_dir`` does not exist yet, its parent does. Whatever is raised makes this cell fail, and no other.
         """
@@ -137,10 +139,10 @@ class Runner:
 
     def _measure(self, planned: Planned, run_dir: Path) -> Result:
         began = time.monotonic()
-        self.execute(planned.config, run_dir)
+        finished = self.execute(planned.config, run_dir)
         wall_s = time.monotonic() - began
         rows = metrics.read(run_dir / "metrics.jsonl")
-        if rows and rows[-1]["step"] < planned.config.run.steps:
+        if rows and not finished:
             raise RunError(f"it stopped after step {rows[-1]['step']} of {planned.config.run.steps}")
         points = curve(rows, self.metric)
         result = Result(

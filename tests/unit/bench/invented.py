@@ -84,8 +84,10 @@ class Inventor:
     before: Callable[[Config, Path], None] = lambda config, run_dir: None
     rows: Callable[[Config], list[dict[str, Any]]] = invented_rows
     configs: list[Config] = field(default_factory=list)
+    finished: bool = True
 
-    def __call__(self, config: Config, run_dir: Path) -> None:
+    def __call__(self, config: Config, run_dir: Path) -> bool:
         self.configs.append(config)
         self.before(config, run_dir)
         write_rows(run_dir, self.rows(config))
+        return self.finished

@@ -172,16 +172,23 @@ def test_a_result_under_another_name_is_not_taken_for_one(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cut", "reason"),
+    ("cut", "finished", "reason"),
     [
-        (slice(0, 16), "it stopped after step 15 of 20"),
-        (slice(1, None), "no eval/accuracy at step 0"),
-        (slice(0, 0), "no eval/accuracy at step 0"),
+        (slice(0, 16), False, "it stopped after step 15 of 20"),
+        (slice(1, None), True, "no eval/accuracy at step 0"),
+        (slice(0, 0), False, "no eval/accuracy at step 0"),
     ],
 )
-def test_a_run_that_did_not_end_is_no_result(bench: Bench, cut: slice, reason: str) -> None:
-    assert len(bench.run(Inventor(rows=lambda config: invented_rows(config)[cut]))) == 6
+def test_a_run_that_did_not_end_is_no_result(bench: Bench, cut: slice, finished: bool, reason: str) -> None:
+    assert len(bench.run(Inventor(rows=lambda config: invented_rows(config)[cut], finished=finished))) == 6
     assert reason in bench.said[0]
+
+
+def test_a_run_that_its_own_rule_ends_early_is_a_result(bench: Bench) -> None:
+    """EasyRL's stages end where precision on the anchor falls."""
+    assert bench.run(Inventor(rows=lambda config: invented_rows(config)[:16])) == []
+    result = bench.store.read(Cell("chain", "grpo", 1))
+    assert result is not None and result.curve[-1].step == 15
 
 
 def test_runs_are_kept_on_demand_and_never_overwritten(bench: Bench) -> None:
