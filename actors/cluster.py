@@ -104,6 +104,7 @@ class Cluster:
             parts.append(f"PRM {len(self.prm)} rank(s)")
         if self.nodes.sent:
             parts.append(f"model sent to {len(self.nodes.sent)} node(s)")
+            self.nodes.sent.clear()
         return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
 
     async def judged_by(self, judge: Judge) -> dict[str, Any]:

@@ -84,15 +84,19 @@ class NodeActor:
         """See that all of it is here, and have it in its place."""
         with self._keeping(model):
             self.copies[model].end(size)
-            del self.copies[model]
+        del self.copies[model]
+
+    def forget(self, model: Path) -> None:
+        """Leave nothing of a model that does not arrive whole."""
+        if model in self.copies:
+            self.copies.pop(model).drop()
 
     @contextmanager
     def _keeping(self, model: Path) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if model in self.copies:
-                self.copies.pop(model).drop()
+            self.forget(model)
             raise UserError(
                 f"node {self.host} has no model at {model}, and cannot keep a copy there ({error}): put it on a disk"
                 " that every node shares, or at the same place on each (HF_HOME says where models of the hub are put)"

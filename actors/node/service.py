@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -32,8 +31,8 @@ class Nodes:
     """By the id of the node."""
     cores: dict[str, int] = field(default_factory=dict)
     """That workers may use."""
-    sent: dict[str, list[Path]] = field(default_factory=dict)
-    """Models that a node lacked and got, by its id."""
+    sent: set[str] = field(default_factory=set)
+    """Ids of those that lacked a model and got it."""
 
     async def check(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> None:
         """See that every node has what its workers need, and count its cores; a model that it lacks is sent there.
@@ -53,8 +52,7 @@ class Nodes:
         for model in sorted({model for models in lacking.values() for model in models}):
             there = [node for node, models in lacking.items() if model in models]
             await ship(model, {f"node {node}": self.actors[node] for node in there}, seconds)
-            for node in there:
-                self.sent.setdefault(node, []).append(model)
+            self.sent.update(there)
 
     async def usage(self, processes: Mapping[str, Mapping[str, int]]) -> dict[str, Usage | None]:
         """What processes use, by name, children included; None where a node does not answer soon.

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import ray
 
 from actors.wait import answers
+from effrl.errors import RunError, UserError
 from effrl.models import files_of
 
 PIECE = 64 * 2**20
@@ -89,11 +91,16 @@ async def ship(model: Path, nodes: Mapping[str, Any], seconds: float) -> None:
         asked = {name: getattr(node, method).remote(model, *arguments) for name, node in nodes.items()}
         await answers(asked, seconds, f"its copy of {model}")
 
-    await everywhere("expect", size)
-    for file in files:
-        for piece in _pieces(file):
-            await everywhere("keep", file.name, ray.put(piece))
-    await everywhere("complete", size)
+    try:
+        await everywhere("expect", size)
+        for file in files:
+            for piece in _pieces(file):
+                await everywhere("keep", file.name, ray.put(piece))
+        await everywhere("complete", size)
+    except (UserError, RunError):
+        with suppress(RunError):  # a node that is gone
+            await everywhere("forget")
+        raise
 
 
 def _pieces(file: Path) -> Iterator[bytes]:
