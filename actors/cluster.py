@@ -88,7 +88,7 @@ class Cluster:
         self.room = await self._settled(self.room) if self.room else await Room.reserve(self.config, self.learning)
         self.bundles = {role: self.room.nodes(role) for role in self.room.groups}
         policy = {model, initial}
-        await self._check_nodes({"rollout": policy, "learner": policy, "prm": {initial, judge or initial}})
+        sent = await self._check_nodes({"rollout": policy, "learner": policy, "prm": {initial, judge or initial}})
         self._start_control()
         if not self.took_over:
             self._start_rollout(model, initial, context, version)
@@ -102,9 +102,8 @@ class Cluster:
             parts.append(f"learner {len(self.learner)} rank(s), {zero}")
         if self.prm:
             parts.append(f"PRM {len(self.prm)} rank(s)")
-        if self.nodes.sent:
-            parts.append(f"model sent to {len(self.nodes.sent)} node(s)")
-            self.nodes.sent.clear()
+        if sent:
+            parts.append(f"model sent to {len(sent)} node(s)")
         return " · ".join((*parts, f"ready in {time.monotonic() - began:.0f} s"))
 
     async def judged_by(self, judge: Judge) -> dict[str, Any]:
@@ -227,15 +226,16 @@ class Cluster:
         await room.settled(self.config.cluster.start_s)
         return room
 
-    async def _check_nodes(self, models: Mapping[str, Set[Path]]) -> None:
-        """See that every node has what its actors need: the run directory, their models, and the user's own code."""
+    async def _check_nodes(self, models: Mapping[str, Set[Path]]) -> Set[str]:
+        """See that every node has what its actors need: the run directory, their models, and the user's own code;
+        ids of the nodes that were sent a model."""
         token = self.run_dir / f".seen-{uuid.uuid4().hex}" if self.learning else None
         here = {ray.get_runtime_context().get_node_id(): NodeNeeds((), token)}
         workers = {node: self._needs(node, models, token) for nodes in self.bundles.values() for node in nodes}
         if token is not None:
             token.touch()
         try:
-            await self.nodes.check(here | workers, self.config.cluster.start_s)
+            return await self.nodes.check(here | workers, self.config.cluster.start_s)
         finally:
             if token is not None:
                 token.unlink()

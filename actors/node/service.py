@@ -31,11 +31,12 @@ class Nodes:
     """By the id of the node."""
     cores: dict[str, int] = field(default_factory=dict)
     """That workers may use."""
-    sent: set[str] = field(default_factory=set)
-    """Ids of those that lacked a model and got it."""
 
-    async def check(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> None:
+    async def check(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> set[str]:
         """See that every node has what its workers need, and count its cores; a model that it lacks is sent there.
+
+        Returns:
+            Ids of the nodes that were sent one.
 
         Raises:
             UserError: one line about the first node that lacks something.
@@ -44,15 +45,15 @@ class Nodes:
             self._begin(node)
         refs = {f"node {node}": self.actors[node].check.remote(needs) for node, needs in nodes.items()}
         self.cores |= dict(zip(nodes, await answers(refs, seconds, "a look at what it has"), strict=True))
-        await self._send_models(nodes, seconds)
+        return await self._send_models(nodes, seconds)
 
-    async def _send_models(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> None:
+    async def _send_models(self, nodes: Mapping[str, NodeNeeds], seconds: float) -> set[str]:
         refs = {f"node {node}": self.actors[node].lacks.remote(needs.models) for node, needs in nodes.items()}
         lacking = dict(zip(nodes, await answers(refs, seconds, "a look for its models"), strict=True))
         for model in sorted({model for models in lacking.values() for model in models}):
             there = [node for node, models in lacking.items() if model in models]
             await ship(model, {f"node {node}": self.actors[node] for node in there}, seconds)
-            self.sent.update(there)
+        return {node for node, models in lacking.items() if models}
 
     async def usage(self, processes: Mapping[str, Mapping[str, int]]) -> dict[str, Usage | None]:
         """What processes use, by name, children included; None where a node does not answer soon.
