@@ -7,6 +7,7 @@ row may also name its own cells, with the same words in backticks in its last co
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,3 +78,10 @@ def test_a_page_says_what_was_measured(claim: Claim) -> None:
 
 def test_there_are_figures_to_check() -> None:
     assert len(list(claims())) > 30
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout: what git ignores is not known")
+def test_no_result_is_ignored_by_git() -> None:
+    """A clone would lack it, and the tests that read it would fail there alone."""
+    asked = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "tests/bench/results"]
+    assert subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True).stdout == ""

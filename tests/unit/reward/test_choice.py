@@ -161,6 +161,6 @@ def test_any_text_gives_an_option_or_none(text: str) -> None:
     ["\\boxed{", "answer is ", "i would pick ", "<answer>", "\\text{", "A or ", "#", "(", " ", "\n", "Answer: A, "],
 )
 def test_degenerate_completions_take_no_time(unit: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     chosen(f"option{unit * 5_000}", LETTERS)
-    assert time.process_time() - start < 2
+    assert time.thread_time() - start < 2

@@ -175,13 +175,13 @@ def test_lenient_reading_finds_a_part_of_the_text(text: str) -> None:
     "unit", ["answer is ", "$", "$1", "\\(", "**", "1,", "1/", "-", "Answer: ", "<answer>", "\n", "the sum "]
 )
 def test_lenient_reading_takes_no_time(unit: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     final_answer(unit * 5_000, lenient=True)
-    assert time.process_time() - start < 2
+    assert time.thread_time() - start < 2
 
 
 @pytest.mark.parametrize("unit", ["\\boxed{", "{", "}", "#", "#1 ", "#### ", "\\", "\\boxed{}"])
 def test_degenerate_completions_take_no_time(unit: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     final_answer(unit * 5_000)
-    assert time.process_time() - start < 2
+    assert time.thread_time() - start < 2

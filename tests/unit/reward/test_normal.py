@@ -195,9 +195,9 @@ def test_numbers_leave_no_work(answer: str, gold: str) -> None:
 @pytest.mark.parametrize("unit", ["1", "1,", "{", r"\frac", "1 ", "$", "*", "(", "1,234", "√", "½", "1/", r"\\"])
 @pytest.mark.parametrize("end", ["", "x", r"\text{", "e", "."])
 def test_degenerate_answers_take_no_time(unit: str, end: str) -> None:
-    start = time.process_time()
+    start = time.thread_time()
     told_at_once((unit * 500)[:490] + end, "42")
-    assert time.process_time() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(
