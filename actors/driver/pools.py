@@ -31,7 +31,7 @@ class StagePool:
     ids: frozenset[str] | None
     """None: all there are."""
     size: int
-    easy: frozenset[str] = frozenset()
+    gold: frozenset[str] = frozenset()
     """Of a pool that the model labels: the prompts that keep their true label."""
     rounds: Sequence[LabelledPool] = ()
     """What this round and those before it made of such a pool."""
@@ -47,7 +47,7 @@ class StagePool:
             return f"{self.size:,} prompts"
         tiers = ("consistent", "reflected", "deferred")
         found = ", ".join(f"{self.metrics[f'prepare/{tier}']:,.0f} {tier}" for tier in tiers)
-        return f"{self.size:,} prompts ({len(self.easy):,} easy; of the others {found})"
+        return f"{self.size:,} prompts ({len(self.gold):,} with true labels; of the others {found})"
 
 
 ALL = StagePool(None, 0)
@@ -83,7 +83,8 @@ class StagePools:
         if isinstance(pool, PseudoPool):
             return await self._labelled(stretch, pool, policy)
         if pool.kind == "owned":
-            return await self._owned(stretch)
+            ids = await self._owned(stretch)
+            return StagePool(ids, len(ids))
         if not pool.splits:
             return replace(ALL, size=len(self.prompts))
         easy, cost = await self._easy(stretch)
@@ -92,13 +93,13 @@ class StagePools:
             raise UserError(f"stage {stretch.name}: no prompt is in pool {pool.kind}: change easy.share")
         return StagePool(ids, len(ids), metrics=cost)
 
-    async def _owned(self, stretch: Stretch) -> StagePool:
-        """Prompts whose label was bought before; the stage buys none of others, so a resume finds the same."""
+    async def _owned(self, stretch: Stretch) -> frozenset[str]:
+        """Ids of the prompts whose label was bought before this stage."""
         standings = await self.asks.owned([*self.prompts])
         ids = frozenset(name for name, found in zip(self.prompts, standings, strict=True) if isinstance(found, Label))
         if not ids:
             raise UserError(f"stage {stretch.name}: no label is owned yet: let a stage before it buy some")
-        return StagePool(ids, len(ids))
+        return ids
 
     async def _easy(self, stretch: Stretch) -> tuple[frozenset[str], Mapping[str, float]]:
         """Ids of the easy prompts, and what it cost to find them, if that was before this stage."""
@@ -114,23 +115,39 @@ class StagePools:
         return frozenset(state["ids"]), state["cost"] if state["before"] == stretch.name else {}
 
     async def _labelled(self, stretch: Stretch, pool: PseudoPool, policy: str | None) -> StagePool:
-        """What this round selects, with the easy prompts."""
-        easy, cost = await self._easy(stretch)
-        hard = [prompt for name, prompt in self.prompts.items() if name not in easy]
+        """What this round selects, with the prompts that keep their true label."""
+        gold, cost = await self._gold(stretch, pool, policy)
+        others = [prompt for name, prompt in self.prompts.items() if name not in gold]
         before = [read_labelled(self._file(stretch, number)) for number in range(1, stretch.round)]
         path = self._file(stretch, stretch.round)
         if policy is not None and not _is_of(path, policy):
-            write_labelled(path, await self._round(stretch, pool, policy, left(hard, before), sorted(easy)))
+            write_labelled(path, await self._round(stretch, pool, policy, left(others, before), sorted(gold)))
         rounds = [*before, read_labelled(path)]
         now = rounds[-1]
-        ids = drawn(easy, rounds, pool) if now.labels or pool.deferred == "buy" else frozenset[str]()
-        return StagePool(ids, len(ids), easy, rounds, why_last(len(hard), rounds, pool), {**cost, **now.metrics})
+        ids = drawn(gold, rounds, pool) if now.labels or pool.deferred == "buy" else frozenset[str]()
+        return StagePool(ids, len(ids), gold, rounds, why_last(len(others), rounds, pool), {**cost, **now.metrics})
+
+    async def _gold(
+        self, stretch: Stretch, pool: PseudoPool, policy: str | None
+    ) -> tuple[frozenset[str], Mapping[str, float]]:
+        """Ids of the prompts that keep their true label, and what it cost to find them.
+
+        Where those are the owned ones, the stage may buy others: its first round, which asks about all the rest, is
+        what tells afterwards which they were.
+        """
+        if pool.gold == "easy":
+            return await self._easy(stretch)
+        first = self._file(stretch, 1)
+        if stretch.round == 1 and policy is not None and not _is_of(first, policy):
+            return await self._owned(stretch), {}
+        asked = read_labelled(first)
+        return frozenset(self.prompts) - asked.labels.keys() - asked.deferred.keys(), {}
 
     async def _round(
-        self, stretch: Stretch, pool: PseudoPool, policy: str, asked: Sequence[Prompt], easy: Sequence[str]
+        self, stretch: Stretch, pool: PseudoPool, policy: str, asked: Sequence[Prompt], gold: Sequence[str]
     ) -> LabelledPool:
         """Ask the policy about each prompt, and decide."""
-        anchor = [self.prompts[name] for name in easy[: pool.anchor]]
+        anchor = [self.prompts[name] for name in gold[: pool.anchor]]
         work = PoolWork(
             asks=self.asks,
             config=pool,

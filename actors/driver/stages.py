@@ -142,7 +142,7 @@ class StagedRun:
         if labelled is None:
             return own
         others = own if labelled.deferred == "buy" else Waiting()
-        return PseudoLabeller(self.oracle, pool.easy, labels_of(pool.rounds, labelled), others)
+        return PseudoLabeller(self.oracle, pool.gold, labels_of(pool.rounds, labelled), others)
 
     def _go_to_next(self, stage: TrainingStage) -> None:
         """The rounds of a pool end with the one that says so."""

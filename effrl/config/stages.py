@@ -67,9 +67,12 @@ class Reflection(Section):
 
 class PseudoPool(Section):
     """Prompts that the model labels itself (EasyRL, stages 2 and 3): where its answers agree, or it is sure of its
-    second look. The easy prompts are drawn with them, on their true labels."""
+    second look. Prompts with true labels are drawn with them."""
 
     kind: Literal["pseudo"] = "pseudo"
+    gold: Literal["easy", "owned"] = "easy"
+    """Who keeps a true label: the easy prompts, whose labels are bought, or those whose label is owned when the stage
+    begins. Owned ones may lie all over the data, and then their anchor is no easier than the pool."""
     samples: Annotated[int, Field(ge=2)] = 4
     """Answers of each prompt (N); they are consistent if every one has the same value."""
     reflection: Reflection | None = Reflection()
@@ -85,7 +88,7 @@ class PseudoPool(Section):
     """Share of right answers that the consistent ones of the anchor must have; below it, consistent answers are not
     trusted, and their prompts wait; so it is where the anchor has none. Without it all are trusted."""
     anchor: PositiveInt = 64
-    """Easy prompts on which each round measures how right the tiers are; their labels are bought."""
+    """Prompts of ``gold`` on which each round measures how right the tiers are."""
     deferred: Literal["drop", "buy"] = "drop"
     """What becomes of prompts that are not selected: they wait for the next round, or they are drawn too, and the
     stage's ``label`` decides about them, such as ``care`` within its budget."""
@@ -96,8 +99,8 @@ class PseudoPool(Section):
 
     @property
     def splits(self) -> bool:
-        """It needs the easy prompts."""
-        return True
+        """Whether it matters which prompts are easy."""
+        return self.gold == "easy"
 
     def largest(self, easy: int, rest: int) -> int:
         """Prompts in it, at most, of so many."""
@@ -105,11 +108,13 @@ class PseudoPool(Section):
 
     def labelled(self, easy: int, rest: int) -> tuple[int, int]:
         """Easy prompts and others whose true label a stage may buy, at most."""
-        return easy, rest if self.deferred == "buy" else 0
+        first = easy if self.splits or self.deferred == "buy" else 0
+        return first, rest if self.deferred == "buy" else 0
 
     def asks(self, easy: int, rest: int) -> int:
         """Rollouts and reflections of one round, at most."""
-        return (rest + min(self.anchor, easy)) * (self.samples + (self.reflection is not None))
+        anchor = min(self.anchor, easy) if self.splits else easy
+        return (rest + anchor) * (self.samples + (self.reflection is not None))
 
 
 def _as_section(value: Any) -> Any:

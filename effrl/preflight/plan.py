@@ -134,7 +134,7 @@ def _owned(stages: list[PlannedStage]) -> int | None:
 def _labels_in(stage: PlannedStage, found: Preflight) -> int | None:
     """Labels of a stage, at most and without a limit; None where none are bought."""
     own = _all_labels(stage.config, found)
-    if not stage.gold:
+    if not stage.asked:
         return own
     decides = stage.labelled is not None and stage.labelled[1] > 0
     return stage.gold + (own or 0 if decides else 0)

@@ -29,7 +29,7 @@ class PlannedStage:
     labelled: tuple[int, int] | None = None
     """Easy prompts and others whose label it may buy; None where that is no matter of stages."""
     gold: int = 0
-    """Easy prompts whose labels are bought whatever its ``label`` is: those of a pool that the model labels."""
+    """Easy prompts whose labels are bought whatever its ``label`` is: the gold of a pool that the model labels."""
 
 
 def planned(config: Config, prompts: int) -> list[PlannedStage]:
@@ -42,7 +42,7 @@ def planned(config: Config, prompts: int) -> list[PlannedStage]:
         pool, parts = stretch.stage.pool, (easy, prompts - easy)
         size = pool.largest(*parts)
         own = config.of(stretch.stage, size)
-        gold = easy if stretch.stage.learns_labels else 0
+        gold = easy if stretch.stage.learns_labels and pool.splits else 0
         found.append(PlannedStage(stretch.name, own, size, pool.asks(*parts), pool.labelled(*parts), gold))
     return found
 

@@ -1,4 +1,4 @@
-"""How right the tiers are on easy prompts whose labels are bought: whether agreement can be trusted this round."""
+"""How right the tiers are on prompts whose true label is known: whether agreement can be trusted this round."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Supervised by pseudo-labels where there are any: easy prompts by their label, deferred ones by another labeller."""
+"""Supervised by pseudo-labels where there are any: gold ones by their label, deferred ones by another labeller."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,23 +24,24 @@ class Waiting(Stateless):
 
 @dataclass(frozen=True)
 class PseudoLabeller:
-    """A :class:`~effrl.protocols.Labeller`. Groups of easy prompts are gold, and so are those whose label is owned by
-    now: the truth is better than a pseudo-label, which is neither bought nor charged, nor known to the oracle.
+    """A :class:`~effrl.protocols.Labeller`. Groups of ``gold`` prompts have their true label, and so have those whose
+    label is owned by now: the truth is better than a pseudo-label, which is neither bought nor charged, nor known to
+    the oracle.
 
     A pseudo-label names no cluster. It is an answer of an earlier policy, which the verifier compares with.
     """
 
     oracle: Oracle
-    easy: Collection[str]
-    """Ids of the prompts with labels that are bought."""
+    gold: Collection[str]
+    """Ids of the prompts that keep their true label, which is bought if nobody owns it."""
     labels: Mapping[str, PseudoLabel]
-    """Of the round, by prompt id; none is easy."""
+    """Of the round, by prompt id; none is gold."""
     others: Labeller
     """Who decides about all other prompts, and sees, learns and saves nothing else."""
     name = "labeller"
 
     def __post_init__(self) -> None:
-        assert not set(self.easy) & self.labels.keys(), "an easy prompt has a label"
+        assert not set(self.gold) & self.labels.keys(), "a prompt with a true label has another"
 
     @property
     def wants(self) -> frozenset[Want]:
@@ -48,7 +49,7 @@ class PseudoLabeller:
 
     async def assign(self, step: Step, groups: Sequence[ReadGroup], views: Sequence[View]) -> list[Judged]:
         owned = await self._owned(step, [read.group.prompt.id for read in groups])
-        gold = [read for read in groups if read.group.prompt.id in self.easy or read.group.prompt.id in owned]
+        gold = [read for read in groups if read.group.prompt.id in self.gold or read.group.prompt.id in owned]
         rest = [pair for pair in zip(groups, views, strict=True) if self._is_of_others(pair[0].group.prompt.id)]
         judged = {
             **self._pseudo(groups),
@@ -77,7 +78,7 @@ class PseudoLabeller:
         return {name for name, known in zip(labelled, standing, strict=True) if isinstance(known, Label)}
 
     def _is_of_others(self, prompt_id: str) -> bool:
-        return prompt_id not in self.easy and prompt_id not in self.labels
+        return prompt_id not in self.gold and prompt_id not in self.labels
 
 
 def _supervised(read: ReadGroup, entry: PseudoLabel) -> Judged:

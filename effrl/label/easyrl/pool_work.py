@@ -64,7 +64,8 @@ class PoolWork:
         """Label the pool.
 
         Args:
-            anchor: easy prompts, none of which is in the pool. They are asked too, to measure how right the tiers are.
+            anchor: prompts with a true label, none of which is in the pool. They are asked too, to measure how right
+                the tiers are.
             judge: knows the labels of the anchor, and of no other prompt.
 
         Raises:
@@ -141,7 +142,7 @@ class PoolWork:
             raise RunError(f"stage {self.stage}: {missing} of {len(asked)} prompts got no answer: resume the run")
 
     def _limit(self, pool: Sequence[Prompt], looks: Mapping[str, PoolLook]) -> float:
-        """Of the pool alone: the anchor is easier."""
+        """Of the pool alone: an easy anchor is surer."""
         return threshold([looks[prompt.id] for prompt in pool], self.config)
 
     def _labelled(

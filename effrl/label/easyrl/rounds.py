@@ -20,11 +20,11 @@ def labels_of(rounds: Sequence[LabelledPool], config: PseudoPool) -> dict[str, P
     return {name: entry for labelled in taken for name, entry in labelled.labels.items()}
 
 
-def drawn(easy: Collection[str], rounds: Sequence[LabelledPool], config: PseudoPool) -> frozenset[str]:
-    """Ids of the prompts that the last of these rounds draws: those with a pseudo-label, and the easy ones with their
+def drawn(gold: Collection[str], rounds: Sequence[LabelledPool], config: PseudoPool) -> frozenset[str]:
+    """Ids of the prompts that the last of these rounds draws: those with a pseudo-label, and the gold ones with their
     labels in every round, as an anchor; with ``deferred: buy`` those that wait too."""
     waiting = rounds[-1].deferred if rounds and config.deferred == "buy" else {}
-    return frozenset({*easy, *labels_of(rounds, config), *waiting})
+    return frozenset({*gold, *labels_of(rounds, config), *waiting})
 
 
 def why_last(prompts: int, rounds: Sequence[LabelledPool], config: PseudoPool) -> str | None:

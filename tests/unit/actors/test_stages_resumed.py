@@ -200,6 +200,52 @@ async def test_what_was_bought_is_learned_from_again(tmp_path: Path) -> None:
     assert await attempt(made, run, resume_point(run, made, tmp_path)) == expected
 
 
+def of_owned(data: Path, **pool: Any) -> Config:
+    """A stage that buys labels all over the data, and one that labels all others and buys among the deferred."""
+    label = {"kind": "random", "rest": "drop", "budget": {"per_step": 0.5, "total": 9}}
+    labelled = {"kind": "pseudo", "gold": "owned", "samples": 2, "quantile": 0.5, "anchor": 4, "deferred": "buy"}
+    stages = [
+        {"name": "buy", "steps": 3},
+        {"name": "self", "steps": 2, "rounds": 2, "pool": labelled | pool},
+    ]
+    return config(data, label=label, stages=stages)
+
+
+async def test_the_gold_of_a_pool_may_be_what_is_owned(tmp_path: Path) -> None:
+    run, _ = await finished(tmp_path / "run", of_owned(write_data(tmp_path / "data.jsonl")))
+    lines = groups(run)
+    bought = {line["prompt_id"] for line in lines if line["step"] <= 3 and line["label_source"]}
+    first, second = (read_labelled(run.stages / f"self.{number}.labels.jsonl") for number in (1, 2))
+    assert len(bought) == 6 and not run.stages.joinpath("easy.json.gz").exists()
+    assert first.labels.keys() | first.deferred.keys() == {f"p{n:02}" for n in range(POOL)} - bought
+    assert second.labels.keys() | second.deferred.keys() == first.deferred.keys(), "whatever was bought meanwhile"
+    sources = {line["label_source"] for line in lines if line["step"] > 3 and line["prompt_id"] in bought}
+    assert sources == {"gold"}
+    rows = metrics.read(run.metrics)
+    assert rows[-1]["label/bought_total"] == 9, "the anchor costs nothing, since it is owned"
+    assert rows[3]["prepare/rollouts"] >= 2 * (POOL - 6 + 4), "who is in the pool, and four of the anchor"
+
+
+@pytest.mark.parametrize("dies_at", [Death(4), Death(5, updated=True), Death(6)], ids=str)
+async def test_which_labels_were_owned_is_known_to_a_resume(dies_at: Death, tmp_path: Path) -> None:
+    """Although the stage has bought others by then."""
+    made = of_owned(write_data(tmp_path / "data.jsonl"))
+    whole, expected = await finished(tmp_path / "whole", made)
+    run = RunDirectory(tmp_path / "cut")
+    with pytest.raises(Killed):
+        await attempt(made, run, StartPoint(tmp_path), dies_at)
+    assert await attempt(made, run, resume_point(run, made, tmp_path)) == expected
+    assert comparable(metrics.read(run.metrics)) == comparable(metrics.read(whole.metrics))
+    assert groups(run) == groups(whole) and labels_of(run) == labels_of(whole)
+
+
+async def test_without_an_owned_label_there_is_no_gold(tmp_path: Path) -> None:
+    made = of_owned(write_data(tmp_path / "data.jsonl"))
+    made = made.model_copy(update={"stages": made.stages[1:]})
+    with pytest.raises(UserError, match=r"stage self.1: no label is owned yet: let a stage before it buy some"):
+        await finished(tmp_path / "run", made)
+
+
 async def test_a_round_that_selects_nothing_is_the_last_and_the_run_goes_on(tmp_path: Path) -> None:
     """Of eight answers, one is another in every group here; and a quantile of 0 lets no reflection in."""
     after = {"name": "after", "steps": 1}

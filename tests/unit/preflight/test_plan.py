@@ -177,3 +177,15 @@ STAGED = "stages=[{name: easy, steps: 4, pool: easy}, {name: self, steps: 9, rou
 def test_stages_buy_no_label_of_a_prompt_twice(pool: str, overrides: list[str], labels: int) -> None:
     found = planned("rollout.refill=0", "easy={by: random}", STAGED % pool, *overrides)
     assert (found.labels, found.steps) == (labels, 22)
+
+
+@pytest.mark.parametrize(("deferred", "labels"), [("drop", 4 * 4), ("buy", 4 * 4 + 2 * 9 * 4)])
+def test_gold_that_is_owned_costs_nothing(deferred: str, labels: int) -> None:
+    """And all that is not may be labelled by the model, the easy prompts too."""
+    pool = f"{{kind: pseudo, gold: owned, deferred: {deferred}, samples: 2}}"
+    found = planned(
+        "rollout.refill=0",
+        "label={buy: random, rest: drop, budget: {per_step: 0.1}}",
+        f"stages=[{{name: buy, steps: 4}}, {{name: self, steps: 9, rounds: 2, pool: {pool}}}]",
+    )
+    assert (found.labels, found.rollouts) == (labels, 22 * 32 * 8 + 2 * POOL * (2 + 1))
