@@ -226,7 +226,7 @@ async def test_the_gold_of_a_pool_may_be_what_is_owned(tmp_path: Path) -> None:
     assert rows[3]["prepare/rollouts"] >= 2 * (POOL - 6 + 4), "who is in the pool, and four of the anchor"
 
 
-@pytest.mark.parametrize("dies_at", [Death(4), Death(5, updated=True), Death(6)], ids=str)
+@pytest.mark.parametrize("dies_at", [Death(5, updated=True), Death(6)], ids=str)
 async def test_which_labels_were_owned_is_known_to_a_resume(dies_at: Death, tmp_path: Path) -> None:
     """Although the stage has bought others by then."""
     made = of_owned(write_data(tmp_path / "data.jsonl"))
