@@ -83,7 +83,7 @@ class StagePools:
         if isinstance(pool, PseudoPool):
             return await self._labelled(stretch, pool, policy)
         if pool.kind == "owned":
-            ids = await self._owned(stretch)
+            ids = await self._owned(stretch)  # it buys none of others, so that a resume finds the same
             return StagePool(ids, len(ids))
         if not pool.splits:
             return replace(ALL, size=len(self.prompts))
