@@ -1,5 +1,6 @@
 """Fixtures of several folders of tests."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,10 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+# One thread for each of pytest's two processes, and for what they start; a run's actors set their own. Two processes of
+# two OpenMP threads wait for each other in loops: on a busy machine one test took 204 s that takes 4 s alone.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine is no failure: on one, hypothesis's deadline of 200 ms per example fails tests at random.
 settings.register_profile("patient", deadline=None)
