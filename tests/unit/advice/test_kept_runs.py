@@ -16,11 +16,14 @@ LOST = {
     "care/strings--votes--31": "fallen",  # votes alone, on a model whose errors are systematic
     "care/strings--votes--32": "fallen",
     "stages/strings--votes--81": "fallen",
+    "stages/strings--votes--83": "collapse",
     "labels/strings--random_05--2": "fallen",  # a twentieth of the labels, votes for all the rest
     "controls/strings--random_rewards--1": "fallen",  # a control that is meant to fall
     "controls/strings--random_rewards--2": "fallen",
     "controls/strings--random_rewards--3": "fallen",
     "together/strings_skewed--easyrl--101": "collapse",
+    "together/strings_skewed--easyrl--103": "collapse",  # from 0.68 after the labelled steps to 0.64
+    "together/strings_skewed--effrl_all--102": "fallen",
 }
 
 
