@@ -200,14 +200,11 @@ async def test_what_was_bought_is_learned_from_again(tmp_path: Path) -> None:
     assert await attempt(made, run, resume_point(run, made, tmp_path)) == expected
 
 
-def of_owned(data: Path, **pool: Any) -> Config:
+def of_owned(data: Path) -> Config:
     """A stage that buys labels all over the data, and one that labels all others and buys among the deferred."""
     label = {"kind": "random", "rest": "drop", "budget": {"per_step": 0.5, "total": 9}}
     labelled = {"kind": "pseudo", "gold": "owned", "samples": 2, "quantile": 0.5, "anchor": 4, "deferred": "buy"}
-    stages = [
-        {"name": "buy", "steps": 3},
-        {"name": "self", "steps": 2, "rounds": 2, "pool": labelled | pool},
-    ]
+    stages = [{"name": "buy", "steps": 3}, {"name": "self", "steps": 2, "rounds": 2, "pool": labelled}]
     return config(data, label=label, stages=stages)
 
 
